@@ -1,0 +1,105 @@
+"""Start, signals and ordered stop of a service."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from servicekit.config import ConfigError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class StartError(Exception):
+    """The service cannot start. The text names the thing and the fix, for a person."""
+
+
+class Stop:
+    """Set once, when the service should end. A second signal makes it urgent."""
+
+    def __init__(self) -> None:
+        self._requested = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self.reason = ""
+
+    def request(self, reason: str) -> None:
+        """Asks for an orderly end; asking again makes it urgent."""
+        if self._requested.is_set():
+            self._urgent.set()
+            return
+        self.reason = reason
+        self._requested.set()
+
+    @property
+    def is_requested(self) -> bool:
+        """True after the first request."""
+        return self._requested.is_set()
+
+    @property
+    def is_urgent(self) -> bool:
+        """True after the second request: skip what only saves time later."""
+        return self._urgent.is_set()
+
+    async def wait(self) -> str:
+        """Returns the reason when the end is requested."""
+        await self._requested.wait()
+        return self.reason
+
+    async def wait_urgent(self) -> None:
+        """Returns when the end became urgent."""
+        await self._urgent.wait()
+
+    async def sleep(self, seconds: float) -> bool:
+        """Waits at most `seconds`; returns at once with True when the end is requested."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._requested.wait(), max(0.0, seconds))
+        return self.is_requested
+
+
+def run(
+    main: Callable[[Stop], Coroutine[Any, Any, int | None]],
+    *,
+    on_hangup: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """Runs `main` until it returns; SIGTERM, SIGINT and SIGHUP request its stop.
+
+    With `on_hangup`, SIGHUP runs that (a reload) instead. Returns the exit code: what `main`
+    returned (None is 0), 1 for `StartError`, 2 for `ConfigError`; both are printed in full.
+    """
+    try:
+        return asyncio.run(_run(main, on_hangup)) or EXIT_OK
+    except ConfigError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"error: {fault}\n")
+        return EXIT_USAGE
+    except StartError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_FAILED
+
+
+async def _run(
+    main: Callable[[Stop], Coroutine[Any, Any, int | None]],
+    on_hangup: Callable[[], Awaitable[None]] | None,
+) -> int | None:
+    loop = asyncio.get_running_loop()
+    stop = Stop()
+    reloads: set[asyncio.Future[None]] = set()
+
+    def reload() -> None:
+        assert on_hangup is not None
+        task = asyncio.ensure_future(on_hangup())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in _STOP_SIGNALS:
+        if number is signal.SIGHUP and on_hangup is not None:
+            loop.add_signal_handler(number, reload)
+        else:
+            loop.add_signal_handler(number, stop.request, signal.Signals(number).name)
+    return await main(stop)

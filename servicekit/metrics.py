@@ -1,0 +1,184 @@
+"""The /metrics server of a service, and what every service exports about itself."""
+
+import errno
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from socketserver import ThreadingMixIn
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from servicekit.lifecycle import StartError
+
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_REQUEST_TIMEOUT_SECONDS = 10.0
+
+
+class Readiness(Protocol):
+    """Says why the service cannot do its work now; None when it can."""
+
+    def __call__(self) -> str | None:
+        """The reason, or None."""
+        ...
+
+
+def service_version() -> str:
+    """Version of the installed distribution; `unknown` when run from bare files."""
+    try:
+        return version("virtscale")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def new_registry(service: str) -> CollectorRegistry:
+    """A registry with process metrics and `<service>_build_info`; nothing registers itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    Gauge(
+        f"virtscale_{service}_build_info",
+        "Constant 1; the label names the software's version.",
+        ["version"],
+        registry=registry,
+    ).labels(service_version()).set(1)
+    return registry
+
+
+class MetricsServer:
+    """Serves /metrics, /-/healthy, /-/ready and a landing page in threads of its own.
+
+    `routes` adds applications by path prefix, longest first. A slow or silent client holds only its
+    own thread, for at most 10 s.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        service: str,
+        host: str,
+        port: int,
+        ready: Readiness = lambda: None,
+        routes: dict[str, Application] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._service = service
+        self._ready = ready
+        self._routes = sorted((routes or {}).items(), key=lambda item: -len(item[0]))
+        try:
+            self._server = _Server((host, port), _Handler)
+        except OSError as error:
+            raise StartError(listen_error(f"{service} metrics", host, port, error)) from None
+        self._server.set_app(self._application)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name=f"{service}-metrics", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on (of use when 0 was asked for)."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops answering and frees the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _application(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        for prefix, application in self._routes:
+            if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+                return application(environ, start_response)
+        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return respond(start_response, "405 Method Not Allowed", "only GET\n")
+        if path == "/metrics":
+            return self._metrics(environ, start_response)
+        if path == "/-/healthy":
+            return respond(start_response, "200 OK", "healthy\n")
+        if path == "/-/ready":
+            reason = self._ready()
+            if reason is None:
+                return respond(start_response, "200 OK", "ready\n")
+            return respond(start_response, "503 Service Unavailable", f"not ready: {reason}\n")
+        if path == "/":
+            links = "".join(
+                f'<li><a href="{link}">{link}</a></li>'
+                for link in ["/metrics", "/-/healthy", "/-/ready", *(p for p, _ in self._routes)]
+            )
+            page = f"<!doctype html><title>virtscale {self._service}</title>"
+            page += f"<h1>virtscale {self._service}</h1><ul>{links}</ul>"
+            return respond(start_response, "200 OK", page, content_type="text/html")
+        return respond(start_response, "404 Not Found", "no such page; see /\n")
+
+    def _metrics(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        registry: Any = self._registry
+        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]")
+        if names:
+            registry = registry.restricted_registry(names)
+        encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        body = encode(registry)
+        start_response("200 OK", [("Content-Type", content_type)])
+        return [body]
+
+
+def respond(
+    start_response: StartResponse,
+    status: str,
+    text: str,
+    *,
+    content_type: str = "text/plain",
+) -> list[bytes]:
+    """A short UTF-8 WSGI answer."""
+    body = text.encode()
+    headers = [
+        ("Content-Type", f"{content_type}; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+    ]
+    start_response(status, headers)
+    return [body]
+
+
+def listen_error(what: str, host: str, port: int, error: OSError) -> str:
+    """One sentence for a person: which address cannot be used, why, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{what}: port {port} on {host} is in use by another program; "
+            f"stop it (find it with: ss -ltnp 'sport = :{port}') or configure another port"
+        )
+    if error.errno == errno.EACCES:
+        return f"{what}: no permission to listen on port {port}; choose one above 1023"
+    return f"{what}: cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    # Without it a second service could share the port and take half of the scrapes.
+    allow_reuse_port = False
+
+    def server_bind(self) -> None:
+        # The base class looks up the host's name, which can hang where DNS does not answer.
+        socket.socket.bind(self.socket, self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _REQUEST_TIMEOUT_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not news."""
