@@ -1,0 +1,72 @@
+"""Documents that nobody tests rot. Links lead somewhere, and files named in the text exist."""
+
+import re
+
+import pytest
+
+_FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.*-]+)+/?")
+
+
+def documents(sources):
+    return [path for path in sources.paths if path.suffix == ".md"]
+
+
+def prose(path):
+    return _FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path):
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_to_a_file_or_heading(sources):
+    broken = []
+    for path in documents(sources):
+        for link in _LINK.findall(prose(path)):
+            if re.match(r"[a-z]+:", link):
+                continue
+            target, _, anchor = link.partition("#")
+            file = (path.parent / target).resolve() if target else path
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                broken.append(f"{sources.name(path)}: {link}")
+    assert not broken
+
+
+def test_every_file_named_in_a_document_exists(sources):
+    tops = {path.relative_to(sources.root).parts[0] for path in sources.paths}
+    missing = []
+    for path in documents(sources):
+        for code in _CODE.findall(prose(path)):
+            named = code.removeprefix("./").split("::")[0]
+            if not _PATH.fullmatch(named) or named.split("/")[0] not in tops:
+                continue
+            if not any(sources.root.glob(named.rstrip("/"))):
+                missing.append(f"{sources.name(path)}: {code}")
+    assert not missing
+
+
+def test_every_adr_is_listed_with_its_title(sources):
+    folder = sources.root / "docs" / "adr"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    records = sorted(folder.glob("[0-9]*.md"))
+    assert records
+    for record in records:
+        title = record.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        number, _, text = title.partition(". ")
+        assert number == record.name[:4], f"{record.name}: the title must start with its number"
+        assert f"]({record.name})" in index, f"{record.name} is not listed in docs/adr/README.md"
+        assert text in index, f"docs/adr/README.md does not carry the title of {record.name}"
+
+
+def test_adr_numbers_are_unique(sources):
+    numbers = [path.name[:4] for path in (sources.root / "docs" / "adr").glob("[0-9]*.md")]
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"])
+def test_the_root_has_what_a_visitor_looks_for(sources, name):
+    assert (sources.root / name).is_file()

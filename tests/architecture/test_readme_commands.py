@@ -1,0 +1,43 @@
+"""A command in the README is a promise. Each one is executed by a test, named here."""
+
+import re
+
+import pytest
+
+# Pattern of a command line -> the test that runs it. A new command in the README needs a row.
+COVERED = {
+    r"git clone .+": "tests/architecture/test_setup_scripts.py::test_setup_is_quick_the_second_time",
+    r"cd virtscale": "tests/architecture/test_setup_scripts.py::test_setup_is_quick_the_second_time",
+    r"\./run( .+)?": "tests/architecture/test_setup_scripts.py::test_run_hands_its_arguments_to_up",
+    r"\./virtscale .+": "tests/architecture/test_setup_scripts.py::test_virtscale_takes_any_sub_command",
+    r"\./test( .+)?": "tests/architecture/test_setup_scripts.py::test_test_passes_arguments_to_pytest",
+}
+_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.M | re.S)
+
+
+def commands(markdown):
+    for block in _BLOCK.findall(markdown):
+        joined = block.replace("\\\n", " ")
+        for line in joined.splitlines():
+            command = line.removeprefix("$ ").split("  #")[0].strip()
+            if command and not command.startswith("#"):
+                yield command
+
+
+def test_every_readme_command_is_run_by_a_test(sources):
+    found = list(commands((sources.root / "README.md").read_text(encoding="utf-8")))
+    assert len(found) >= 4
+    unknown = [line for line in found if not any(re.fullmatch(row, line) for row in COVERED)]
+    assert not unknown, "add a test that runs it, and a row in COVERED"
+
+
+@pytest.mark.parametrize("test_id", sorted(set(COVERED.values())))
+def test_the_named_test_exists(sources, test_id):
+    file, _, name = test_id.partition("::")
+    text = (sources.root / file).read_text(encoding="utf-8")
+    assert re.search(rf"^(async )?def {name}\(", text, re.M)
+
+
+def test_reads_commands_from_shell_blocks_only():
+    text = "```sh\n# note\n$ ./run --for 2 \\\n  --x  # why\n```\n```json\n{}\n```\n"
+    assert list(commands(text)) == ["./run --for 2    --x"]

@@ -1,0 +1,44 @@
+"""Rules that hold for every test."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_QUICK = ("architecture", "unit", "property")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: too slow for the inner loop; only in the full run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The directory says how fast a test must be; `full` takes a test out of its directory's rule."""
+    for item in items:
+        parts = item.path.relative_to(ROOT / "tests").parts
+        if parts[0] in _QUICK and item.get_closest_marker("full") is None:
+            item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not decide whether a test passes."""
+    for name in os.environ:
+        if name.startswith("VIRTSCALE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_threads() -> Iterator[None]:
+    """A thread that survives its test would disturb a later one, where nobody looks for the cause."""
+    before = set(threading.enumerate())
+    yield
+    leaked = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and not thread.daemon and thread.is_alive()
+    ]
+    assert not leaked, f"threads left running: {leaked}"
