@@ -35,6 +35,9 @@ class JobLoad:
         return f"{self.kind}, {amount} {units[self.kind]}"
 
 
+NO_LOAD = JobLoad("none")
+
+
 def difficulty_fault(kind: str, amount: float) -> str | None:
     """Why `amount` cannot be the difficulty of the load `kind`; None when it can."""
     bounds: dict[str, tuple[float, float, str]] = {

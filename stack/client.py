@@ -22,7 +22,7 @@ from stack.jobs import Backlog, DispatcherError, JobSpec, JobView, Profile, Stat
 
 Answer = TypeVar("Answer")
 
-_PROFILES: dict[str, job_pb2.HashProfile.ValueType] = {
+_PROFILES: dict[Profile, job_pb2.HashProfile] = {
     "legacy-sha256": job_pb2.HASH_PROFILE_LEGACY_SHA256,
     "hmac-sha256": job_pb2.HASH_PROFILE_HMAC_SHA256,
     "argon2id": job_pb2.HASH_PROFILE_ARGON2ID,
@@ -260,14 +260,6 @@ def _worker_view(worker: fleet_pb2.Worker) -> WorkerView:
         ),
         boot_seconds=_seconds(worker.boot_time) if worker.HasField("boot_time") else None,
     )
-
-
-def profile_of(name: str) -> Profile | None:
-    """The profile with this name; None when there is none."""
-    for known in _PROFILES:
-        if known == name:
-            return known  # type: ignore[return-value]
-    return None
 
 
 def _duration(seconds: float) -> duration_pb2.Duration:

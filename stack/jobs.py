@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stack.calibration import JobLoad
+from stack.calibration import NO_LOAD, JobLoad
 
 Profile = Literal["legacy-sha256", "hmac-sha256", "argon2id"]
 PROFILES: tuple[Profile, ...] = ("legacy-sha256", "hmac-sha256", "argon2id")
@@ -21,7 +21,7 @@ class JobSpec:
 
     number: str
     profile: Profile = "hmac-sha256"
-    load: JobLoad = JobLoad("none")
+    load: JobLoad = NO_LOAD
     reference: str = ""
 
     def __repr__(self) -> str:

@@ -44,7 +44,7 @@ class StateDirectory:
     @property
     def lock(self) -> Path:
         """Held by the `up` that owns this directory."""
-        return self.run / "lock"
+        return self.run / "up.lock"
 
     @property
     def endpoints(self) -> Path:
