@@ -1,0 +1,1 @@
+"""Benchmarks side by side with a peer in one run; see `python -m bench --help`."""

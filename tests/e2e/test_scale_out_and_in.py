@@ -1,0 +1,144 @@
+"""The whole thing on real guests: load comes, machines start, parts die, nothing is lost."""
+
+import random
+import signal
+
+import grpc
+import pytest
+from google.protobuf import duration_pb2
+from virtscale.v1 import job_pb2
+
+from tests.e2e import machine
+
+pytestmark = pytest.mark.e2e
+
+PROFILES = (
+    job_pb2.HASH_PROFILE_LEGACY_SHA256,
+    job_pb2.HASH_PROFILE_HMAC_SHA256,
+    job_pb2.HASH_PROFILE_ARGON2ID,
+)
+
+
+def jobs(count: int, seed: int, *, busy_seconds: float) -> list[job_pb2.JobSpec]:
+    choose = random.Random(seed)
+    load = job_pb2.Load(
+        busy=job_pb2.Busy(
+            duration=duration_pb2.Duration(
+                nanos=int(busy_seconds * 1e9) % 1_000_000_000, seconds=int(busy_seconds)
+            )
+        )
+    )
+    return [
+        job_pb2.JobSpec(
+            number=f"KA-{choose.randrange(100):02d}-UT-{choose.randrange(10_000):04d}",
+            profile=choose.choice(PROFILES),
+            load=load,
+            reference=f"{seed}-{index}",
+        )
+        for index in range(count)
+    ]
+
+
+@pytest.mark.timeout(600)
+def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(stack_state, virtscale) -> None:
+    with machine.running_stack(
+        stack_state, "--no-load", "--min", "1", "--max", "2", command=virtscale
+    ) as stack:
+        client = machine.Client(stack.dispatcher)
+        try:
+            _scale_out(stack, client)
+            _kill_a_guest(stack, client)
+            for service in machine.SERVICES:
+                _kill_a_service(stack, client, service)
+            machine.wait_for("every job is final", lambda: not client.unfinished(), within=180)
+            client.check_every_result()
+            machine.wait_for("one domain is left", lambda: len(stack.running()) == 1, within=120)
+            client.check_every_result()
+        finally:
+            client.close()
+        assert stack.stop() == 0
+        assert stack.leftovers() == []
+
+
+def _scale_out(stack: machine.Stack, client: machine.Client) -> None:
+    machine.wait_for("the first worker says Hello", lambda: len(client.workers()) == 1, within=180)
+    assert len(stack.running()) == 1
+    client.submit(jobs(30, seed=1, busy_seconds=1.0))
+    machine.wait_for(
+        "two workers hold leases",
+        lambda: sum(worker.leases > 0 for worker in client.workers().values()) == 2,
+        within=60,
+    )
+
+
+def _kill_a_guest(stack: machine.Stack, client: machine.Client) -> None:
+    victim = stack.running()[0]
+    before = client.workers()[victim].instance_id
+    client.submit(jobs(10, seed=2, busy_seconds=1.0))
+    stack.guest(victim).kill()
+    machine.wait_for(
+        "the killed worker's session is gone",
+        lambda: (
+            client.workers().get(victim) is None or client.workers()[victim].instance_id != before
+        ),
+        within=20,
+    )
+
+
+def _kill_a_service(stack: machine.Stack, client: machine.Client, name: str) -> None:
+    client.submit(jobs(6, seed=hash(name) % 1000, busy_seconds=0.5))
+    victim = stack.service(name)
+    victim.kill()
+    machine.wait_for(f"{name} is back", lambda: stack.service(name).pid != victim.pid, within=30)
+    client.submit(jobs(2, seed=3, busy_seconds=0.2))
+
+
+@pytest.mark.timeout(300)
+def test_after_kill_9_of_everything_the_next_up_cleans_up_and_keeps_the_jobs(
+    stack_state, virtscale
+) -> None:
+    with machine.running_stack(stack_state, "--no-load", command=virtscale) as stack:
+        client = machine.Client(stack.dispatcher)
+        machine.wait_for("a worker says Hello", client.workers, within=180)
+        client.submit(jobs(12, seed=4, busy_seconds=1.0))
+        stack.process.kill()
+        stack.process.wait()
+        account = client.numbers
+        client.close()
+    with machine.running_stack(stack_state, "--no-load", command=virtscale) as stack:
+        client = machine.Client(stack.dispatcher, numbers=account)
+        machine.wait_for("every job is final", lambda: not client.unfinished(), within=180)
+        client.check_every_result()
+        client.close()
+        assert stack.stop(signal.SIGINT) == 0
+        assert stack.leftovers() == []
+
+
+@pytest.mark.timeout(120)
+def test_a_second_up_beside_a_first_is_a_clear_error(stack_state, virtscale) -> None:
+    with machine.running_stack(stack_state, "--no-load", command=virtscale) as first:
+        client = machine.Client(first.dispatcher)
+        machine.wait_for("the dispatcher answers", lambda: client.states() is not None, within=90)
+        client.close()
+        with machine.running_stack_beside(first, command=virtscale) as (code, text):
+            assert code != 0
+            assert str(first.process.pid) in text or "already" in text, text
+        assert first.process.poll() is None
+        assert first.stop() == 0
+
+
+@pytest.mark.timeout(120)
+def test_wrong_join_token_is_refused_by_the_running_stack(stack_state, virtscale) -> None:
+    from virtscale.v1 import worker_pb2, worker_pb2_grpc
+
+    with machine.running_stack(stack_state, "--no-load", command=virtscale) as stack:
+        client = machine.Client(stack.dispatcher)
+        machine.wait_for("the dispatcher answers", lambda: client.states() is not None, within=90)
+        hello = worker_pb2.Hello(worker_id="vs-1", instance_id="x", join_token="v1.bad", slots=1)
+        stub = worker_pb2_grpc.WorkerServiceStub(client.channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.Work(iter([worker_pb2.WorkRequest(hello=hello)]), timeout=10))
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert "bad" not in (refused.value.details() or "")
+        client.close()
+        assert stack.stop() == 0
