@@ -8,10 +8,10 @@ LoadName = Literal["none", "collision", "busy", "verify", "auto"]
 SATURATION = 1.5
 """Demand in the high phase, in guests: enough to need a second one, little enough for two."""
 
-FIRST_REPETITIONS = 2_000
+FIRST_REPETITIONS = 8
 MAX_REPETITIONS = 10_000_000
 _ENOUGH_SECONDS = 0.15
-_GROWTH = 8
+_GROWTH = 16
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""What the stack's loops need from the outside; the adapters are `client` and `domains`."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from stack.jobs import Backlog, JobSpec, JobView, WorkerView
+
+DomainState = Literal["off", "running", "paused", "saved", "stopping", "crashed"]
+
+
+@dataclass(frozen=True)
+class DomainView:
+    """A pool domain as libvirt knows it. `operation` is what the scaler has under way."""
+
+    name: str
+    state: DomainState
+    operation: str = ""
+    operation_since: float | None = None
+    is_persistent: bool = True
+
+    @property
+    def is_active(self) -> bool:
+        """True while it has a QEMU process."""
+        return self.state in ("running", "paused", "stopping", "crashed")
+
+
+class Dispatcher(Protocol):
+    """The dispatcher, for the load and the shutdown. Failures are `DispatcherError`."""
+
+    async def submit(self, request_id: str, jobs: Sequence[JobSpec]) -> list[str]:
+        """Job ids in order, once every job is on disk."""
+        ...
+
+    async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[JobView]:
+        """The jobs once all are final, or as they are after `seconds`."""
+        ...
+
+    def watch(
+        self, cursor: str = "", *, from_start: bool = False
+    ) -> AsyncIterator[tuple[JobView, str]]:
+        """Results as they are stored."""
+        ...
+
+    async def verify(self, number: str, stored: str) -> tuple[bool, bool]:
+        """Whether the hash belongs to the number; whether it should be renewed."""
+        ...
+
+    async def list_workers(self) -> list[WorkerView]:
+        """The workers."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """The counts."""
+        ...
+
+    async def drain(self, worker_id: str, *, reason: str, seconds: float) -> None:
+        """Returns when the worker holds no lease."""
+        ...
+
+
+class Domains(Protocol):
+    """The pool's domains. Failures are `DomainsError`."""
+
+    async def list_domains(self) -> list[DomainView]:
+        """Every domain of the pool, by name."""
+        ...
+
+    async def shutdown(self, name: str) -> None:
+        """Presses the domain's power button; returns at once."""
+        ...
+
+    async def destroy(self, name: str) -> None:
+        """Cuts the domain's power."""
+        ...
+
+
+class DomainsError(Exception):
+    """libvirt refused or is away. The text is for a person."""
