@@ -1,0 +1,221 @@
+"""The hashing processes: one per slot, so that hashing never delays a heartbeat.
+
+The first ones are forked, before gRPC is imported: its threads do not survive a fork, and a process
+that holds only the interpreter starts at once and stays small. A replacement for one that crashed
+is a fresh interpreter, since by then the threads exist.
+"""
+
+import contextlib
+import os
+import sys
+from collections import deque
+
+from guest_worker import hashing_process, pipe
+from guest_worker.values import Assignment, Busy, Collision, Lease, Outcome, Refusal, Verify
+
+
+class _Process:
+    """One hashing process as its parent sees it."""
+
+    def __init__(self, pid: int, requests: int, answers: int) -> None:
+        self.pid = pid
+        self.requests = requests
+        self.answers = answers
+        self.reader = pipe.Reader(answers)
+        self.lease: Lease | None = None
+        self.serial = 0
+        self.is_cancelled = False
+        os.set_blocking(answers, False)
+
+    def close(self) -> int:
+        """Close the pipes and reap; the wait status."""
+        for descriptor in (self.requests, self.answers):
+            os.close(descriptor)
+        return os.waitpid(self.pid, 0)[1]
+
+
+class HashingPool:
+    """A fixed number of hashing processes and the work that waits for one of them."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._processes: list[_Process] = []
+        self._queue: deque[Assignment] = deque()
+        self._serial = 0
+        self._is_warm = False
+        # Processes that died and were replaced, for the log.
+        self.crashes: deque[str] = deque(maxlen=16)
+
+    def fork(self) -> None:
+        """Start all processes as forks of this one. Call before anything starts a thread."""
+        for _ in range(self._slots):
+            child_requests, requests = os.pipe()
+            answers, child_answers = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                self._become_child(child_requests, child_answers, (requests, answers))
+            os.close(child_requests)
+            os.close(child_answers)
+            self._processes.append(_Process(pid, requests, answers))
+
+    def file_descriptors(self) -> list[int]:
+        """Those that become readable when `collect` has something."""
+        return [process.answers for process in self._processes]
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes, for tests and the log."""
+        return [process.pid for process in self._processes]
+
+    def warm(self) -> None:
+        """Let idle processes load what they will need."""
+        if not self._is_warm:
+            self._is_warm = True
+            for process in self._processes:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.write(process.requests, ("warm",))
+
+    def start(self, assignment: Assignment) -> None:
+        """Begin this work, or queue it until a process is free."""
+        self._queue.append(assignment)
+        self._dispatch()
+
+    def cancel(self, lease: Lease) -> None:
+        """Abandon the work under `lease`: no outcome will come."""
+        self._queue = deque(waiting for waiting in self._queue if waiting.lease != lease)
+        for process in self._processes:
+            if process.lease == lease and not process.is_cancelled:
+                process.is_cancelled = True
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.write(process.requests, ("cancel", process.serial))
+
+    def collect(self) -> list[Outcome]:
+        """Outcomes since the last call. Replaces processes that died."""
+        outcomes: list[Outcome] = []
+        for process in list(self._processes):
+            try:
+                frames = process.reader.read()
+            except BlockingIOError:
+                continue
+            if frames is None:
+                outcomes.extend(self._crashed(process))
+                continue
+            for frame in frames:
+                outcomes.extend(_outcome(process, frame))
+        self._dispatch()
+        return outcomes
+
+    def close(self) -> None:
+        """End all processes; a running load notices within milliseconds."""
+        self._queue.clear()
+        for process in self._processes:
+            process.close()
+        self._processes.clear()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _become_child(self, requests: int, answers: int, parents: tuple[int, int]) -> None:
+        try:
+            # A sibling's pipe kept open here would hide the worker's end from that sibling.
+            for descriptor in parents:
+                os.close(descriptor)
+            for sibling in self._processes:
+                os.close(sibling.requests)
+                os.close(sibling.answers)
+            hashing_process.run(requests, answers)
+        finally:
+            os._exit(0)
+
+    def _dispatch(self) -> None:
+        if not self._queue:
+            return
+        while len(self._processes) < self._slots:
+            self._spawn()
+        for process in self._processes:
+            if not self._queue:
+                return
+            if process.lease is None:
+                self._give(process, self._queue.popleft())
+
+    def _give(self, process: _Process, assignment: Assignment) -> None:
+        self._serial += 1
+        process.lease, process.serial, process.is_cancelled = (
+            assignment.lease,
+            self._serial,
+            False,
+        )
+        cost = tuple(assignment.argon2_cost) if assignment.argon2_cost else None
+        frame = (
+            "job",
+            self._serial,
+            assignment.profile,
+            assignment.input,
+            assignment.key_id,
+            _load_frame(assignment),
+            cost,
+        )
+        # A process that is dead already is noticed at its answer pipe, and its job refused there.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(process.requests, frame)
+
+    def _crashed(self, process: _Process) -> list[Outcome]:
+        self._processes.remove(process)
+        status = process.close()
+        how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {status >> 8}"
+        self.crashes.append(how)
+        if process.lease is None:
+            return []  # replaced when work comes: one that dies idle must not become a loop
+        self._spawn()
+        if process.is_cancelled:
+            return []
+        refusal = Refusal(True, f"the hashing process died ({how})")
+        return [Outcome(process.lease, refusal, 0.0)]
+
+    def _spawn(self) -> None:
+        import subprocess
+
+        child_requests, requests = os.pipe()
+        answers, child_answers = os.pipe()
+        # The same -X, -S, -P ... as this interpreter: a lean guest depends on them.
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, *flags, "-m", "guest_worker.hashing_process"],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, child_requests, 0),
+                (os.POSIX_SPAWN_DUP2, child_answers, 1),
+            ],
+        )
+        os.close(child_requests)
+        os.close(child_answers)
+        process = _Process(pid, requests, answers)
+        if self._is_warm:
+            pipe.write(requests, ("warm",))
+        self._processes.append(process)
+
+
+def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:
+    load = assignment.load
+    if isinstance(load, Collision):
+        return "collision", load.bits, load.seed
+    if isinstance(load, Verify):
+        return "verify", load.repetitions, 0
+    if isinstance(load, Busy):
+        return "busy", load.seconds, 0
+    return None
+
+
+def _outcome(process: _Process, frame: pipe.Frame) -> list[Outcome]:
+    serial, kind, value, cpu_seconds = frame
+    lease = process.lease
+    if lease is None or serial != process.serial:
+        return []
+    process.lease = None
+    if process.is_cancelled or kind == hashing_process.ABANDONED:
+        return []
+    assert isinstance(value, str)
+    assert isinstance(cpu_seconds, float)
+    if kind == hashing_process.HASH:
+        return [Outcome(lease, value, cpu_seconds)]
+    return [Outcome(lease, Refusal(kind == hashing_process.FAILED, value), cpu_seconds)]

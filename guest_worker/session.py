@@ -1,0 +1,306 @@
+"""The worker's side of the stream as a pure machine: events in, messages and orders out.
+
+No sockets, no clocks, no threads: `now` is an argument in monotonic seconds, and every method
+returns what is to be done, in order. The rules it keeps:
+
+1. A result stays here until its ResultAck and is offered again after every reconnect, even when its
+   lease was lost: the dispatcher judges it by its epoch and acknowledges in any case.
+2. Work held plus credit granted never exceeds `slots + prefetch`.
+3. Nothing but Hello is sent before Welcome.
+4. A drain only stops the credit: the worker stays connected, since a cancelled drain must cost
+   nothing. Leaving is for `leave` (SIGTERM) alone.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from guest_worker.values import (
+    Assignment,
+    Cancel,
+    Credit,
+    Drain,
+    DrainCancelled,
+    Draining,
+    Exit,
+    Goodbye,
+    GoodbyeAck,
+    Heartbeat,
+    Hello,
+    Jobs,
+    Lease,
+    LeasesRevoked,
+    MessageDown,
+    Outcome,
+    Output,
+    Reconnect,
+    Refusal,
+    ResultAcks,
+    Results,
+    Start,
+    Welcome,
+)
+
+# Seconds. A Welcome later than this means a peer that accepts connections and does not serve.
+WELCOME_TIMEOUT = 10.0
+# How long a leave waits for acknowledgements of finished results, and then for GoodbyeAck.
+FLUSH_TIMEOUT = 3.0
+GOODBYE_TIMEOUT = 3.0
+# More results than this without an acknowledgement: the dispatcher cannot store; ask for no more.
+MAX_UNACKNOWLEDGED = 1024
+MIN_HEARTBEAT_INTERVAL = 0.05
+
+OFFLINE, HELLO_SENT, OPEN = "offline", "hello sent", "open"
+STAYING, FLUSHING, LEAVING, GONE = "staying", "flushing", "leaving", "gone"
+
+
+class Identity(NamedTuple):
+    """What Hello says about the worker and does not change while the process lives."""
+
+    worker_id: str
+    instance_id: str
+    join_token: str
+    slots: int
+    software_version: str
+    image_generation: str
+    profiles: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Identity({self.worker_id!r}, slots={self.slots})"
+
+
+class Session:
+    """What the worker holds and owes. Survives the stream: a reconnect carries everything over."""
+
+    def __init__(self, identity: Identity, prefetch: int) -> None:
+        self._identity = identity
+        self._limit = identity.slots + prefetch
+        self._stream = OFFLINE
+        self._leave = STAYING
+        self._leave_reason = ""
+        self._waiting: dict[Lease, Assignment] = {}
+        self._running: dict[Lease, Assignment] = {}
+        self._unacknowledged: dict[Lease, Outcome] = {}
+        self._credit = 0
+        self._draining = False
+        self._heartbeat_interval = 1.0
+        self._heartbeat_due = 0.0
+        self._welcome_due = 0.0
+        self._leave_due = 0.0
+
+    # --- what others may look at ------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Welcome has arrived on the present stream."""
+        return self._stream == OPEN
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether `leave` was called."""
+        return self._leave != STAYING
+
+    @property
+    def credit(self) -> int:
+        """Jobs the dispatcher may still send against what it was granted."""
+        return self._credit
+
+    @property
+    def busy_slots(self) -> int:
+        """Slots at work."""
+        return len(self._running)
+
+    @property
+    def held(self) -> tuple[Lease, ...]:
+        """Leases in progress and leases with an unacknowledged result, oldest last state first."""
+        return (*self._unacknowledged, *self._running, *self._waiting)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` has something to do, in monotonic seconds; None: only an event can."""
+        dues = []
+        if self._stream == OPEN:
+            dues.append(self._heartbeat_due)
+        elif self._stream == HELLO_SENT:
+            dues.append(self._welcome_due)
+        if self._leave in (FLUSHING, LEAVING):
+            dues.append(self._leave_due)
+        return min(dues, default=None)
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def connected(self, now: float, uptime: float | None) -> list[Output]:
+        """Begin a stream: the first message is Hello with everything still held."""
+        self._stream = HELLO_SENT
+        self._welcome_due = now + WELCOME_TIMEOUT
+        self._credit = 0
+        return [Hello(*self._identity[:6], self.held, uptime, self._identity.profiles)]
+
+    def disconnected(self) -> list[Output]:
+        """The stream ended, however. Work goes on; a leave with nothing left to say is over."""
+        self._stream = OFFLINE
+        self._credit = 0
+        self._draining = False
+        if self._leave == LEAVING or (self._leave == FLUSHING and not self._unacknowledged):
+            return self._exit(clean=False)
+        return []
+
+    def receive(self, message: MessageDown, now: float) -> list[Output]:
+        """Take one message from the dispatcher."""
+        if isinstance(message, Welcome):
+            return self._welcomed(message, now)
+        if self._stream != OPEN:
+            return []
+        if isinstance(message, Jobs):
+            return self._assigned(message.assignments)
+        if isinstance(message, ResultAcks):
+            return self._acknowledged(message.leases, now)
+        if isinstance(message, LeasesRevoked):
+            return [*self._drop(message.leases), *self._advance()]
+        if isinstance(message, Drain):
+            self._draining = True
+            return []
+        if isinstance(message, DrainCancelled):
+            self._draining = False
+            return self._top_up()
+        if isinstance(message, GoodbyeAck) and self._leave == LEAVING:
+            return self._exit(clean=True)
+        return []
+
+    def tick(self, now: float) -> list[Output]:
+        """Do what is due by `now`: heartbeat, and the deadlines of Welcome and of a leave."""
+        outputs: list[Output] = []
+        if self._stream == OPEN and now >= self._heartbeat_due:
+            outputs.append(Heartbeat(self.held, self.busy_slots))
+            # From now, not from when it was due: after a pause there is nothing to catch up.
+            self._heartbeat_due = now + self._heartbeat_interval
+        if self._stream == HELLO_SENT and now >= self._welcome_due:
+            self._welcome_due = now + WELCOME_TIMEOUT
+            outputs.append(Reconnect(f"no Welcome within {WELCOME_TIMEOUT:g} s"))
+        if self._leave == FLUSHING and now >= self._leave_due:
+            outputs.extend(self._say_goodbye(now))
+        elif self._leave == LEAVING and now >= self._leave_due:
+            outputs.extend(self._exit(clean=False))
+        return outputs
+
+    # --- the work ---------------------------------------------------------------------------------
+
+    def finished(self, outcomes: Iterable[Outcome]) -> list[Output]:
+        """Hashing processes are done with these. Outcomes nobody waits for any more are dropped."""
+        wanted = [outcome for outcome in outcomes if self._running.pop(outcome.lease, None)]
+        for outcome in wanted:
+            self._unacknowledged[outcome.lease] = outcome
+        outputs: list[Output] = []
+        if wanted and self._stream == OPEN:
+            outputs.append(Results(tuple(wanted)))
+        return [*outputs, *self._advance()]
+
+    def leave(self, reason: str, now: float) -> list[Output]:
+        """End in order: give unfinished work back, wait for acknowledgements, say Goodbye."""
+        if self._leave != STAYING:
+            return []
+        self._leave_reason = reason
+        self._leave = FLUSHING
+        self._leave_due = now + FLUSH_TIMEOUT
+        outputs = self._drop((*self._waiting, *self._running))
+        if self._stream == OPEN:
+            outputs.insert(0, Draining(reason))
+        if not self._unacknowledged and self._stream != HELLO_SENT:
+            outputs.extend(self._say_goodbye(now))
+        return outputs
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _welcomed(self, welcome: Welcome, now: float) -> list[Output]:
+        if self._stream != HELLO_SENT:
+            return []
+        self._stream = OPEN
+        self._draining = False
+        self._heartbeat_interval = max(MIN_HEARTBEAT_INTERVAL, welcome.heartbeat_interval)
+        self._heartbeat_due = now + self._heartbeat_interval
+        kept = set(welcome.kept)
+        lost = [lease for lease in (*self._waiting, *self._running) if lease not in kept]
+        outputs = self._drop(lost)
+        if self._unacknowledged:
+            outputs.append(Results(tuple(self._unacknowledged.values())))
+        if self._leave == FLUSHING:
+            outputs.append(Draining(self._leave_reason))
+            if not self._unacknowledged:
+                outputs.extend(self._say_goodbye(now))
+        return [*outputs, *self._advance()]
+
+    def _assigned(self, assignments: tuple[Assignment, ...]) -> list[Output]:
+        outputs: list[Output] = []
+        repeated: list[Outcome] = []
+        for assignment in assignments:
+            self._credit = max(0, self._credit - 1)
+            lease = assignment.lease
+            if self._leave != STAYING or lease in self._waiting or lease in self._running:
+                continue  # while leaving: Goodbye gives it back
+            if outcome := self._unacknowledged.get(lease):
+                repeated.append(outcome)
+                continue
+            older = [mine for mine in (*self._waiting, *self._running) if mine[0] == lease[0]]
+            if any(mine.epoch > lease.epoch for mine in older):
+                continue
+            outputs.extend(self._drop(older))
+            self._waiting[lease] = assignment
+        if repeated:
+            outputs.append(Results(tuple(repeated)))
+        return [*outputs, *self._advance()]
+
+    def _acknowledged(self, leases: tuple[Lease, ...], now: float) -> list[Output]:
+        for lease in leases:
+            self._unacknowledged.pop(lease, None)
+        if self._leave == FLUSHING and not self._unacknowledged:
+            return self._say_goodbye(now)
+        return self._top_up()
+
+    def _drop(self, leases: Iterable[Lease]) -> list[Output]:
+        """Forget unfinished work. Results are not touched: only an acknowledgement ends them."""
+        cancels: list[Output] = []
+        for lease in leases:
+            self._waiting.pop(lease, None)
+            if self._running.pop(lease, None):
+                cancels.append(Cancel(lease))
+        return cancels
+
+    def _advance(self) -> list[Output]:
+        """Fill free slots from what waits, then ask for more."""
+        outputs: list[Output] = []
+        while self._waiting and len(self._running) < self._identity.slots:
+            lease = next(iter(self._waiting))
+            assignment = self._waiting.pop(lease)
+            if assignment.profile not in self._identity.profiles:
+                outputs.extend(self._refuse(assignment))
+                continue
+            self._running[lease] = assignment
+            outputs.append(Start(assignment))
+        return [*outputs, *self._top_up()]
+
+    def _refuse(self, assignment: Assignment) -> list[Output]:
+        refusal = Refusal(False, f"profile {assignment.profile!r} is not computed by this worker")
+        outcome = Outcome(assignment.lease, refusal, 0.0)
+        self._unacknowledged[assignment.lease] = outcome
+        return [Results((outcome,))] if self._stream == OPEN else []
+
+    def _top_up(self) -> list[Output]:
+        if self._stream != OPEN or self._draining or self._leave != STAYING:
+            return []
+        if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
+            return []
+        room = self._limit - len(self._waiting) - len(self._running) - self._credit
+        if room <= 0:
+            return []
+        self._credit += room
+        return [Credit(room)]
+
+    def _say_goodbye(self, now: float) -> list[Output]:
+        if self._stream != OPEN:
+            return self._exit(clean=False)
+        self._leave = LEAVING
+        self._leave_due = now + GOODBYE_TIMEOUT
+        return [Goodbye(self._leave_reason)]
+
+    def _exit(self, *, clean: bool) -> list[Output]:
+        self._leave = GONE
+        return [Exit(clean)]

@@ -1,0 +1,260 @@
+"""The stream to the dispatcher over gRPC. The only module that knows the generated code.
+
+The synchronous API in two threads (ours reads, gRPC's writes) costs a third of asyncio's boot time,
+and the loop that owns the session stays free of both.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+
+# Nothing forks after this point, so gRPC need not prepare for it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.internal import api_implementation
+from virtscale.v1 import job_pb2, worker_pb2, worker_pb2_grpc
+
+from guest_worker import values
+
+# The pure Python implementation is ninety times slower per job.
+assert api_implementation.Type() == "upb", "protobuf runs without upb: install a wheel with it"
+
+CHANNEL_OPTIONS = (
+    # A frozen peer or a cut network is noticed after at most 15 s. keepalive_timeout_ms alone is
+    # ignored below 60 s; ping_timeout_ms is what counts.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Each attempt is a fresh connection: waiting is Backoff's business, not the channel's.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    ("grpc.enable_retries", 0),
+    # The dispatcher is the host or near it: no proxy, no service configuration from DNS.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.service_config_disable_resolution", 1),
+)
+
+# Codes that waiting does not cure; a person has to look.
+_REJECTIONS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+_PROFILE_TO_PROTO = {
+    values.LEGACY_SHA256: job_pb2.HASH_PROFILE_LEGACY_SHA256,
+    values.HMAC_SHA256: job_pb2.HASH_PROFILE_HMAC_SHA256,
+    values.ARGON2ID: job_pb2.HASH_PROFILE_ARGON2ID,
+}
+_PROFILE_FROM_PROTO = {number: name for name, number in _PROFILE_TO_PROTO.items()}
+
+
+class GrpcTransport:
+    """Opens streams to one dispatcher. `wake` is called from another thread when there is news."""
+
+    def __init__(
+        self,
+        address: str,
+        credentials: grpc.ChannelCredentials | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self._address = address
+        self._credentials = credentials
+        self._wake = wake
+        self._stream: _Stream | None = None
+
+    def connect(self, hello: values.Hello) -> None:
+        """Open a fresh stream, closing any other, and send Hello."""
+        self.close()
+        if self._credentials is None:
+            channel = grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
+        else:
+            channel = grpc.secure_channel(self._address, self._credentials, CHANNEL_OPTIONS)
+        self._stream = _Stream(channel, self._wake)
+        self._stream.send((hello,))
+
+    def send(self, messages: Sequence[values.MessageUp]) -> None:
+        """Queue messages on the present stream."""
+        if self._stream:
+            self._stream.send(messages)
+
+    def take(self) -> list[values.MessageDown | values.Lost]:
+        """What arrived on the present stream since the last call."""
+        return self._stream.take() if self._stream else []
+
+    def close(self) -> None:
+        """Close the stream; nothing of it arrives any more."""
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+
+
+class _Stream:
+    def __init__(self, channel: grpc.Channel, wake: Callable[[], None]) -> None:
+        self._channel = channel
+        self._wake = wake
+        self._outgoing: SimpleQueue[worker_pb2.WorkRequest | None] = SimpleQueue()
+        self._arrived: deque[values.MessageDown | values.Lost] = deque()
+        self._call = worker_pb2_grpc.WorkerServiceStub(channel).Work(iter(self._outgoing.get, None))
+        self._thread = threading.Thread(target=self._read, name="stream", daemon=True)
+        self._thread.start()
+
+    def send(self, messages: Sequence[values.MessageUp]) -> None:
+        for message in messages:
+            self._outgoing.put(encode(message))
+
+    def take(self) -> list[values.MessageDown | values.Lost]:
+        taken = []
+        while self._arrived:
+            taken.append(self._arrived.popleft())
+        return taken
+
+    def close(self) -> None:
+        self._call.cancel()
+        self._outgoing.put(None)
+        self._channel.close()
+        self._thread.join()
+
+    def _read(self) -> None:
+        lost = values.Lost("the dispatcher ended the stream", False)
+        responses: Iterator[worker_pb2.WorkResponse] = self._call
+        try:
+            for response in responses:
+                message = decode(response)
+                if message is not None:
+                    self._arrived.append(message)
+                    self._wake()
+        except grpc.RpcError as error:
+            assert isinstance(error, grpc.Call)
+            details = (error.details() or "")[:200]
+            lost = values.Lost(f"{error.code().name}: {details}", error.code() in _REJECTIONS)
+        self._outgoing.put(None)
+        self._arrived.append(lost)
+        self._wake()
+
+
+def credentials(ca: bytes, certificate: bytes | None, key: bytes | None) -> grpc.ChannelCredentials:
+    """TLS credentials from PEM texts; with certificate and key, mutual TLS."""
+    return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+# --- values to protobuf ---------------------------------------------------------------------------
+
+
+def encode(message: values.MessageUp) -> worker_pb2.WorkRequest:
+    """The protobuf form of a message to the dispatcher."""
+    if isinstance(message, values.Hello):
+        return worker_pb2.WorkRequest(hello=_hello(message))
+    if isinstance(message, values.Credit):
+        return worker_pb2.WorkRequest(credit=worker_pb2.Credit(jobs=message.jobs))
+    if isinstance(message, values.Results):
+        outcomes = [_outcome(outcome) for outcome in message.outcomes]
+        return worker_pb2.WorkRequest(results=worker_pb2.Results(outcomes=outcomes))
+    if isinstance(message, values.Heartbeat):
+        beat = worker_pb2.Heartbeat(held=_leases(message.held), busy_slots=message.busy_slots)
+        return worker_pb2.WorkRequest(heartbeat=beat)
+    if isinstance(message, values.Draining):
+        return worker_pb2.WorkRequest(draining=worker_pb2.Draining(reason=message.reason))
+    return worker_pb2.WorkRequest(goodbye=worker_pb2.Goodbye(reason=message.reason))
+
+
+def _hello(hello: values.Hello) -> worker_pb2.Hello:
+    return worker_pb2.Hello(
+        worker_id=hello.worker_id,
+        instance_id=hello.instance_id,
+        join_token=hello.join_token,
+        slots=hello.slots,
+        software_version=hello.software_version,
+        image_generation=hello.image_generation,
+        held=_leases(hello.held),
+        uptime=None if hello.uptime is None else _duration(hello.uptime),
+        profiles=[_PROFILE_TO_PROTO[name] for name in hello.profiles],
+    )
+
+
+def _outcome(outcome: values.Outcome) -> worker_pb2.Outcome:
+    lease = worker_pb2.Lease(job_id=outcome.lease.job_id, epoch=outcome.lease.epoch)
+    service_time = _duration(outcome.cpu_seconds)
+    result = outcome.result
+    if isinstance(result, str):
+        return worker_pb2.Outcome(lease=lease, hash=result, service_time=service_time)
+    refusal = worker_pb2.Refusal(retryable=result.retryable, message=result.message)
+    return worker_pb2.Outcome(lease=lease, refusal=refusal, service_time=service_time)
+
+
+def _leases(leases: Sequence[values.Lease]) -> list[worker_pb2.Lease]:
+    return [worker_pb2.Lease(job_id=lease.job_id, epoch=lease.epoch) for lease in leases]
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanos = divmod(round(max(0.0, seconds) * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+# --- protobuf to values ---------------------------------------------------------------------------
+
+
+def decode(response: worker_pb2.WorkResponse) -> values.MessageDown | None:
+    """The value of a message from the dispatcher; None for one this version does not know."""
+    kind = response.WhichOneof("message")
+    if kind == "jobs":
+        return values.Jobs(tuple(_assignment(each) for each in response.jobs.assignments))
+    if kind == "result_acks":
+        return values.ResultAcks(_values(response.result_acks.leases))
+    if kind == "leases_revoked":
+        return values.LeasesRevoked(_values(response.leases_revoked.leases))
+    if kind == "welcome":
+        return _welcome(response.welcome)
+    if kind == "drain":
+        return values.Drain()
+    if kind == "drain_cancelled":
+        return values.DrainCancelled()
+    if kind == "goodbye_ack":
+        return values.GoodbyeAck()
+    return None
+
+
+def _welcome(welcome: worker_pb2.Welcome) -> values.Welcome:
+    return values.Welcome(
+        session_id=welcome.session_id,
+        heartbeat_interval=_seconds(welcome.heartbeat_interval),
+        lease_ttl=_seconds(welcome.lease_ttl),
+        kept=_values(welcome.kept),
+        cordoned=welcome.cordoned,
+    )
+
+
+def _assignment(assignment: worker_pb2.Assignment) -> values.Assignment:
+    cost = assignment.argon2_cost
+    has_cost = assignment.HasField("argon2_cost")
+    return values.Assignment(
+        lease=values.Lease(assignment.lease.job_id, assignment.lease.epoch),
+        profile=_PROFILE_FROM_PROTO.get(assignment.profile, f"number {assignment.profile}"),
+        input=assignment.input,
+        key_id=assignment.key_id,
+        load=_load(assignment.load),
+        argon2_cost=values.Argon2Cost(cost.memory_kib, cost.passes, cost.lanes)
+        if has_cost
+        else None,
+    )
+
+
+def _load(load: job_pb2.Load) -> values.Load:
+    kind = load.WhichOneof("kind")
+    if kind == "collision":
+        return values.Collision(load.collision.difficulty_bits, load.collision.seed)
+    if kind == "verify":
+        return values.Verify(load.verify.repetitions)
+    if kind == "busy":
+        return values.Busy(_seconds(load.busy.duration))
+    return None
+
+
+def _values(leases: Sequence[worker_pb2.Lease]) -> tuple[values.Lease, ...]:
+    return tuple(values.Lease(lease.job_id, lease.epoch) for lease in leases)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,262 @@
+"""The guest worker as a process against a dispatcher over real gRPC: the rules of the stream."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.contract.worker_dispatcher import (
+    PATIENCE,
+    ScriptedDispatcher,
+    Stream,
+    busy,
+    legacy,
+    lease,
+)
+from virtscale.v1 import job_pb2, worker_pb2
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "v1.c2VjcmV0LXRva2Vu"
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def dispatcher() -> Iterator[ScriptedDispatcher]:
+    server = ScriptedDispatcher()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start(dispatcher: ScriptedDispatcher, tmp_path: Path) -> Iterator[Start]:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def begin(*flags: str) -> "subprocess.Popen[bytes]":
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}",
+            "VIRTSCALE_DISPATCHER": dispatcher.address,
+            "VIRTSCALE_WORKER_ID": "pool-1",
+            "VIRTSCALE_JOIN_TOKEN": TOKEN,
+            "VIRTSCALE_GENERATION": "sha256:abc",
+        }
+        log = tmp_path / "worker.log"
+        with log.open("ab") as errors:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "guest_worker", "--slots", "2", *flags],
+                env=environment,
+                stderr=errors,
+            )
+        workers.append(worker)
+        return worker
+
+    yield begin
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def finish(worker: "subprocess.Popen[bytes]", stream: Stream) -> None:
+    """Stop the worker in order and check that it left clean."""
+    worker.send_signal(signal.SIGTERM)
+    stream.expect("goodbye", "draining", "heartbeat", "credit")
+    stream.send(goodbye_ack=worker_pb2.GoodbyeAck())
+    assert worker.wait(PATIENCE) == 0
+
+
+def test_hello_tells_who_the_worker_is_and_what_it_can_do(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.accept()
+    hello = stream.expect("hello").hello
+    assert (hello.worker_id, hello.join_token, hello.slots) == ("pool-1", TOKEN, 2)
+    assert hello.image_generation == "sha256:abc"
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", hello.instance_id)
+    assert hello.uptime.seconds > 0
+    assert job_pb2.HASH_PROFILE_LEGACY_SHA256 in hello.profiles
+    assert job_pb2.HASH_PROFILE_ARGON2ID in hello.profiles
+    assert not hello.held
+    stream.send(welcome=worker_pb2.Welcome(session_id="s"))
+    assert stream.expect("credit", "heartbeat").credit.jobs == 4
+    finish(worker, stream)
+
+
+def test_jobs_come_back_hashed_by_the_reference_formula(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet()
+    stream.expect("credit")
+    stream.send_jobs(*(legacy(f"j{i}", f"KA-47-UT-{i:04d}") for i in range(4)))
+    found: dict[str, str] = {}
+    while len(found) < 4:
+        for outcome in stream.expect("results", "credit").results.outcomes:
+            found[outcome.lease.job_id] = outcome.hash
+            stream.ack(outcome.lease)
+    for i in range(4):
+        digest, _, salt = found[f"j{i}"].partition(":")
+        assert digest == hashlib.sha256((salt + f"KA-47-UT-{i:04d}").encode()).hexdigest()
+        assert re.fullmatch(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", salt)
+    finish(worker, stream)
+
+
+def test_a_result_without_an_acknowledgement_is_offered_again_after_a_reconnect(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet()
+    stream.send_jobs(legacy("a"), legacy("b", load=busy(3600)))
+    first = stream.expect("results", "credit").results.outcomes[0]
+    stream.end()
+
+    again = dispatcher.accept()
+    hello = again.expect("hello").hello
+    assert {held.job_id for held in hello.held} == {"a", "b"}
+    again.send(welcome=worker_pb2.Welcome(session_id="s2", kept=hello.held))
+    assert again.expect("results").results.outcomes[0].hash == first.hash
+    again.ack(lease("a"))
+    again.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease("b")]))
+    finish(worker, again)
+
+
+def test_held_work_survives_a_restart_of_the_dispatcher(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet()
+    stream.send_jobs(legacy("a", load=busy(1)))
+    stream.expect("credit")
+    dispatcher.stop()
+    dispatcher.start()
+    again = dispatcher.accept()
+    assert [held.job_id for held in again.expect("hello").hello.held] == ["a"]
+    again.send(welcome=worker_pb2.Welcome(session_id="s2", kept=[lease("a")]))
+    outcome = again.expect("results", "credit", "heartbeat").results.outcomes[0]
+    assert outcome.lease == lease("a")
+    assert 0.9 < outcome.service_time.seconds + outcome.service_time.nanos / 1e9 < 1.5
+    again.ack(outcome.lease)
+    finish(worker, again)
+
+
+def test_revoked_work_stops_and_frees_its_slot(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start("--slots", "1", "--prefetch", "0")
+    stream = dispatcher.greet()
+    assert stream.expect("credit").credit.jobs == 1
+    stream.send_jobs(legacy("long", load=busy(3600)))
+    stream.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease("long")]))
+    assert stream.expect("credit").credit.jobs == 1
+    stream.send_jobs(legacy("short"))
+    outcomes = stream.expect("results").results.outcomes
+    assert [outcome.lease.job_id for outcome in outcomes] == ["short"]
+    stream.ack(lease("short"))
+    finish(worker, stream)
+
+
+def test_a_drain_stops_credit_finishes_work_and_stays_until_it_is_cancelled(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet(heartbeat=0.1)
+    assert stream.expect("credit").credit.jobs == 4
+    stream.send_jobs(legacy("a", load=busy(1)))
+    stream.send(drain=worker_pb2.Drain())
+    outcome = stream.expect("results", "heartbeat").results.outcomes[0]
+    stream.ack(outcome.lease)
+    for _ in range(3):
+        beat = stream.expect("heartbeat").heartbeat
+    assert not beat.held
+    assert beat.busy_slots == 0
+    stream.send(drain_cancelled=worker_pb2.DrainCancelled())
+    assert stream.expect("credit", "heartbeat").credit.jobs == 1
+    finish(worker, stream)
+
+
+def test_heartbeats_stay_on_time_while_every_slot_hashes(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet(heartbeat=0.1)
+    stream.send_jobs(legacy("a", load=busy(3600)), legacy("b", load=busy(3600)))
+    beats = [stream.expect("heartbeat", "credit").heartbeat for _ in range(15)]
+    assert {held.job_id for held in beats[-1].held} == {"a", "b"}
+    assert beats[-1].busy_slots == 2
+    finish(worker, stream)
+
+
+def test_goodbye_waits_for_the_acknowledgement_of_finished_results(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start()
+    stream = dispatcher.greet()
+    stream.send_jobs(legacy("done"), legacy("unfinished", load=busy(3600)))
+    assert stream.expect("results", "credit").results.outcomes[0].lease == lease("done")
+    worker.send_signal(signal.SIGTERM)
+    assert stream.expect("draining", "credit").draining.reason == "SIGTERM"
+    assert stream.has_nothing(0.3)
+    stream.ack(lease("done"))
+    stream.expect("goodbye")
+    assert worker.poll() is None
+    stream.send(goodbye_ack=worker_pb2.GoodbyeAck())
+    assert worker.wait(PATIENCE) == 0
+
+
+def test_a_crashed_hashing_process_costs_its_job_an_attempt_and_is_replaced(
+    dispatcher: ScriptedDispatcher, start: Start
+) -> None:
+    worker = start("--slots", "1", "--prefetch", "0")
+    stream = dispatcher.greet()
+    stream.send_jobs(legacy("victim", load=busy(3600)))
+    stream.expect("credit")
+    (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    outcome = stream.expect("results").results.outcomes[0]
+    assert outcome.refusal.retryable
+    assert "signal 9" in outcome.refusal.message
+    stream.ack(outcome.lease)
+    stream.expect("credit")
+    stream.send_jobs(legacy("next"))
+    assert stream.expect("results").results.outcomes[0].hash
+    stream.ack(lease("next"))
+    finish(worker, stream)
+
+
+def test_a_wrong_token_is_reported_without_the_token_and_is_not_hammered(
+    dispatcher: ScriptedDispatcher, start: Start, tmp_path: Path
+) -> None:
+    worker = start()
+    stream = dispatcher.accept()
+    stream.expect("hello")
+    stream.abort(grpc.StatusCode.UNAUTHENTICATED, "join token does not match worker pool-1")
+    log = tmp_path / "worker.log"
+    while "dispatcher.rejected" not in log.read_text():
+        assert worker.poll() is None
+    text = log.read_text()
+    assert "join token does not match" in text
+    assert "retry_seconds=30" in text
+    assert TOKEN not in text
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE) == 1
+
+
+def test_a_missing_dispatcher_is_retried_until_it_is_there(
+    dispatcher: ScriptedDispatcher, start: Start, tmp_path: Path
+) -> None:
+    dispatcher.stop()
+    worker = start()
+    log = tmp_path / "worker.log"
+    while "stream.lost" not in log.read_text():
+        assert worker.poll() is None
+    dispatcher.start()
+    stream = dispatcher.greet()
+    stream.expect("credit")
+    finish(worker, stream)
