@@ -1,4 +1,4 @@
-"""Options of `virtscale up`: the same keys in a YAML file, the environment and on the command line."""
+"""Options of `virtscale up`: the same keys in a YAML file, the environment and as flags."""
 
 import os
 from pathlib import Path

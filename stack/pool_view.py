@@ -1,0 +1,123 @@
+"""The pool as a person wants to see it: libvirt's and the dispatcher's views put together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from stack.jobs import Backlog, WorkerView
+from stack.ports import DomainView
+
+RowState = Literal[
+    "idle", "busy", "booting", "draining", "stopping", "paused", "saved", "off", "error"
+]
+
+BOOT_DEADLINE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One domain."""
+
+    name: str
+    state: RowState
+    cpu_ratio: float | None
+    slots: int
+    leases: int
+    completed: int
+    state_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class DecisionView:
+    """One decision of the scaler. `at` is Unix time."""
+
+    at: float
+    current: int | None
+    desired: int | None
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the table shows, at one moment (Unix time)."""
+
+    at: float
+    rows: tuple[Row, ...] = ()
+    backlog: Backlog | None = None
+    results_per_second: float | None = None
+    pool_cpu_ratio: float | None = None
+    decisions: tuple[DecisionView, ...] = ()
+    override: str = ""
+    troubles: tuple[str, ...] = ()
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Per service: `up`, or why not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+def rows(
+    domains: Sequence[DomainView],
+    workers: Sequence[WorkerView],
+    cpu_ratios: Mapping[str, float],
+    active_since: Mapping[str, float],
+    now: float,
+) -> tuple[Row, ...]:
+    """One row per domain; workers that are no domain of the pool get one too."""
+    by_name = {worker.worker_id: worker for worker in workers}
+    made = []
+    for domain in domains:
+        worker = by_name.pop(domain.name, None)
+        since = active_since.get(domain.name)
+        seconds = None if since is None else max(0.0, now - since)
+        made.append(
+            Row(
+                name=domain.name,
+                state=_state(domain, worker, seconds),
+                cpu_ratio=cpu_ratios.get(domain.name) if domain.is_active else None,
+                slots=worker.slots if worker else 0,
+                leases=worker.leases if worker else 0,
+                completed=worker.completed if worker else 0,
+                state_seconds=seconds,
+            )
+        )
+    made += [
+        Row(
+            name=worker.worker_id,
+            state=_worker_state(worker),
+            cpu_ratio=None,
+            slots=worker.slots,
+            leases=worker.leases,
+            completed=worker.completed,
+        )
+        for worker in by_name.values()
+        if worker.state != "disconnected"
+    ]
+    return tuple(made)
+
+
+def _state(domain: DomainView, worker: WorkerView | None, seconds: float | None) -> RowState:
+    still: dict[str, RowState] = {
+        "off": "off",
+        "saved": "saved",
+        "paused": "paused",
+        "crashed": "error",
+    }
+    if domain.state in still:
+        return still[domain.state]
+    if domain.state == "stopping" or domain.operation in ("shutdown", "destroy"):
+        return "stopping"
+    if domain.operation == "drain":
+        return "draining"
+    if worker is None or worker.state == "disconnected":
+        late = seconds is not None and seconds > BOOT_DEADLINE_SECONDS
+        return "error" if late else "booting"
+    return _worker_state(worker)
+
+
+def _worker_state(worker: WorkerView) -> RowState:
+    if worker.state in ("cordoned", "draining"):
+        return "draining"
+    return "busy" if worker.busy_slots or worker.leases else "idle"

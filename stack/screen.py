@@ -1,0 +1,102 @@
+"""What the person sees: sentences, steps and the live table; with or without a terminal."""
+
+import contextlib
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+
+class Screen:
+    """Writes to standard output and survives its loss.
+
+    A closed terminal must not stop the ordered end of the stack, so a write that fails switches
+    output off for good.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._is_lost = False
+        self._terminal_mode: list[Any] | None = None
+        self._stdin = sys.stdin
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when a person can look at a table that moves."""
+        return self._console.is_terminal and not self._is_lost
+
+    def tell(self, text: str) -> None:
+        """A line of its own, above the table."""
+        if self._is_lost:
+            return
+        with self._guarded():
+            self._console.print(text, markup=False)
+            self._console.file.flush()
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """A piece of work: named when it begins, with its time when it is done."""
+        begin = time.monotonic()
+        if self.is_terminal:
+            with self._guarded():
+                self._console.print(f"  {text} ...", end="\r", markup=False)
+        try:
+            yield
+        except BaseException:
+            self.tell(f"  {text}: failed")
+            raise
+        self.tell(f"  {text}: done in {time.monotonic() - begin:.1f} s")
+
+    def open_table(self) -> None:
+        """Begins the live table; key presses come one by one from now on."""
+        if self._is_lost:
+            return
+        with self._guarded():
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False
+            )
+            self._live.start()
+        with contextlib.suppress(termios.error, OSError, ValueError):
+            descriptor = self._stdin.fileno()
+            mode = termios.tcgetattr(descriptor)
+            self._terminal_mode = mode[:]
+            # Keys at once and without echo; Ctrl-C stays a signal.
+            mode[3] &= ~(termios.ICANON | termios.ECHO)
+            termios.tcsetattr(descriptor, termios.TCSANOW, mode)
+
+    def show(self, renderable: RenderableType) -> None:
+        """Redraws the table."""
+        if self._live is not None:
+            with self._guarded():
+                self._live.update(renderable, refresh=True)
+
+    def print(self, renderable: RenderableType) -> None:
+        """Prints a renderable once."""
+        if self._is_lost:
+            return
+        with self._guarded():
+            self._console.print(renderable)
+
+    def close_table(self) -> None:
+        """Ends the live table and gives the terminal back as it was."""
+        live, self._live = self._live, None
+        if live is not None:
+            with self._guarded():
+                live.stop()
+        mode, self._terminal_mode = self._terminal_mode, None
+        if mode is not None:
+            with contextlib.suppress(termios.error, OSError, ValueError):
+                termios.tcsetattr(self._stdin.fileno(), termios.TCSANOW, mode)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            self._is_lost = True
+            self._live = None
