@@ -1,0 +1,217 @@
+"""`python -m scaler` runs one pool; `python -m scaler eval` prints one decision and why."""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from scaler.api import Api
+from scaler.config import ScalerConfig, pool_settings, signal_queries
+from scaler.decision_log import JsonLinesLog
+from scaler.dispatcher_fleet import DispatcherFleet
+from scaler.hold_file import HoldFile
+from scaler.libvirt_hypervisor import LibvirtHypervisor
+from scaler.prometheus_source import PrometheusSource
+from scaler.reconciler import Ports, Reconciler
+from scaler.records import decision_record
+from scaler.telemetry import ServiceLog, Telemetry
+from servicekit import config as configuration
+from servicekit import lifecycle, logs
+from servicekit.clock import SystemClock
+from servicekit.config import ConfigError
+from servicekit.lifecycle import StartError, Stop
+from servicekit.metrics import MetricsServer, new_registry
+from servicekit.tls import channel_credentials
+
+_PREFIX = "VIRTSCALE_SCALER_"
+_READY_TURN_SECONDS = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = _load(options)
+        if options.check_config:
+            if config.dispatcher_tls is not None:
+                channel_credentials(config.dispatcher_tls)
+            sys.stdout.write("configuration OK\n")
+            return lifecycle.EXIT_OK
+        is_eval = options.command == "eval"
+        _configure_logs(config, quiet=is_eval)
+    except ConfigError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"error: {fault}\n")
+        return lifecycle.EXIT_USAGE
+    if is_eval:
+        return lifecycle.run(lambda _stop: _evaluate(config))
+    return lifecycle.run(lambda stop: _serve(config, stop))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="virtscale-scaler", description="Starts and stops the domains of a pool with the load."
+    )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=["run", "eval"],
+        default="run",
+        help="run (default); eval: one observation, prints the decision and why, does nothing",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
+    parser.add_argument("--check-config", action="store_true", help="validate and exit")
+    parser.add_argument("--pool", help="pool of domains to scale")
+    parser.add_argument("--min", type=int, help="fewest domains that serve")
+    parser.add_argument("--max", type=int, help="most domains in any state but off")
+    parser.add_argument("--url", dest="libvirt_uri", metavar="URI", help="libvirt URI")
+    parser.add_argument("--prometheus-url", metavar="URL", help="Prometheus server")
+    parser.add_argument("--dispatcher", metavar="HOST:PORT", help="dispatcher's gRPC API")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision log and hold")
+    parser.add_argument("--dry-run", action="store_true", default=None, help="decide, do nothing")
+    parser.add_argument("--listen-address", metavar="HOST:PORT", help="metrics and API")
+    parser.add_argument("--loglevel", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--logfile", type=Path, metavar="PATH", help="default: standard error")
+    parser.add_argument("--logformat", choices=["json", "text"])
+    return parser
+
+
+def _load(options: argparse.Namespace) -> ScalerConfig:
+    flags = dict(vars(options))
+    path = flags.pop("config")
+    del flags["command"], flags["check_config"]
+    return configuration.load(
+        ScalerConfig, path=path, environ=os.environ, prefix=_PREFIX, flags=flags
+    )
+
+
+def _configure_logs(config: ScalerConfig, *, quiet: bool) -> None:
+    level = "error" if quiet else config.loglevel
+    try:
+        logs.configure("scaler", level=level, form=config.logformat, file=config.logfile)
+    except OSError as error:
+        raise ConfigError([f"logfile = {config.logfile}: {error.strerror}"]) from None
+
+
+@contextlib.asynccontextmanager
+async def _adapters(
+    config: ScalerConfig, log: JsonLinesLog, holds: HoldFile
+) -> AsyncIterator[Ports]:
+    clock = SystemClock()
+    credentials = None
+    if config.dispatcher_tls is not None:
+        credentials = channel_credentials(config.dispatcher_tls)
+    source = PrometheusSource(
+        config.prometheus_url,
+        stale_after_seconds=config.stale_after_seconds,
+        timeout_seconds=config.metrics_timeout_seconds,
+    )
+    hypervisor = LibvirtHypervisor(
+        config.libvirt_uri, config.pool, clock=clock, timeout_seconds=config.libvirt_timeout_seconds
+    )
+    fleet = DispatcherFleet(config.dispatcher, credentials=credentials)
+    try:
+        yield Ports(source, hypervisor, fleet, log, holds, clock)
+    finally:
+        await fleet.close()
+        hypervisor.close()
+        source.close()
+
+
+async def _serve(config: ScalerConfig, stop: Stop) -> int:
+    with _exclusive(config.state_dir):
+        log = JsonLinesLog(
+            config.state_dir / "decisions.jsonl", max_bytes=config.decision_log_bytes
+        )
+        holds = HoldFile(config.state_dir / "hold.json")
+        registry = new_registry("scaler")
+        telemetry = Telemetry(config.pool, registry)
+        loop = asyncio.get_running_loop()
+        async with _adapters(config, log, holds) as ports:
+            reconciler = Reconciler(
+                pool_settings(config),
+                signal_queries(config),
+                ports,
+                [telemetry, ServiceLog(config.pool, is_dry_run=config.dry_run)],
+                tick_seconds=config.tick_seconds,
+                is_dry_run=config.dry_run,
+            )
+            api = Api(
+                telemetry.status,
+                log,
+                holds,
+                lambda: _wake(loop, reconciler),
+            )
+            host, port = config.host_and_port
+            server = MetricsServer(
+                registry,
+                service="scaler",
+                host=host,
+                port=port,
+                ready=lambda: _unready(telemetry),
+                routes=api.routes(),
+            )
+            server.start()
+            logs.get().info("scaler.started", pool=config.pool, port=server.port)
+            try:
+                await reconciler.run(stop)
+            finally:
+                server.close()
+    logs.get().info("scaler.stopped", reason=stop.reason)
+    return lifecycle.EXIT_OK
+
+
+def _wake(loop: asyncio.AbstractEventLoop, reconciler: Reconciler) -> None:
+    loop.call_soon_threadsafe(reconciler.wake)
+
+
+async def _evaluate(config: ScalerConfig) -> int:
+    holds = HoldFile(config.state_dir / "hold.json")
+    async with _adapters(config, JsonLinesLog(None), holds) as ports:
+        reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
+        decision = await reconciler.evaluate()
+    sys.stdout.write(json.dumps(decision_record(decision, time.time()), indent=2) + "\n")
+    return lifecycle.EXIT_OK if decision.desired is not None else lifecycle.EXIT_FAILED
+
+
+@contextlib.contextmanager
+def _exclusive(state_dir: Path) -> Iterator[None]:
+    """Two scalers with one memory would undo each other's work."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")
+    except OSError as error:
+        raise StartError(
+            f"state_dir = {state_dir}: {error.strerror}; choose a writable one (--state-dir)"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(
+                f"state_dir = {state_dir}: another scaler runs with it; "
+                "stop that one or choose another directory (--state-dir)"
+            ) from None
+        yield
+
+
+def _unready(telemetry: Telemetry) -> str | None:
+    status = telemetry.status()
+    if status is None:
+        return "no turn is finished yet"
+    age = time.time() - status["time"]
+    if age > _READY_TURN_SECONDS:
+        return f"the last turn was {age:.0f} s ago"
+    if status["desired"] is None:
+        return "; ".join(status["decision"]["errors"]) or "the hypervisor does not answer"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

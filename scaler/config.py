@@ -1,0 +1,300 @@
+"""Configuration of the scaler: what operators write, and its translation to the core's values."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from scaler.breaker import BreakerSettings
+from scaler.decision import Settings as PoolSettings
+from scaler.ports import SignalQuery
+from scaler.recommendation import (
+    CPU,
+    DEMAND,
+    DEMAND_AVERAGE,
+    BacklogPolicy,
+    Policy,
+    ReferencePolicy,
+)
+from scaler.stabilization import Limits
+from scaler.tracking import Timing
+from servicekit.config import Settings
+from servicekit.tls import TlsFiles
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+SomeSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Query(Settings):
+    """How to ask Prometheus for a signal. `$pool` stands for the pool's name."""
+
+    query: str = Field(min_length=1, max_length=10_000)
+    """PromQL with exactly one series as its answer."""
+    freshness: str | None = None
+    """PromQL for the Unix time of the newest sample behind the answer. Unset: the time of the
+    answer itself, which for a recording rule is that of its last evaluation."""
+
+
+_CPU_QUERY = Query(
+    query='pool:libvirt_domain_cpu_utilisation:avg30s{pool="$pool"}',
+    # The mean outlives its source by its window; the source itself does not.
+    freshness='max(timestamp(virtscale_domain_info{pool="$pool"}))',
+)
+_DEMAND_QUERY = Query(
+    query='pool:virtscale_demand_slots:current{pool="$pool"}',
+    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+)
+_DEMAND_AVERAGE_QUERY = Query(
+    query='pool:virtscale_demand_slots:avg10s{pool="$pool"}',
+    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+)
+
+
+class ReferenceConfig(Settings):
+    """Mean CPU above the target for a while: one more. One fewer could carry it: one fewer."""
+
+    kind: Literal["reference"] = "reference"
+    """Which policy this is."""
+    target_ratio: Ratio = 0.8
+    """Mean CPU utilisation to hold, 0 to 1."""
+    sustained_seconds: Seconds = 10.0
+    """How long the condition must hold without a break."""
+    averaging_seconds: Seconds = 30.0
+    """The window of `cpu`; after the pool changed the mean is not acted on for so long."""
+    cpu: Query = _CPU_QUERY
+    """Mean CPU utilisation of the pool's running domains, 0 to 1."""
+
+
+class BacklogConfig(Settings):
+    """Slots of demand over slots of a domain; jumps to the capacity needed in one step."""
+
+    kind: Literal["backlog"] = "backlog"
+    """Which policy this is."""
+    target_ratio: Ratio = 0.8
+    """Utilisation that the average demand shall cause, 0 to 1."""
+    tolerance_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Relative difference of demand that is not acted on."""
+    slots_per_domain: Annotated[float, Field(ge=1, le=10_000)] = 1.0
+    """Slots of a domain; used only while no worker is connected to tell."""
+    demand: Query = _DEMAND_QUERY
+    """Slots that would serve everything leased and waiting now."""
+    demand_average: Query = _DEMAND_AVERAGE_QUERY
+    """The same, averaged over some seconds."""
+
+
+PolicyConfig = Annotated[ReferenceConfig | BacklogConfig, Field(discriminator="kind")]
+
+
+class OutConfig(Settings):
+    """Pace of scaling out."""
+
+    window_seconds: Seconds = 0.0
+    """Stabilization window: the lowest wish of so long counts."""
+    cooldown_seconds: Seconds = 0.0
+    """No scale-out for so long after one."""
+    step: Annotated[int, Field(ge=1, le=10_000)] = 4
+    """Most domains more per decision."""
+
+
+class InConfig(Settings):
+    """Pace of scaling in."""
+
+    window_seconds: Seconds = 30.0
+    """Stabilization window: the highest wish of so long counts."""
+    cooldown_seconds: Seconds = 10.0
+    """No scale-in for so long after a scale-in or a scale-out."""
+    step: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Most domains on their way out at a time."""
+
+
+class TimingConfig(Settings):
+    """Deadlines in a domain's life."""
+
+    boot_deadline_seconds: SomeSeconds = 60.0
+    """From the start to the worker's Hello; later the boot has failed."""
+    silence_deadline_seconds: SomeSeconds = 60.0
+    """A running domain without its worker for longer has failed."""
+    worker_return_seconds: Seconds = 15.0
+    """Workers need so long to reconnect after the dispatcher was away."""
+    drain_deadline_seconds: SomeSeconds = 60.0
+    """Leases still held then are taken back and the domain shuts down."""
+    shutdown_resend_seconds: SomeSeconds = 10.0
+    """A guest that boots loses the power button's event: it is pressed again."""
+    shutdown_deadline_seconds: SomeSeconds = 30.0
+    """From the first shutdown request to cutting the power."""
+
+
+class BreakerConfig(Settings):
+    """What boot failures in a row lead to."""
+
+    threshold: Annotated[int, Field(ge=1, le=100)] = 2
+    """From so many failures in a row on, no start for the back-off."""
+    first_backoff_seconds: SomeSeconds = 30.0
+    """The first back-off; each further failure doubles it."""
+    max_backoff_seconds: SomeSeconds = 1800.0
+    """The longest back-off."""
+
+
+def default_state_dir() -> Path:
+    """Where services of this kind keep state: under /var/lib for root, else in the user's home."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/virtscale/scaler")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(home) / "virtscale/scaler"
+
+
+class ScalerConfig(Settings):
+    """The scaler's configuration file."""
+
+    pool: str = "default"
+    """Only domains whose metadata name this pool are touched."""
+    min: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """Fewest domains that serve."""
+    max: Annotated[int, Field(ge=1, le=10_000)] = 4
+    """Most domains in any state but off."""
+    libvirt_uri: str = "qemu:///system"
+    """The hypervisor."""
+    prometheus_url: str = "http://127.0.0.1:9090"
+    """Where the signals come from."""
+    dispatcher: str = "127.0.0.1:50051"
+    """HOST:PORT of the dispatcher's gRPC API."""
+    dispatcher_tls: TlsFiles | None = None
+    """TLS towards the dispatcher: `client_ca` is its CA, certificate and key are ours."""
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Keeps the decision log and the hold."""
+    tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    """Longest time from one turn to the next."""
+    stale_after_seconds: SomeSeconds = 10.0
+    """A signal older than this is not known."""
+    metrics_timeout_seconds: SomeSeconds = 2.0
+    """For one request to Prometheus."""
+    libvirt_timeout_seconds: SomeSeconds = 20.0
+    """For one action; libvirt takes 10 s and more to destroy a domain that resists."""
+    policies: tuple[PolicyConfig, ...] = (ReferenceConfig(), BacklogConfig())
+    """Combined: out to the highest wish of those that know, in only when all know and agree."""
+    scale_out: OutConfig = OutConfig()
+    """Pace of scaling out."""
+    scale_in: InConfig = InConfig()
+    """Pace of scaling in."""
+    timing: TimingConfig = TimingConfig()
+    """Deadlines in a domain's life."""
+    breaker: BreakerConfig = BreakerConfig()
+    """What boot failures lead to."""
+    dry_run: bool = False
+    """Decide, log and export everything, do nothing."""
+    decision_log_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
+    """Size at which the decision log is rotated; three old files are kept."""
+    listen_address: str = "127.0.0.1:9182"
+    """HOST:PORT of metrics and API."""
+    loglevel: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important lines that are logged."""
+    logfile: Path | None = None
+    """Where to log; standard error when unset."""
+    logformat: Literal["json", "text"] = "json"
+    """For machines or for people."""
+
+    @field_validator("pool")
+    @classmethod
+    def _check_pool(cls, value: str) -> str:
+        if _NAME.fullmatch(value) is None:
+            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
+        return value
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value) is None:
+            raise ValueError("must look like http://127.0.0.1:9090")
+        return value
+
+    @field_validator("dispatcher", "listen_address")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be HOST:PORT, e.g. 127.0.0.1:9182")
+        return value
+
+    @field_validator("policies")
+    @classmethod
+    def _check_policies(cls, value: tuple[PolicyConfig, ...]) -> tuple[PolicyConfig, ...]:
+        kinds = [policy.kind for policy in value]
+        if not kinds:
+            raise ValueError("needs at least one policy: reference, backlog")
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("names a policy twice")
+        return value
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> "ScalerConfig":
+        if self.min > self.max:
+            raise ValueError(f"min = {self.min} must not exceed max = {self.max}")
+        return self
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where metrics and API listen."""
+        host, _, port = self.listen_address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+def pool_settings(config: ScalerConfig) -> PoolSettings:
+    """The values that the core decides by."""
+    return PoolSettings(
+        pool=config.pool,
+        limits=Limits(
+            min=config.min,
+            max=config.max,
+            out_window_seconds=config.scale_out.window_seconds,
+            in_window_seconds=config.scale_in.window_seconds,
+            out_cooldown_seconds=config.scale_out.cooldown_seconds,
+            in_cooldown_seconds=config.scale_in.cooldown_seconds,
+            out_step=config.scale_out.step,
+            in_step=config.scale_in.step,
+        ),
+        timing=Timing(**config.timing.model_dump()),
+        breaker=BreakerSettings(**config.breaker.model_dump()),
+        policies=tuple(_policy(policy) for policy in config.policies),
+    )
+
+
+def _policy(config: ReferenceConfig | BacklogConfig) -> Policy:
+    if isinstance(config, ReferenceConfig):
+        return ReferencePolicy(
+            target_ratio=config.target_ratio,
+            sustained_seconds=config.sustained_seconds,
+            averaging_seconds=config.averaging_seconds,
+        )
+    return BacklogPolicy(
+        target_ratio=config.target_ratio,
+        tolerance_ratio=config.tolerance_ratio,
+        slots_per_domain=config.slots_per_domain,
+    )
+
+
+def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:
+    """One query per signal that the policies need."""
+    queries: dict[str, Query] = {}
+    for policy in config.policies:
+        if isinstance(policy, ReferenceConfig):
+            queries[CPU] = policy.cpu
+        else:
+            queries[DEMAND] = policy.demand
+            queries[DEMAND_AVERAGE] = policy.demand_average
+
+    def expand(text: str) -> str:
+        return text.replace("$pool", config.pool)
+
+    return tuple(
+        SignalQuery(
+            signal,
+            expand(query.query),
+            None if query.freshness is None else expand(query.freshness),
+        )
+        for signal, query in queries.items()
+    )

@@ -1,0 +1,301 @@
+"""One turn of the scaler as a pure function: state and observation in, state and decision out.
+
+Production, `eval`, dry run and the simulation call the same `decide`. Effects come back through
+`feed`, so a slow start or a refused cordon is a state like any other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from scaler import planner, recommendation, stabilization, tracking
+from scaler.breaker import Breaker, BreakerSettings
+from scaler.planner import Action, Permissions, Plan
+from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
+from scaler.readings import Reading
+from scaler.reasons import Reason
+from scaler.recommendation import Policy, PolicyContext, Proposal, Sustained
+from scaler.stabilization import Limits, Stabilised
+from scaler.tracking import Fleet, Incident, Timing, Track
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator decides about one pool."""
+
+    pool: str = "default"
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    policies: tuple[Policy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An operator's order to take no action."""
+
+    author: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen in one turn. None: it could not be seen; `errors` says why."""
+
+    domains: tuple[DomainRecord, ...] | None
+    workers: tuple[WorkerRecord, ...] | None
+    readings: Mapping[str, Reading]
+    hold: Hold | None = None
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is remembered between turns."""
+
+    token: int | None = None
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=lambda: Fleet({}))
+    breaker: Breaker = field(default_factory=Breaker)
+    memory: stabilization.Memory = field(default_factory=stabilization.Memory)
+    sustained: Mapping[str, Sustained] = field(default_factory=dict)
+    ready_names: frozenset[str] | None = None
+    ready_changed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do and the whole reason for it."""
+
+    at: float
+    reason: Reason
+    desired: int | None
+    pool: PoolView
+    plan: Plan
+    stabilised: Stabilised | None = None
+    proposals: tuple[Proposal, ...] = ()
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    incidents: tuple[tuple[str, Incident], ...] = ()
+    hold: Hold | None = None
+    errors: tuple[str, ...] = ()
+
+
+class Outcome(StrEnum):
+    """How an action ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    RETRYABLE = "retryable"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """An action's report."""
+
+    kind: ActionKind
+    domain: str
+    outcome: Outcome
+    error: str = ""
+
+
+def feed(settings: Settings, state: State, result: ActionResult, now: float) -> State:
+    """The state after an action has reported back."""
+    memory = state.tracks.get(result.domain)
+    if memory is None or memory.in_flight is not result.kind:
+        # A cancelled drain reports after its cancellation took over the domain.
+        return state
+    memory = replace(memory, in_flight=None)
+    breaker = state.breaker
+    if result.kind is ActionKind.START and result.outcome is Outcome.FAILED:
+        memory = replace(memory, failures=memory.failures + 1)
+        breaker = breaker.failed(settings.breaker, now)
+    return replace(state, breaker=breaker, tracks={**state.tracks, result.domain: memory})
+
+
+def decide(
+    settings: Settings, state: State, observation: Observation, now: float
+) -> tuple[State, Decision]:
+    """One turn."""
+    fleet = _see_fleet(state.fleet, observation, now)
+    state = replace(state, fleet=fleet)
+    if observation.domains is None:
+        return state, _blind(state, observation, now)
+    newest = max((record.token for record in observation.domains), default=0)
+    if state.token is None:
+        state = replace(state, token=newest + 1)
+    tracked = tracking.track(state.tracks, observation.domains, fleet, settings.timing, now)
+    state = _remember(settings, state, tracked, now)
+    state, proposals = _propose(settings, state, tracked.pool, observation, now)
+    memory, stabilised = stabilization.stabilise(
+        state.memory, proposals, tracked.pool, settings.limits, now
+    )
+    state = replace(state, memory=memory)
+    obstacle = _obstacle(state, observation, newest)
+    if obstacle is not None:
+        plan = Plan(reasons=(obstacle,))
+    else:
+        permissions = _permissions(settings, state, tracked.pool, stabilised, now)
+        plan = planner.plan(tracked.pool, stabilised.desired, permissions, settings.timing, now)
+        state = _launch(state, plan, now)
+    return state, Decision(
+        at=now,
+        reason=_headline(proposals, stabilised, plan, tracked.pool),
+        desired=stabilised.desired,
+        pool=tracked.pool,
+        plan=plan,
+        stabilised=stabilised,
+        proposals=proposals,
+        readings=observation.readings,
+        incidents=tracked.incidents,
+        hold=observation.hold,
+        errors=observation.errors,
+    )
+
+
+def _see_fleet(fleet: Fleet, observation: Observation, now: float) -> Fleet:
+    if observation.workers is None:
+        return replace(fleet, known_since=None)
+    known_since = now if fleet.known_since is None else fleet.known_since
+    return Fleet({worker.worker_id: worker for worker in observation.workers}, known_since)
+
+
+def _blind(state: State, observation: Observation, now: float) -> Decision:
+    return Decision(
+        at=now,
+        reason=Reason.HYPERVISOR_UNKNOWN,
+        desired=None,
+        pool=PoolView.of([]),
+        plan=Plan(reasons=(Reason.HYPERVISOR_UNKNOWN,)),
+        readings=observation.readings,
+        hold=observation.hold,
+        errors=observation.errors,
+    )
+
+
+def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: float) -> State:
+    breaker = state.breaker
+    for _, incident in tracked.incidents:
+        if incident is Incident.BOOT_FINISHED:
+            breaker = breaker.succeeded()
+        elif incident is Incident.BOOT_FAILED:
+            breaker = breaker.failed(settings.breaker, now)
+    ready = frozenset(
+        domain.name for domain in tracked.pool.domains if domain.state is DomainState.READY
+    )
+    changed_at = state.ready_changed_at
+    if state.ready_names is not None and ready != state.ready_names:
+        changed_at = now
+    return replace(
+        state,
+        tracks=tracked.tracks,
+        breaker=breaker,
+        ready_names=ready,
+        ready_changed_at=changed_at,
+    )
+
+
+def _propose(
+    settings: Settings, state: State, pool: PoolView, observation: Observation, now: float
+) -> tuple[State, tuple[Proposal, ...]]:
+    context = PolicyContext(pool, state.ready_changed_at, now)
+    proposals: list[Proposal] = []
+    sustained: dict[str, Sustained] = {}
+    for policy in settings.policies:
+        proposal, memory = recommendation.propose(
+            policy, observation.readings, context, state.sustained.get(policy.name)
+        )
+        proposals.append(proposal)
+        if memory is not None:
+            sustained[policy.name] = memory
+    return replace(state, sustained=sustained), tuple(proposals)
+
+
+def _obstacle(state: State, observation: Observation, newest_token: int) -> Reason | None:
+    assert state.token is not None
+    if newest_token > state.token:
+        # Another scaler took over this pool: whatever this one does now would be a second opinion.
+        return Reason.FENCED
+    return Reason.PAUSED if observation.hold is not None else None
+
+
+def _permissions(
+    settings: Settings, state: State, pool: PoolView, stabilised: Stabilised, now: float
+) -> Permissions:
+    breaker = state.breaker
+    starts: int | None = None
+    reason: Reason | None = None
+    if breaker.is_open(now):
+        starts, reason = 0, Reason.BREAKER_OPEN
+    elif breaker.is_probing:
+        probing = pool.count(DomainState.STARTING, DomainState.BOOTING)
+        starts, reason = max(0, 1 - probing), Reason.BREAKER_PROBE
+    return Permissions(
+        ceiling=settings.limits.max,
+        starts=starts,
+        breaker_reason=reason,
+        breaker_until=breaker.open_until,
+        fleet_known=state.fleet.known_since is not None,
+        may_drain_cordoned=stabilised.is_complete,
+    )
+
+
+def _launch(state: State, plan: Plan, now: float) -> State:
+    """Marks the plan's actions as in flight and starts the cooldowns."""
+    if not plan.actions:
+        return state
+    tracks = dict(state.tracks)
+    memory = state.memory
+    for action in plan.actions:
+        track = replace(tracks[action.domain], in_flight=action.kind)
+        if action.kind in (ActionKind.SHUTDOWN, ActionKind.DESTROY):
+            track = replace(track, shutdown_sent_at=now)
+        tracks[action.domain] = track
+        if action.kind in (ActionKind.START, ActionKind.CANCEL_DRAIN):
+            memory = stabilization.scaled(memory, out=True, now=now)
+        elif action.reason is Reason.SCALE_IN:
+            memory = stabilization.scaled(memory, out=False, now=now)
+    return replace(state, tracks=tracks, memory=memory)
+
+
+_SCALING = (Reason.SCALE_OUT, Reason.DEMAND_RETURNED, Reason.CORDONED_NEEDED, Reason.SCALE_IN)
+
+
+def _headline(
+    proposals: tuple[Proposal, ...], stabilised: Stabilised, plan: Plan, pool: PoolView
+) -> Reason:
+    """The one word for the turn: what stopped it, what it did, or why it did nothing."""
+    if plan.reasons:
+        return plan.reasons[0]
+    if any(action.reason in _SCALING for action in plan.actions):
+        return _cause(proposals, stabilised, pool)
+    if stabilised.steps:
+        return stabilised.steps[-1].reason
+    return Reason.STEADY
+
+
+def _cause(proposals: tuple[Proposal, ...], stabilised: Stabilised, pool: PoolView) -> Reason:
+    """Why capacity changes: the policy with the highest wish, or a bound."""
+    bounds = [step for step in stabilised.steps if step.reason in (Reason.MIN, Reason.MAX)]
+    if bounds and (bounds[-1].reason is Reason.MIN or stabilised.desired < pool.current):
+        return bounds[-1].reason
+    known = [proposal for proposal in proposals if proposal.desired is not None]
+    if not known:
+        return Reason.NO_SIGNAL
+    return max(known, key=lambda proposal: proposal.desired or 0).reason
+
+
+__all__ = [
+    "Action",
+    "ActionResult",
+    "Decision",
+    "Hold",
+    "Observation",
+    "Outcome",
+    "Settings",
+    "State",
+    "decide",
+    "feed",
+]

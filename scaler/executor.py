@@ -1,0 +1,107 @@
+"""Carries out actions in the background, one at a time per domain, and reports how each ended."""
+
+import asyncio
+from collections.abc import Callable
+
+from scaler.decision import ActionResult, Outcome
+from scaler.planner import Action
+from scaler.pool import ActionKind, Operation, OperationKind
+from scaler.ports import DrainEnd, ErrorKind, FleetControl, FleetError, Hypervisor, HypervisorError
+from servicekit.clock import Clock
+
+Report = Callable[[ActionResult], None]
+
+
+class Executor:
+    """Writes down each operation before it begins, so that a restart can go on from there."""
+
+    def __init__(
+        self, hypervisor: Hypervisor, fleet: FleetControl, clock: Clock, report: Report
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._fleet = fleet
+        self._clock = clock
+        self._report = report
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def launch(self, action: Action, token: int) -> None:
+        """Begins an action; its result is reported later, whatever happens."""
+        earlier = self._running.get(action.domain)
+        task = asyncio.create_task(self._run(action, token, earlier), name=f"act-{action.domain}")
+        self._running[action.domain] = task
+        task.add_done_callback(lambda done: self._forget(action.domain, done))
+
+    async def stop(self) -> None:
+        """Abandons what is under way. The metadata says what to go on with after a restart."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, domain: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(domain) is task:
+            del self._running[domain]
+
+    async def _run(self, action: Action, token: int, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            # A drain that was under way must not cordon again after its cancellation uncordoned.
+            earlier.cancel()
+            await asyncio.wait([earlier])
+        outcome, error = Outcome.CANCELLED, ""
+        try:
+            outcome = await self._act(action, token)
+        except FleetError as failure:
+            outcome, error = Outcome.RETRYABLE, str(failure)
+        except HypervisorError as failure:
+            retryable = failure.kind in (ErrorKind.RETRYABLE, ErrorKind.GONE)
+            outcome = Outcome.RETRYABLE if retryable else Outcome.FAILED
+            error = str(failure)
+        finally:
+            self._report(ActionResult(action.kind, action.domain, outcome, error))
+
+    async def _act(self, action: Action, token: int) -> Outcome:
+        match action.kind:
+            case ActionKind.START:
+                await self._record(action, OperationKind.START, token)
+                await self._hypervisor.start(action.domain)
+            case ActionKind.DRAIN:
+                return await self._drain(action, token)
+            case ActionKind.CANCEL_DRAIN:
+                await self._fleet.uncordon(action.domain)
+                await self._hypervisor.set_operation(action.domain, None)
+            case ActionKind.SHUTDOWN:
+                await self._record(action, OperationKind.SHUTDOWN, token)
+                await self._hypervisor.shutdown(action.domain)
+            case ActionKind.DESTROY:
+                await self._record(action, OperationKind.DESTROY, token)
+                await self._hypervisor.destroy(action.domain)
+            case ActionKind.SETTLE:
+                if action.lifts_cordon:
+                    await self._fleet.uncordon(action.domain)
+                await self._hypervisor.set_operation(action.domain, None)
+        return Outcome.DONE
+
+    async def _drain(self, action: Action, token: int) -> Outcome:
+        """Writes down, cordons, waits until nothing is held. Refused: as if never asked."""
+        if action.max_leases is not None:
+            await self._record(action, OperationKind.DRAIN, token)
+            granted = await self._fleet.cordon(
+                action.domain, reason=action.reason, max_leases=action.max_leases
+            )
+            if not granted:
+                await self._hypervisor.set_operation(action.domain, None)
+                return Outcome.REFUSED
+        elif not action.is_repeated:
+            await self._record(action, OperationKind.DRAIN, token)
+        assert action.deadline_seconds is not None
+        end = await self._fleet.drain(
+            action.domain, reason=action.reason, deadline_seconds=action.deadline_seconds
+        )
+        return Outcome.CANCELLED if end is DrainEnd.CANCELLED else Outcome.DONE
+
+    async def _record(self, action: Action, kind: OperationKind, token: int) -> None:
+        if action.is_repeated:
+            # The deadline counts from the first time.
+            return
+        operation = Operation(kind, self._clock.wall(), token)
+        await self._hypervisor.set_operation(action.domain, operation)

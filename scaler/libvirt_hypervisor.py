@@ -1,0 +1,302 @@
+"""The pool's domains through libvirt. The only module that imports libvirt.
+
+Calls run in daemon threads with deadlines, at most four at a time beside the one that lists: a
+connection serves five requests at once, and one blocked call must not blind the scaler.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from xml.etree import ElementTree
+
+import libvirt
+
+from scaler.libvirt_threads import DaemonThreads
+from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
+from scaler.ports import ErrorKind, HypervisorError
+from servicekit.clock import Clock
+
+Value = TypeVar("Value")
+
+METADATA_URI = "urn:virtscale:domain:1"
+_METADATA_KEY = "virtscale"
+_METADATA_REFRESH_SECONDS = 5.0
+_CALL_THREADS = 4
+
+_LIFECYCLES = {
+    libvirt.VIR_DOMAIN_SHUTOFF: Lifecycle.OFF,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Lifecycle.STOPPING,
+    libvirt.VIR_DOMAIN_PAUSED: Lifecycle.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Lifecycle.PAUSED,
+    libvirt.VIR_DOMAIN_CRASHED: Lifecycle.CRASHED,
+}
+_OFF_CAUSES = {
+    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "shutdown",
+    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "destroyed",
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "failed",
+    libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "saved",
+}
+_RETRYABLE = frozenset(
+    {
+        libvirt.VIR_ERR_OPERATION_TIMEOUT,
+        libvirt.VIR_ERR_RESOURCE_BUSY,
+        libvirt.VIR_ERR_NO_CONNECT,
+        libvirt.VIR_ERR_RPC,
+        libvirt.VIR_ERR_SYSTEM_ERROR,
+        libvirt.VIR_ERR_OPERATION_ABORTED,
+    }
+)
+_CONFIG = frozenset(
+    {
+        libvirt.VIR_ERR_XML_ERROR,
+        libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+        libvirt.VIR_ERR_NO_NETWORK,
+        libvirt.VIR_ERR_NO_STORAGE_POOL,
+        libvirt.VIR_ERR_NO_STORAGE_VOL,
+        libvirt.VIR_ERR_INVALID_ARG,
+    }
+)
+_NO_ROOM = re.compile(r"cannot allocate memory|no space left|cannot set up guest memory", re.I)
+_NO_FILE = re.compile(r"cannot access (storage|backing) file|no such file", re.I)
+_CONNECTION_LOST = re.compile(r"client socket is closed|end of file while reading", re.I)
+
+
+@dataclass(slots=True)
+class _Cached:
+    """A domain's metadata as last read; None: it is not ours."""
+
+    read_at: float
+    attributes: dict[str, str] | None
+
+
+class LibvirtHypervisor:
+    """The domains whose metadata name one pool. Reconnects when libvirtd was restarted."""
+
+    def __init__(self, uri: str, pool: str, *, clock: Clock, timeout_seconds: float = 20.0) -> None:
+        self._uri = uri
+        self._pool = pool
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._list_timeout_seconds = min(5.0, timeout_seconds)
+        self._lister = DaemonThreads(1, "libvirt-list")
+        self._callers = DaemonThreads(_CALL_THREADS, "libvirt-call")
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._metadata: dict[str, _Cached] = {}
+        # libvirt prints every error on standard error by itself; we report them in our own words.
+        libvirt.registerErrorHandler(lambda *_: None, None)
+
+    async def list(self) -> tuple[DomainRecord, ...]:
+        """See `Hypervisor.list`."""
+        return await self._run(self._lister, self._list, self._list_timeout_seconds)
+
+    async def start(self, name: str) -> None:
+        """See `Hypervisor.start`."""
+        await self._change(name, lambda domain: domain.create(), done=_is_running)
+
+    async def shutdown(self, name: str) -> None:
+        """See `Hypervisor.shutdown`: the power button, as no other way needs an agent inside."""
+        flags = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+        await self._change(name, lambda domain: domain.shutdownFlags(flags), done=_is_off)
+
+    async def destroy(self, name: str) -> None:
+        """See `Hypervisor.destroy`."""
+        await self._change(name, lambda domain: domain.destroy(), done=_is_off)
+
+    async def set_operation(self, name: str, operation: Operation | None) -> None:
+        """See `Hypervisor.set_operation`."""
+        await self._change(name, lambda domain: self._write(domain, operation), done=None)
+
+    def close(self) -> None:
+        """Ends the connection as far as it can be ended."""
+        self._lister.close()
+        self._callers.close()
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            _close(connection)
+
+    async def _change(
+        self,
+        name: str,
+        call: Callable[[Any], object],
+        *,
+        done: Callable[[Any], bool] | None,
+    ) -> None:
+        def change() -> None:
+            domain = self._connect().lookupByName(name)
+            if done is not None and done(domain):
+                return
+            try:
+                call(domain)
+            except libvirt.libvirtError:
+                # Somebody else, or the guest itself, was faster: what was wanted is the case.
+                if done is not None and done(domain):
+                    return
+                raise
+
+        await self._run(self._callers, change, self._timeout_seconds)
+
+    async def _run(
+        self, threads: DaemonThreads, function: Callable[[], Value], timeout_seconds: float
+    ) -> Value:
+        def attempt() -> Value:
+            try:
+                return function()
+            except libvirt.libvirtError as error:
+                if not self._drop_lost_connection(error):
+                    raise
+                return function()
+
+        try:
+            return await threads.call(attempt, timeout_seconds)
+        except TimeoutError:
+            text = f"libvirt did not answer within {timeout_seconds:g} s"
+            raise HypervisorError(ErrorKind.RETRYABLE, text) from None
+        except libvirt.libvirtError as error:
+            raise HypervisorError(classify(error), str(error)) from None
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._connection is None:
+                self._connection = libvirt.open(self._uri)
+                self._metadata.clear()
+            return self._connection
+
+    def _drop_lost_connection(self, error: Any) -> bool:
+        """True when the error came from a dead connection, which is forgotten."""
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                return False
+            lost = _CONNECTION_LOST.search(str(error)) is not None
+            if not lost:
+                try:
+                    lost = not connection.isAlive()
+                except libvirt.libvirtError:
+                    lost = True
+            if lost:
+                self._connection = None
+        if lost:
+            _close(connection)
+        return lost
+
+    def _list(self) -> tuple[DomainRecord, ...]:
+        connection = self._connect()
+        # One call for all domains; the state needs no job lock, so a busy domain is not waited for.
+        stats = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        now = self._clock.monotonic()
+        records = []
+        seen = set()
+        for domain, fields in stats:
+            identity = domain.UUIDString()
+            seen.add(identity)
+            attributes = self._attributes(domain, identity, now)
+            if attributes is None or attributes.get("pool") != self._pool:
+                continue
+            records.append(_record(domain.name(), fields, attributes))
+        for identity in self._metadata.keys() - seen:
+            self._metadata.pop(identity, None)
+        return tuple(records)
+
+    def _attributes(self, domain: Any, identity: str, now: float) -> dict[str, str] | None:
+        cached = self._metadata.get(identity)
+        if cached is not None and now - cached.read_at < _METADATA_REFRESH_SECONDS:
+            return cached.attributes
+        attributes = _read_metadata(domain)
+        self._metadata[identity] = _Cached(now, attributes)
+        return attributes
+
+    def _write(self, domain: Any, operation: Operation | None) -> None:
+        attributes = _read_metadata(domain)
+        if attributes is None or attributes.get("pool") != self._pool:
+            raise HypervisorError(
+                ErrorKind.GONE, f"domain {domain.name()} is no longer of pool {self._pool}"
+            )
+        for name in ("operation", "operation_since"):
+            attributes.pop(name, None)
+        if operation is not None:
+            attributes["operation"] = operation.kind.value
+            attributes["operation_since"] = f"{operation.since:.3f}"
+            attributes["token"] = str(operation.token)
+        text = ElementTree.tostring(ElementTree.Element("domain", attributes), encoding="unicode")
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        if domain.isActive():
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        domain.setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _METADATA_KEY, METADATA_URI, flags
+        )
+        self._metadata[domain.UUIDString()] = _Cached(self._clock.monotonic(), attributes)
+
+
+def classify(error: Any) -> ErrorKind:
+    """What to make of a libvirt error: by code, and by text where one code means many things."""
+    code, text = error.get_error_code(), str(error)
+    if code == libvirt.VIR_ERR_NO_DOMAIN:
+        return ErrorKind.GONE
+    if _NO_ROOM.search(text):
+        return ErrorKind.CAPACITY
+    if code in _CONFIG or _NO_FILE.search(text):
+        return ErrorKind.CONFIG
+    if code in _RETRYABLE or _CONNECTION_LOST.search(text):
+        return ErrorKind.RETRYABLE
+    return ErrorKind.FATAL
+
+
+def _is_running(domain: Any) -> bool:
+    return bool(domain.isActive())
+
+
+def _is_off(domain: Any) -> bool:
+    return not domain.isActive()
+
+
+def _close(connection: Any) -> None:
+    try:
+        connection.close()
+    except libvirt.libvirtError:
+        return
+
+
+def _read_metadata(domain: Any) -> dict[str, str] | None:
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+            libvirt.VIR_ERR_NO_DOMAIN,
+        ):
+            return None
+        raise
+    try:
+        element = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None
+    return {name: value for name, value in element.attrib.items() if not name.startswith("{")}
+
+
+def _record(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> DomainRecord:
+    state = fields.get("state.state", libvirt.VIR_DOMAIN_NOSTATE)
+    lifecycle = _LIFECYCLES.get(state, Lifecycle.RUNNING)
+    reason = fields.get("state.reason", 0)
+    cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
+    token = _number(attributes.get("token"))
+    return DomainRecord(name, lifecycle, cause, _operation(attributes, int(token)), int(token))
+
+
+def _operation(attributes: dict[str, str], token: int) -> Operation | None:
+    try:
+        kind = OperationKind(attributes.get("operation", ""))
+    except ValueError:
+        return None
+    return Operation(kind, _number(attributes.get("operation_since")), token)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0

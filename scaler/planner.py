@@ -1,0 +1,295 @@
+"""From the pool and the desired capacity to actions. Pure; the order of everything is total.
+
+Obligations of domains under way (settle, resend, cut off) do not depend on the desired capacity.
+What is missing is won back from drains first, then started. What is too much is drained, never
+below the desired number of domains that work now.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scaler.pool import (
+    ActionKind,
+    DomainState,
+    DomainView,
+    Lifecycle,
+    OperationKind,
+    PoolView,
+    WorkerState,
+)
+from scaler.reasons import Reason
+from scaler.tracking import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do to one domain, and why."""
+
+    kind: ActionKind
+    domain: str
+    reason: Reason
+    deadline_seconds: float | None = None
+    """DRAIN: how long the worker may take."""
+    max_leases: int | None = None
+    """DRAIN: refused when the worker meanwhile holds more leases than this."""
+    is_repeated: bool = False
+    """The operation is already in the domain's metadata: its deadline counts from there."""
+    lifts_cordon: bool = False
+    """SETTLE: uncordons the worker before it forgets the operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, when to look again at the latest, and what stood in the way."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+class Permissions(NamedTuple):
+    """What the state of the world allows a plan to do."""
+
+    ceiling: int
+    """Most domains in any state but OFF."""
+    starts: int | None = None
+    """Most starts now, because of the breaker; None: no such limit."""
+    breaker_reason: Reason | None = None
+    breaker_until: float | None = None
+    fleet_known: bool = True
+    may_drain_cordoned: bool = True
+    """False while a signal is unknown: then a cordon that nobody drains is left alone."""
+
+
+class _Draft:
+    """A plan under construction."""
+
+    def __init__(self) -> None:
+        self.actions: list[Action] = []
+        self.reasons: list[Reason] = []
+        self.moments: list[float] = []
+
+    def add(self, kind: ActionKind, domain: DomainView, reason: Reason) -> None:
+        self.actions.append(Action(kind, domain.name, reason))
+
+    def explain(self, reason: Reason) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+    def finish(self, now: float) -> Plan:
+        later = [moment for moment in self.moments if moment > now]
+        return Plan(tuple(self.actions), min(later, default=None), tuple(self.reasons))
+
+
+def plan(
+    pool: PoolView, desired: int, permissions: Permissions, timing: Timing, now: float
+) -> Plan:
+    """Actions that bring the pool towards `desired` domains."""
+    draft = _Draft()
+    missing = desired - pool.current
+    won_back = _win_back(pool, missing, permissions, draft)
+    started = _start(pool, missing - len(won_back), permissions, draft)
+    leaving = _drain_surplus(pool, desired, permissions, timing, draft)
+    chosen = won_back | started | leaving
+    for domain in pool.domains:
+        if domain.in_flight is None and domain.name not in chosen:
+            _oblige(domain, desired, pool, permissions, timing, draft, now)
+    return draft.finish(now)
+
+
+def _win_back(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft) -> set[str]:
+    """Uncordons domains that still run: the cheapest capacity there is."""
+    if missing <= 0:
+        return set()
+    candidates = [domain for domain in pool.domains if _can_be_won_back(domain)]
+    if candidates and not permissions.fleet_known:
+        draft.explain(Reason.FLEET_UNKNOWN)
+        return set()
+    # The fullest first: its drain would have taken longest.
+    candidates.sort(key=lambda domain: (-domain.leases, domain.name))
+    for domain in candidates[:missing]:
+        was_draining = domain.state is DomainState.DRAINING
+        reason = Reason.DEMAND_RETURNED if was_draining else Reason.CORDONED_NEEDED
+        draft.add(ActionKind.CANCEL_DRAIN, domain, reason)
+    return {domain.name for domain in candidates[:missing]}
+
+
+def _can_be_won_back(domain: DomainView) -> bool:
+    if domain.lifecycle is not Lifecycle.RUNNING or domain.worker is None:
+        return False
+    if domain.worker.state is WorkerState.DISCONNECTED:
+        return False
+    if domain.state is DomainState.DRAINING:
+        return domain.in_flight in (None, ActionKind.DRAIN)
+    return domain.state is DomainState.CORDONED and domain.in_flight is None
+
+
+def _start(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft) -> set[str]:
+    if missing <= 0:
+        return set()
+    room = permissions.ceiling - pool.active
+    if room < missing:
+        draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
+    startable = sorted(
+        (domain for domain in pool.domains if _is_startable(domain, permissions)),
+        key=lambda domain: (domain.failures, domain.name),
+    )
+    if len(startable) < min(room, missing):
+        draft.explain(Reason.NO_DOMAIN_LEFT)
+    count = max(0, min(missing, room, len(startable)))
+    if permissions.starts is not None and permissions.starts < count:
+        count = permissions.starts
+        if permissions.breaker_reason is not None:
+            draft.explain(permissions.breaker_reason)
+        if permissions.breaker_until is not None:
+            draft.moments.append(permissions.breaker_until)
+    for domain in startable[:count]:
+        draft.add(ActionKind.START, domain, Reason.SCALE_OUT)
+    return {domain.name for domain in startable[:count]}
+
+
+def _is_startable(domain: DomainView, permissions: Permissions) -> bool:
+    if domain.state is not DomainState.OFF or domain.in_flight is not None:
+        return False
+    # A domain that still carries its last way down would come up cordoned: settle it first, unless
+    # the dispatcher is away; then the cordon is lifted after the boot.
+    settled = domain.operation is None or domain.operation.kind is OperationKind.START
+    return settled or not permissions.fleet_known
+
+
+def _drain_surplus(
+    pool: PoolView, desired: int, permissions: Permissions, timing: Timing, draft: _Draft
+) -> set[str]:
+    """Drains the idlest domains, as long as `desired` ready ones are left."""
+    surplus = min(pool.current, pool.ready) - desired
+    if surplus <= 0:
+        return set()
+    if not permissions.fleet_known:
+        draft.explain(Reason.FLEET_UNKNOWN)
+        return set()
+    victims = sorted(
+        (
+            domain
+            for domain in pool.domains
+            if domain.state is DomainState.READY and domain.in_flight is None
+        ),
+        key=_victim_order,
+    )[:surplus]
+    for domain in victims:
+        draft.actions.append(_drain(domain, Reason.SCALE_IN, timing.drain_deadline_seconds))
+    return {domain.name for domain in victims}
+
+
+def _victim_order(domain: DomainView) -> tuple[int, float, str]:
+    """Fewest leases, then the youngest lease (least work to wait for), then the name."""
+    worker = domain.worker
+    since = None if worker is None else worker.oldest_lease_since
+    return domain.leases, 0.0 if since is None else -since, domain.name
+
+
+def _drain(domain: DomainView, reason: Reason, deadline_seconds: float) -> Action:
+    slots = 1 if domain.worker is None else domain.worker.slots
+    return Action(
+        ActionKind.DRAIN,
+        domain.name,
+        reason,
+        deadline_seconds=deadline_seconds,
+        # Seen idle and found full: somebody else is the idlest now. A resumed drain never asks.
+        max_leases=domain.leases + slots if reason is Reason.SCALE_IN else None,
+        is_repeated=reason is Reason.DRAIN_RESUMED,
+    )
+
+
+def _oblige(
+    domain: DomainView,
+    desired: int,
+    pool: PoolView,
+    permissions: Permissions,
+    timing: Timing,
+    draft: _Draft,
+    now: float,
+) -> None:
+    """What a domain under way needs, whatever the desired capacity."""
+    operation = domain.operation
+    if domain.state is DomainState.OFF and operation is not None:
+        lifts = operation.kind is not OperationKind.START
+        if permissions.fleet_known or not lifts:
+            _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
+    elif domain.state is DomainState.READY and operation is not None:
+        _settle(domain, Reason.BOOT_FINISHED, draft, lifts_cordon=False)
+    elif domain.state is DomainState.BOOTING and operation is not None:
+        draft.moments.append(operation.since + timing.boot_deadline_seconds)
+    elif domain.state is DomainState.FAILED:
+        draft.add(ActionKind.DESTROY, domain, _failure_reason(domain))
+    elif domain.state is DomainState.DRAINING:
+        _go_on_draining(domain, permissions, timing, draft, now)
+    elif domain.state is DomainState.SHUTTING_DOWN:
+        _go_on_shutting_down(domain, timing, draft, now)
+    elif domain.state is DomainState.CORDONED:
+        surplus = pool.current >= desired and permissions.may_drain_cordoned
+        if surplus and permissions.fleet_known:
+            draft.actions.append(
+                _drain(domain, Reason.CORDONED_SURPLUS, timing.drain_deadline_seconds)
+            )
+
+
+def _settle(domain: DomainView, reason: Reason, draft: _Draft, *, lifts_cordon: bool) -> None:
+    draft.actions.append(Action(ActionKind.SETTLE, domain.name, reason, lifts_cordon=lifts_cordon))
+
+
+def _failure_reason(domain: DomainView) -> Reason:
+    if domain.lifecycle is Lifecycle.CRASHED:
+        return Reason.GUEST_CRASHED
+    booting = domain.operation is not None and domain.operation.kind is OperationKind.START
+    return Reason.BOOT_DEADLINE if booting else Reason.WORKER_SILENT
+
+
+def _go_on_draining(
+    domain: DomainView, permissions: Permissions, timing: Timing, draft: _Draft, now: float
+) -> None:
+    if not permissions.fleet_known:
+        # Leases cannot be seen, so nothing may be cut off.
+        draft.explain(Reason.FLEET_UNKNOWN)
+        return
+    assert domain.operation is not None
+    worker = domain.worker
+    if worker is None or worker.state is WorkerState.DISCONNECTED:
+        gone_at = (domain.silent_since or now) + timing.worker_return_seconds
+        if now >= gone_at:
+            draft.add(ActionKind.SHUTDOWN, domain, Reason.WORKER_GONE)
+        else:
+            draft.moments.append(gone_at)
+        return
+    if worker.leases == 0 and worker.state is not WorkerState.READY:
+        draft.add(ActionKind.SHUTDOWN, domain, Reason.DRAINED)
+        return
+    left = domain.operation.since + timing.drain_deadline_seconds - now
+    if left <= 0:
+        draft.add(ActionKind.SHUTDOWN, domain, Reason.DRAIN_DEADLINE)
+    else:
+        draft.actions.append(_drain(domain, Reason.DRAIN_RESUMED, left))
+
+
+def _go_on_shutting_down(domain: DomainView, timing: Timing, draft: _Draft, now: float) -> None:
+    operation = domain.operation
+    if operation is None:
+        # Somebody else asked it to shut down; it is theirs until it is off.
+        return
+    sent_at = domain.shutdown_sent_at
+    next_at = now if sent_at is None else sent_at + timing.shutdown_resend_seconds
+    if operation.kind is OperationKind.SHUTDOWN:
+        cut_off_at = operation.since + timing.shutdown_deadline_seconds
+        if now >= cut_off_at:
+            draft.add(ActionKind.DESTROY, domain, Reason.SHUTDOWN_DEADLINE)
+            return
+        draft.moments.append(cut_off_at)
+        kind = ActionKind.SHUTDOWN
+    elif operation.kind is OperationKind.DESTROY:
+        kind = ActionKind.DESTROY
+    else:
+        return
+    if now < next_at:
+        draft.moments.append(next_at)
+        return
+    draft.actions.append(Action(kind, domain.name, Reason.SHUTDOWN_RESENT, is_repeated=True))
+    draft.moments.append(now + timing.shutdown_resend_seconds)

@@ -1,0 +1,176 @@
+"""Domains, workers and the pool they make up, as values. Times are on the clock of `now`."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Lifecycle(StrEnum):
+    """What the hypervisor says of a domain."""
+
+    OFF = "off"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    CRASHED = "crashed"
+
+
+class OperationKind(StrEnum):
+    """What the scaler is doing with a domain; kept in the domain's metadata."""
+
+    START = "start"
+    DRAIN = "drain"
+    SHUTDOWN = "shutdown"
+    DESTROY = "destroy"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation in flight. `token` is that of the scaler which began it."""
+
+    kind: OperationKind
+    since: float
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """A domain of the pool as the hypervisor knows it. `cause` says why it is in its lifecycle."""
+
+    name: str
+    lifecycle: Lifecycle
+    cause: str = ""
+    operation: Operation | None = None
+    token: int = 0
+
+
+class WorkerState(StrEnum):
+    """What the dispatcher says of a worker."""
+
+    READY = "ready"
+    CORDONED = "cordoned"
+    DRAINING = "draining"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker as the dispatcher knows it; for a pool domain `worker_id` is the domain's name."""
+
+    worker_id: str
+    state: WorkerState
+    slots: int = 1
+    busy_slots: int = 0
+    leases: int = 0
+    connected_since: float | None = None
+    oldest_lease_since: float | None = None
+
+
+class DomainState(StrEnum):
+    """What a domain is to the pool. Every domain of the pool is in exactly one state."""
+
+    OFF = "off"
+    STARTING = "starting"
+    BOOTING = "booting"
+    READY = "ready"
+    SILENT = "silent"
+    CORDONED = "cordoned"
+    DRAINING = "draining"
+    SHUTTING_DOWN = "shutting_down"
+    PAUSED = "paused"
+    FAILED = "failed"
+
+
+SERVING = frozenset(
+    {DomainState.STARTING, DomainState.BOOTING, DomainState.READY, DomainState.SILENT}
+)
+"""States that count as capacity: a domain that works, or is expected to within its deadline."""
+
+LEAVING = frozenset({DomainState.DRAINING, DomainState.SHUTTING_DOWN})
+"""States on the way to OFF."""
+
+
+class ActionKind(StrEnum):
+    """What the scaler can do to a domain."""
+
+    START = "start"
+    DRAIN = "drain"
+    CANCEL_DRAIN = "cancel_drain"
+    SHUTDOWN = "shutdown"
+    DESTROY = "destroy"
+    SETTLE = "settle"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainView:
+    """A domain with everything a plan needs to know about it."""
+
+    name: str
+    state: DomainState
+    lifecycle: Lifecycle
+    cause: str = ""
+    operation: Operation | None = None
+    worker: WorkerRecord | None = None
+    in_flight: ActionKind | None = None
+    """The action that is being carried out now and has not reported back."""
+    failures: int = 0
+    """Boots that failed since the last good one."""
+    shutdown_sent_at: float | None = None
+    silent_since: float | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """True when it holds host resources, or is about to."""
+        return self.state is not DomainState.OFF
+
+    @property
+    def leases(self) -> int:
+        """Jobs its worker holds."""
+        return 0 if self.worker is None else self.worker.leases
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The pool at one moment, domains in the order of their names."""
+
+    domains: tuple[DomainView, ...]
+    counts: Counter[DomainState] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, domains: list[DomainView]) -> "PoolView":
+        """Sorts and counts."""
+        ordered = tuple(sorted(domains, key=lambda domain: domain.name))
+        return cls(ordered, Counter(domain.state for domain in ordered))
+
+    def count(self, *states: DomainState) -> int:
+        """Domains in any of `states`."""
+        return sum(self.counts[state] for state in states)
+
+    @property
+    def current(self) -> int:
+        """Current capacity: domains that serve, or will once booted."""
+        return self.count(*SERVING)
+
+    @property
+    def ready(self) -> int:
+        """Domains whose worker takes jobs."""
+        return self.counts[DomainState.READY]
+
+    @property
+    def active(self) -> int:
+        """Domains in any state but OFF: what the ceiling counts."""
+        return len(self.domains) - self.counts[DomainState.OFF]
+
+    @property
+    def leaving(self) -> int:
+        """Domains on their way to OFF."""
+        return self.count(*LEAVING)
+
+    def slots_per_domain(self, default: float) -> float:
+        """Mean slots of the workers that take jobs; `default` when there is none."""
+        slots = [
+            domain.worker.slots
+            for domain in self.domains
+            if domain.state is DomainState.READY and domain.worker is not None
+        ]
+        return max(1.0, sum(slots) / len(slots)) if slots else default

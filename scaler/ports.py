@@ -1,0 +1,129 @@
+"""What the loop needs from the world. Times here are seconds since the Unix epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from scaler.decision import Hold
+from scaler.pool import DomainRecord, Operation, WorkerRecord
+from scaler.readings import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class SignalQuery:
+    """A signal and how to ask for it."""
+
+    signal: str
+    query: str
+    """An expression with one series as its answer."""
+    freshness: str | None = None
+    """An expression for the time of the newest sample behind it; None: the answer's own."""
+
+
+class MetricsSource(Protocol):
+    """Answers queries. Never raises: not to know is a reading."""
+
+    async def read(self, queries: Sequence[SignalQuery]) -> dict[str, Reading]:
+        """One reading per signal."""
+        ...
+
+
+class ErrorKind(StrEnum):
+    """What to make of a hypervisor's error."""
+
+    RETRYABLE = "retryable"
+    """Trying again may help; says nothing about the domain."""
+    GONE = "gone"
+    """There is no such domain."""
+    CONFIG = "config"
+    """The domain cannot work as it is defined."""
+    CAPACITY = "capacity"
+    """The host has no room for it."""
+    FATAL = "fatal"
+    """Anything else."""
+
+
+class HypervisorError(Exception):
+    """A call failed. The text is for a person."""
+
+    def __init__(self, kind: ErrorKind, text: str) -> None:
+        self.kind = kind
+        super().__init__(text)
+
+
+class Hypervisor(Protocol):
+    """Domains of one pool. Every call ends within its deadline and raises `HypervisorError`."""
+
+    async def list(self) -> tuple[DomainRecord, ...]:
+        """The pool's domains, in any order. Domains without our metadata are not among them."""
+        ...
+
+    async def start(self, name: str) -> None:
+        """Powers on; nothing to do when it runs."""
+        ...
+
+    async def shutdown(self, name: str) -> None:
+        """Asks the guest to power off; nothing to do when it is off. The guest may ignore it."""
+        ...
+
+    async def destroy(self, name: str) -> None:
+        """Cuts the power; nothing to do when it is off."""
+        ...
+
+    async def set_operation(self, name: str, operation: Operation | None) -> None:
+        """Records the operation in flight where it survives a restart; None: nothing is."""
+        ...
+
+
+class FleetError(Exception):
+    """The dispatcher did not do it. The text is for a person."""
+
+
+class DrainEnd(StrEnum):
+    """How a drain ended."""
+
+    DRAINED = "drained"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class FleetControl(Protocol):
+    """Workers of all domains. Every call ends within its deadline and raises `FleetError`."""
+
+    async def workers(self) -> tuple[WorkerRecord, ...]:
+        """Connected workers, and cordoned ones that are not connected."""
+        ...
+
+    async def cordon(self, worker_id: str, *, reason: str, max_leases: int | None) -> bool:
+        """From the answer on the worker gets no job. False: it holds more leases, nothing done."""
+        ...
+
+    async def drain(self, worker_id: str, *, reason: str, deadline_seconds: float) -> DrainEnd:
+        """Returns when the worker holds nothing, or is given up."""
+        ...
+
+    async def uncordon(self, worker_id: str) -> None:
+        """Lifts a cordon and cancels a drain; nothing to do when there is none."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """Where decisions are kept for `explain`."""
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Keeps a record. A log that cannot be written must not stop the scaler."""
+        ...
+
+
+class HoldStore(Protocol):
+    """The operator's order to take no action; survives a restart."""
+
+    def get(self) -> Hold | None:
+        """The order, if there is one."""
+        ...
+
+    def set(self, hold: Hold | None) -> None:
+        """Gives or lifts the order."""
+        ...

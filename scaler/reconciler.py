@@ -1,0 +1,219 @@
+"""The loop: observe, decide, record, act, feed results back, wait for a moment or an event."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from scaler.decision import (
+    ActionResult,
+    Decision,
+    Observation,
+    Outcome,
+    Settings,
+    State,
+    decide,
+    feed,
+)
+from scaler.executor import Executor
+from scaler.pool import DomainRecord, WorkerRecord
+from scaler.ports import (
+    DecisionLog,
+    FleetControl,
+    FleetError,
+    HoldStore,
+    Hypervisor,
+    HypervisorError,
+    MetricsSource,
+    SignalQuery,
+)
+from scaler.records import decision_record, fingerprint, result_record
+from servicekit.clock import Clock
+from servicekit.lifecycle import Stop
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside."""
+
+    metrics: MetricsSource
+    hypervisor: Hypervisor
+    fleet: FleetControl
+    log: DecisionLog
+    holds: HoldStore
+    clock: Clock
+
+
+class Observer(Protocol):
+    """Is shown every turn and every result: telemetry, status, the service's log."""
+
+    def decided(self, decision: Decision, state: State, wall: float) -> None:
+        """A turn was decided."""
+        ...
+
+    def resulted(self, result: ActionResult) -> None:
+        """An action ended."""
+        ...
+
+
+class Reconciler:
+    """Runs one pool."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queries: Sequence[SignalQuery],
+        ports: Ports,
+        observers: Sequence[Observer] = (),
+        *,
+        tick_seconds: float = 1.0,
+        log_every_seconds: float = 60.0,
+        is_dry_run: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._queries = tuple(queries)
+        self._ports = ports
+        self._observers = tuple(observers)
+        self._tick_seconds = tick_seconds
+        self._log_every_seconds = log_every_seconds
+        self._is_dry_run = is_dry_run
+        self._state = State()
+        self._results: list[ActionResult] = []
+        self._wakeup = asyncio.Event()
+        self._executor = Executor(ports.hypervisor, ports.fleet, ports.clock, self._report)
+        self._logged: tuple[object, ...] = ()
+        self._logged_at = float("-inf")
+
+    def wake(self) -> None:
+        """Starts the next turn now. Only from the loop's thread."""
+        self._wakeup.set()
+
+    async def run(self, stop: Stop) -> None:
+        """Turns until the end is requested. What is under way is left to the next start."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_requested:
+                started = self._ports.clock.monotonic()
+                decision = await self.turn()
+                await self._wait(decision, started, stopping)
+        finally:
+            stopping.cancel()
+            await self._executor.stop()
+
+    async def turn(self) -> Decision:
+        """One turn: observe, decide, record, act."""
+        self._take_results()
+        observation = await self._observe()
+        now, wall = self._ports.clock.monotonic(), self._ports.clock.wall()
+        self._state, decision = decide(self._settings, self._state, observation, now)
+        self._record(decision, now, wall)
+        for action in decision.plan.actions:
+            if self._is_dry_run:
+                self._report(ActionResult(action.kind, action.domain, Outcome.SKIPPED))
+                continue
+            assert self._state.token is not None
+            self._executor.launch(action, self._state.token)
+        return decision
+
+    async def evaluate(self) -> Decision:
+        """One observation and its decision; nothing is done and nothing recorded."""
+        observation = await self._observe()
+        _, decision = decide(
+            self._settings, self._state, observation, self._ports.clock.monotonic()
+        )
+        return decision
+
+    def _report(self, result: ActionResult) -> None:
+        self._results.append(result)
+        # What did not work is tried again at the next tick, not at once and for ever.
+        if result.outcome is Outcome.DONE:
+            self._wakeup.set()
+
+    def _take_results(self) -> None:
+        # Before observing: what an action changed is then in what is observed.
+        results, self._results = self._results, []
+        now, wall = self._ports.clock.monotonic(), self._ports.clock.wall()
+        for result in results:
+            self._state = feed(self._settings, self._state, result, now)
+            if result.outcome is not Outcome.SKIPPED:
+                self._ports.log.append(result_record(result, wall))
+            for observer in self._observers:
+                observer.resulted(result)
+
+    async def _observe(self) -> Observation:
+        ports = self._ports
+        domains, workers, readings = await asyncio.gather(
+            _known(ports.hypervisor.list()),
+            _known(ports.fleet.workers()),
+            ports.metrics.read(self._queries),
+        )
+        # The core knows only one clock; the wall's may jump, so moments become ages.
+        now = ports.clock.monotonic()
+        offset = now - ports.clock.wall()
+        errors = tuple(str(one) for one in (domains, workers) if isinstance(one, Exception))
+        return Observation(
+            domains=None
+            if isinstance(domains, Exception)
+            else tuple(_on_clock(record, offset, now) for record in domains),
+            workers=None
+            if isinstance(workers, Exception)
+            else tuple(_worker_on_clock(worker, offset) for worker in workers),
+            readings=readings,
+            hold=ports.holds.get(),
+            errors=errors,
+        )
+
+    def _record(self, decision: Decision, now: float, wall: float) -> None:
+        for observer in self._observers:
+            observer.decided(decision, self._state, wall)
+        record = decision_record(decision, wall)
+        news = fingerprint(record)
+        is_due = now - self._logged_at >= self._log_every_seconds
+        has_acted = bool(decision.plan.actions) and not self._is_dry_run
+        if news != self._logged or has_acted or decision.incidents or is_due:
+            self._ports.log.append(record)
+            self._logged, self._logged_at = news, now
+
+    async def _wait(
+        self, decision: Decision, started: float, stopping: "asyncio.Task[str]"
+    ) -> None:
+        now = self._ports.clock.monotonic()
+        until = started + self._tick_seconds
+        if decision.plan.wake_at is not None:
+            until = min(until, decision.plan.wake_at)
+        waking = asyncio.create_task(self._wakeup.wait())
+        try:
+            await asyncio.wait(
+                [waking, stopping],
+                timeout=max(0.0, until - now),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            waking.cancel()
+        self._wakeup.clear()
+
+
+async def _known(call: Awaitable[Value]) -> Value | Exception:
+    try:
+        return await call
+    except (HypervisorError, FleetError) as error:
+        return error
+
+
+def _on_clock(record: DomainRecord, offset: float, now: float) -> DomainRecord:
+    operation = record.operation
+    if operation is None:
+        return record
+    since = min(now, operation.since + offset)
+    return replace(record, operation=replace(operation, since=since))
+
+
+def _worker_on_clock(worker: WorkerRecord, offset: float) -> WorkerRecord:
+    connected, oldest = worker.connected_since, worker.oldest_lease_since
+    return replace(
+        worker,
+        connected_since=None if connected is None else connected + offset,
+        oldest_lease_since=None if oldest is None else oldest + offset,
+    )

@@ -1,0 +1,216 @@
+"""What the scaler exports and logs about its turns. Metric names live only here."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from scaler.decision import ActionResult, Decision, Outcome, State
+from scaler.pool import DomainState
+from scaler.readings import usable_value
+from scaler.reasons import Reason
+from scaler.records import decision_record, fingerprint, status_record
+from servicekit import logs
+
+_TICK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Telemetry:
+    """An `Observer` that counts, and keeps the newest turn for the metrics and the status page."""
+
+    def __init__(self, pool: str, registry: CollectorRegistry) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._status: dict[str, Any] | None = None
+        self._snapshot = _Snapshot(pool)
+        registry.register(self._snapshot)
+        self._decisions = Counter(
+            "virtscale_scaler_decisions",
+            "Turns by the reason of their decision, from the scaler's loop.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self._actions = Counter(
+            "virtscale_scaler_actions",
+            "Actions on domains that ended, by kind and result, from libvirt and the dispatcher.",
+            ["pool", "action", "result"],
+            registry=registry,
+        )
+        self._incidents = Counter(
+            "virtscale_scaler_incidents",
+            "Things that happened to domains without the scaler's doing, by kind.",
+            ["pool", "incident"],
+            registry=registry,
+        )
+        self._spacing = Histogram(
+            "virtscale_scaler_tick_interval_seconds",
+            "Seconds from one turn of the scaler's loop to the next.",
+            ["pool"],
+            buckets=_TICK_BUCKETS,
+            registry=registry,
+        )
+        # Counters that exist only after their first event hide that event from increase().
+        for reason in Reason:
+            self._decisions.labels(pool, reason.value)
+
+    def status(self) -> dict[str, Any] | None:
+        """The newest turn as plain data; None before the first. From any thread."""
+        with self._lock:
+            return self._status
+
+    def decided(self, decision: Decision, state: State, wall: float) -> None:
+        """See `Observer.decided`."""
+        self._decisions.labels(self._pool, decision.reason.value).inc()
+        for _, incident in decision.incidents:
+            self._incidents.labels(self._pool, incident.value).inc()
+        before = self._snapshot.show(decision, state, wall)
+        if before is not None:
+            self._spacing.labels(self._pool).observe(max(0.0, decision.at - before.at))
+        status = {"pool": self._pool, **status_record(decision, state, wall)}
+        with self._lock:
+            self._status = status
+
+    def resulted(self, result: ActionResult) -> None:
+        """See `Observer.resulted`."""
+        self._actions.labels(self._pool, result.kind.value, result.outcome.value).inc()
+
+
+class _Snapshot(Collector):
+    """Renders the newest turn: series of what is not known are absent, not zero."""
+
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._newest: tuple[Decision, State, float] | None = None
+
+    def show(self, decision: Decision, state: State, wall: float) -> Decision | None:
+        """Replaces the turn; returns the one before."""
+        before = self._newest
+        self._newest = (decision, state, wall)
+        return None if before is None else before[0]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All gauges."""
+        newest = self._newest
+        if newest is None:
+            return
+        decision, state, wall = newest
+        yield _gauge(
+            "last_tick_timestamp_seconds",
+            "Unix time of the last turn of the scaler's loop.",
+            [],
+            [((), wall)],
+        )
+        yield from self._capacity(decision)
+        yield from self._signals(decision)
+        yield self._per_pool(
+            "paused",
+            "1 while an operator holds scaling, from the scaler's hold file.",
+            float(decision.hold is not None),
+        )
+        yield self._per_pool(
+            "fleet_known",
+            "1 while the dispatcher answers the scaler.",
+            float(state.fleet.known_since is not None),
+        )
+        yield self._per_pool(
+            "breaker_open",
+            "1 while boot failures keep the scaler from starting domains.",
+            float(state.breaker.is_open(decision.at)),
+        )
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing: before the first turn there is nothing to name."""
+        return iter(())
+
+    def _per_pool(self, name: str, help_text: str, value: float) -> GaugeMetricFamily:
+        return _gauge(name, help_text, ["pool"], [((self._pool,), value)])
+
+    def _capacity(self, decision: Decision) -> Iterator[GaugeMetricFamily]:
+        if decision.desired is not None:
+            yield self._per_pool(
+                "desired_domains",
+                "Domains that the scaler wants to serve, after all limits.",
+                decision.desired,
+            )
+            yield _gauge(
+                "domains",
+                "Domains of the pool by state, from libvirt and the dispatcher.",
+                ["pool", "state"],
+                [((self._pool, one.value), decision.pool.counts[one]) for one in DomainState],
+            )
+        yield _gauge(
+            "recommendation_domains",
+            "Domains that a policy wants, before all limits. Absent while it does not know.",
+            ["pool", "policy"],
+            [
+                ((self._pool, one.policy), one.desired)
+                for one in decision.proposals
+                if one.desired is not None
+            ],
+        )
+
+    def _signals(self, decision: Decision) -> Iterator[GaugeMetricFamily]:
+        values = {name: usable_value(one) for name, one in decision.readings.items()}
+        yield _gauge(
+            "signal_value",
+            "Value of a signal from Prometheus. Absent while it is not known.",
+            ["pool", "signal"],
+            [((self._pool, name), one) for name, one in values.items() if one is not None],
+        )
+        yield _gauge(
+            "signal_known",
+            "1 when the signal is known and fresh, 0 when it is empty, NaN, stale or failed.",
+            ["pool", "signal"],
+            [((self._pool, name), float(one is not None)) for name, one in values.items()],
+        )
+
+
+def _gauge(
+    name: str,
+    help_text: str,
+    labels: list[str],
+    values: list[tuple[tuple[str, ...], float]],
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"virtscale_scaler_{name}", help_text, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, value)
+    return family
+
+
+class ServiceLog:
+    """An `Observer` that writes the service's log: news, actions, incidents, errors."""
+
+    def __init__(self, pool: str, *, is_dry_run: bool = False) -> None:
+        self._logger = logs.get(pool=pool)
+        self._is_dry_run = is_dry_run
+        self._told: tuple[object, ...] = ()
+
+    def decided(self, decision: Decision, state: State, wall: float) -> None:
+        """See `Observer.decided`."""
+        for name, incident in decision.incidents:
+            self._logger.info("domain.changed", domain=name, incident=incident.value)
+        record = decision_record(decision, wall)
+        news = (fingerprint(record), tuple(map(str, record["actions"])))
+        if news != self._told:
+            self._told = news
+            del record["type"], record["time"]
+            record["dry_run"] = self._is_dry_run
+            self._logger.info("capacity.decided", **record)
+
+    def resulted(self, result: ActionResult) -> None:
+        """See `Observer.resulted`."""
+        if result.outcome is Outcome.SKIPPED:
+            return
+        tell = self._logger.info
+        if result.outcome in (Outcome.FAILED, Outcome.RETRYABLE):
+            tell = self._logger.warning
+        tell(
+            "action.ended",
+            action=result.kind.value,
+            domain=result.domain,
+            outcome=result.outcome.value,
+            error=result.error,
+        )

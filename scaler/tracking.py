@@ -1,0 +1,240 @@
+"""What the scaler remembers of each domain from turn to turn, and the state it derives from that.
+
+Nothing here must survive a restart: with no memory the same observation leads to the same states,
+only silence is timed from the restart on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from scaler.pool import (
+    SERVING,
+    ActionKind,
+    DomainRecord,
+    DomainState,
+    DomainView,
+    Lifecycle,
+    OperationKind,
+    PoolView,
+    WorkerRecord,
+    WorkerState,
+)
+
+_CONNECTED_BEFORE_START_SECONDS = 2.0
+"""The start is recorded by one clock and the connection by another; so far may they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Deadlines of the steps in a domain's life, in seconds."""
+
+    boot_deadline_seconds: float = 60.0
+    """From the start to the worker's Hello."""
+    silence_deadline_seconds: float = 60.0
+    """A running domain whose worker stays away for longer has failed."""
+    worker_return_seconds: float = 15.0
+    """Workers need so long to come back after the dispatcher was away."""
+    drain_deadline_seconds: float = 60.0
+    shutdown_resend_seconds: float = 10.0
+    shutdown_deadline_seconds: float = 30.0
+    """From the first shutdown request to cutting the power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Memory of one domain."""
+
+    state: DomainState = DomainState.OFF
+    silent_since: float | None = None
+    shutdown_sent_at: float | None = None
+    failures: int = 0
+    in_flight: ActionKind | None = None
+
+
+class Incident(StrEnum):
+    """Something that happened to a domain, without the scaler's doing."""
+
+    BOOT_FINISHED = "boot_finished"
+    BOOT_FAILED = "boot_failed"
+    WENT_SILENT = "went_silent"
+    CRASHED = "crashed"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    VANISHED = "vanished"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The dispatcher's view. While it is unknown, the last known workers stand in."""
+
+    workers: Mapping[str, WorkerRecord]
+    known_since: float | None = None
+    """None: not known now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """One turn's result."""
+
+    tracks: dict[str, Track]
+    pool: PoolView
+    incidents: tuple[tuple[str, Incident], ...]
+
+
+def track(
+    tracks: Mapping[str, Track],
+    records: tuple[DomainRecord, ...],
+    fleet: Fleet,
+    timing: Timing,
+    now: float,
+) -> Tracked:
+    """Brings memory and pool up to date with what was observed at `now`."""
+    kept: dict[str, Track] = {}
+    views: list[DomainView] = []
+    incidents: list[tuple[str, Incident]] = []
+    for record in records:
+        before = tracks.get(record.name)
+        known = before is not None
+        before = before or Track()
+        worker = _session(fleet.workers.get(record.name), record)
+        after = _follow(before, record, worker, fleet, timing, now)
+        if known:
+            incident = _incident(before, after, record)
+            if incident is not None:
+                incidents.append((record.name, incident))
+                after = _count_boot(after, incident)
+        kept[record.name] = after
+        views.append(_view(record, worker, after))
+    vanished = sorted(set(tracks) - kept.keys())
+    incidents.extend((name, Incident.VANISHED) for name in vanished)
+    return Tracked(kept, PoolView.of(views), tuple(incidents))
+
+
+def _view(record: DomainRecord, worker: WorkerRecord | None, memory: Track) -> DomainView:
+    return DomainView(
+        name=record.name,
+        state=memory.state,
+        lifecycle=record.lifecycle,
+        cause=record.cause,
+        operation=record.operation,
+        worker=worker,
+        in_flight=memory.in_flight,
+        failures=memory.failures,
+        shutdown_sent_at=memory.shutdown_sent_at,
+        silent_since=memory.silent_since,
+    )
+
+
+def _session(worker: WorkerRecord | None, record: DomainRecord) -> WorkerRecord | None:
+    """The worker, unless its session is a left-over from before the domain's start."""
+    operation = record.operation
+    if worker is None or operation is None or operation.kind is not OperationKind.START:
+        return worker
+    oldest = operation.since - _CONNECTED_BEFORE_START_SECONDS
+    if worker.connected_since is None or worker.connected_since < oldest:
+        return None
+    return worker
+
+
+def _is_connected(worker: WorkerRecord | None) -> bool:
+    return worker is not None and worker.state is not WorkerState.DISCONNECTED
+
+
+def _follow(
+    before: Track,
+    record: DomainRecord,
+    worker: WorkerRecord | None,
+    fleet: Fleet,
+    timing: Timing,
+    now: float,
+) -> Track:
+    silent_since: float | None = None
+    if record.lifecycle is Lifecycle.RUNNING and fleet.known_since is not None:
+        silent_since = None if _is_connected(worker) else (before.silent_since or now)
+    after = replace(before, silent_since=silent_since)
+    state = _state(after, record, worker, fleet, timing, now)
+    sent_at = before.shutdown_sent_at if state is DomainState.SHUTTING_DOWN else None
+    return replace(after, state=state, shutdown_sent_at=sent_at)
+
+
+def _state(
+    memory: Track,
+    record: DomainRecord,
+    worker: WorkerRecord | None,
+    fleet: Fleet,
+    timing: Timing,
+    now: float,
+) -> DomainState:
+    operation = None if record.operation is None else record.operation.kind
+    if record.lifecycle is Lifecycle.OFF:
+        starting = memory.in_flight is ActionKind.START
+        return DomainState.STARTING if starting else DomainState.OFF
+    if record.lifecycle is Lifecycle.STOPPING:
+        return DomainState.SHUTTING_DOWN
+    if operation in (OperationKind.SHUTDOWN, OperationKind.DESTROY):
+        return DomainState.SHUTTING_DOWN
+    if record.lifecycle is Lifecycle.CRASHED or memory.state is DomainState.FAILED:
+        return DomainState.FAILED
+    if operation is OperationKind.DRAIN:
+        return DomainState.DRAINING
+    if record.lifecycle is Lifecycle.PAUSED:
+        return DomainState.PAUSED
+    if worker is not None and _is_connected(worker):
+        takes_jobs = worker.state is WorkerState.READY
+        return DomainState.READY if takes_jobs else DomainState.CORDONED
+    return _waiting_state(memory, record, fleet, timing, now)
+
+
+def _waiting_state(
+    memory: Track, record: DomainRecord, fleet: Fleet, timing: Timing, now: float
+) -> DomainState:
+    """Running, and no worker: booting or silent until the deadline, failed afterwards."""
+    # A dispatcher that was away cannot tell a failed boot from a worker on its way back.
+    judged = (
+        fleet.known_since is not None and now - fleet.known_since >= timing.worker_return_seconds
+    )
+    operation = record.operation
+    if operation is not None and operation.kind is OperationKind.START:
+        late = now - operation.since >= timing.boot_deadline_seconds
+        return DomainState.FAILED if late and judged else DomainState.BOOTING
+    if memory.in_flight is ActionKind.START:
+        return DomainState.BOOTING
+    since = memory.silent_since
+    late = since is not None and now - since >= timing.silence_deadline_seconds
+    return DomainState.FAILED if late and judged else DomainState.SILENT
+
+
+def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | None:
+    old, new = before.state, after.state
+    if old is new:
+        return None
+    is_boot = old in (DomainState.BOOTING, DomainState.STARTING)
+    if is_boot and new in (DomainState.READY, DomainState.CORDONED):
+        return Incident.BOOT_FINISHED
+    if old is DomainState.BOOTING and new in (DomainState.FAILED, DomainState.OFF):
+        return Incident.BOOT_FAILED
+    if new is DomainState.FAILED:
+        crashed = record.lifecycle is Lifecycle.CRASHED
+        return Incident.CRASHED if crashed else Incident.WENT_SILENT
+    if new is DomainState.PAUSED:
+        return Incident.PAUSED
+    if new is DomainState.OFF and old in (
+        *SERVING,
+        DomainState.CORDONED,
+        DomainState.DRAINING,
+        DomainState.PAUSED,
+    ):
+        # A failed start call reports through its result, not as a domain that went off.
+        if old is DomainState.STARTING:
+            return None
+        return Incident.CRASHED if record.cause == "crashed" else Incident.STOPPED
+    return None
+
+
+def _count_boot(memory: Track, incident: Incident) -> Track:
+    if incident is Incident.BOOT_FINISHED:
+        return replace(memory, failures=0)
+    if incident is Incident.BOOT_FAILED:
+        return replace(memory, failures=memory.failures + 1)
+    return memory
