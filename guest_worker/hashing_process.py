@@ -1,7 +1,9 @@
 """What runs in a hashing process: read a job, hash it, do its load, answer, again.
 
-Requests:  ("job", serial, profile, input, key_id, load, cost) | ("cancel", serial) | ("warm",)
-Answers:   (serial, kind, value, cpu_seconds) with kind HASH, REFUSED, FAILED or ABANDONED.
+Requests:  ("jobs", job...) | ("cancel", serial) | ("warm",)
+           with job (serial, profile, input, key_id, load, cost)
+Answers:   (answer...), one for each job of the request and in its order
+           with answer (serial, kind, value, cpu_seconds), kind HASH, REFUSED, FAILED or ABANDONED
 
 A cancel names the job it means, because it may arrive after the answer has left. The end of the
 request pipe means that the worker is gone: the process ends, in the middle of a load too.
@@ -11,7 +13,6 @@ import os
 import select
 import sys
 import time
-from typing import cast
 
 from guest_worker import pipe
 
@@ -38,8 +39,10 @@ class Server:
             if not self._backlog and not self._fetch():
                 return
             frame = self._backlog.pop(0)
-            if frame[0] == "job":
-                self._answer(frame)
+            if frame[0] == "jobs":
+                answers = tuple([self._answer(job) for job in frame[1:]])
+                if not self._is_over:
+                    pipe.write(self._answers, answers)
             elif frame[0] == "warm":
                 _prepare()
 
@@ -51,37 +54,26 @@ class Server:
         self._backlog.extend(frames)
         return bool(self._backlog) or self._fetch()
 
-    def _is_cancelled(self, serial: object) -> bool:
-        if self._poll.poll(0) and not self._fetch():
-            return True
-        return ("cancel", serial) in self._backlog
-
-    def _answer(self, frame: pipe.Frame) -> None:
-        serial = frame[1]
+    def _answer(self, job: pipe.Frame) -> pipe.Frame:
         started = time.process_time()
-        kind, value = self._work(frame)
-        cpu_seconds = time.process_time() - started
-        if not self._is_over:
-            pipe.write(self._answers, (serial, kind, value, cpu_seconds))
+        kind, value = self._work(job)
+        return job[0], kind, value, time.process_time() - started
 
-    def _work(self, frame: pipe.Frame) -> tuple[str, str]:
+    def _work(self, job: pipe.Frame) -> tuple[str, str]:
         from guest_worker import hashing, loads
         from guest_worker.values import Argon2Cost
 
-        _, serial, profile, data, key_id, load, cost = frame
-        assert isinstance(profile, str)
-        assert isinstance(data, bytes)
-        assert isinstance(key_id, str)
+        serial, profile, data, key_id, load, cost = job
         try:
             stored = hashing.hash_number(
                 profile,
                 data,
                 key_id,
-                Argon2Cost(*cast("tuple[int, int, int]", cost)) if cost else None,
+                Argon2Cost(*cost) if cost else None,
                 os.urandom(16),
             )
             if load:
-                _carry(cast("tuple[str, float, int]", load), stored, data, self, serial)
+                _carry(load, stored, data, self, serial)
         except (hashing.HashingRefusedError, loads.LoadRefusedError) as error:
             return REFUSED, str(error)
         except ImportError as error:
@@ -95,7 +87,9 @@ class Server:
 
     def is_cancelled(self, serial: object) -> bool:
         """Whether the job `serial` was cancelled, or the worker is gone."""
-        return self._is_over or self._is_cancelled(serial)
+        if not self._is_over and self._poll.poll(0):
+            self._fetch()
+        return self._is_over or ("cancel", serial) in self._backlog
 
 
 def _carry(

@@ -28,8 +28,8 @@ class Hashing(Protocol):
     def file_descriptors(self) -> list[int]:
         """Those that become readable when `collect` has something."""
 
-    def start(self, assignment: Assignment) -> None:
-        """Begin, or queue, this work."""
+    def start(self, assignments: Sequence[Assignment]) -> None:
+        """Begin this work, or queue it until a process is free."""
 
     def cancel(self, lease: Lease) -> None:
         """Abandon it; no outcome will come."""

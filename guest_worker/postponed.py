@@ -9,7 +9,14 @@ there and behaves like it, so code that does need one works as before, only late
 import sys
 from types import ModuleType
 
-UNUSED = ("asyncio", "grpc.aio", "google.protobuf.internal.python_message")
+UNUSED = (
+    "asyncio",
+    "grpc.aio",
+    "google.protobuf.internal.python_message",
+    # cygrpc and logging import these for error paths.
+    "inspect",
+    "traceback",
+)
 
 
 class _Postponed(ModuleType):

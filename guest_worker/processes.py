@@ -9,9 +9,22 @@ import contextlib
 import os
 import sys
 from collections import deque
+from collections.abc import Sequence
 
 from guest_worker import hashing_process, pipe
-from guest_worker.values import Assignment, Busy, Collision, Lease, Outcome, Refusal, Verify
+from guest_worker.values import (
+    ARGON2ID,
+    Assignment,
+    Busy,
+    Collision,
+    Lease,
+    Outcome,
+    Refusal,
+    Verify,
+)
+
+# Jobs of a few microseconds travel together: the way to a process and back costs more than they do.
+MAX_LIGHT_JOBS = 32
 
 
 class _Process:
@@ -22,10 +35,14 @@ class _Process:
         self.requests = requests
         self.answers = answers
         self.reader = pipe.Reader(answers)
-        self.lease: Lease | None = None
-        self.serial = 0
-        self.is_cancelled = False
+        # What it was given and has not answered, by serial; None: cancelled, answer of no interest.
+        self.work: dict[int, Lease | None] = {}
         os.set_blocking(answers, False)
+
+    def tell(self, frame: pipe.Frame) -> None:
+        """Write a request. If the process is dead, its answer pipe says so: nothing to do here."""
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(self.requests, frame)
 
     def close(self) -> int:
         """Close the pipes and reap; the wait status."""
@@ -72,22 +89,21 @@ class HashingPool:
         if not self._is_warm:
             self._is_warm = True
             for process in self._processes:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.write(process.requests, ("warm",))
+                process.tell(("warm",))
 
-    def start(self, assignment: Assignment) -> None:
+    def start(self, assignments: Sequence[Assignment]) -> None:
         """Begin this work, or queue it until a process is free."""
-        self._queue.append(assignment)
+        self._queue.extend(assignments)
         self._dispatch()
 
     def cancel(self, lease: Lease) -> None:
         """Abandon the work under `lease`: no outcome will come."""
         self._queue = deque(waiting for waiting in self._queue if waiting.lease != lease)
         for process in self._processes:
-            if process.lease == lease and not process.is_cancelled:
-                process.is_cancelled = True
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.write(process.requests, ("cancel", process.serial))
+            for serial, held in process.work.items():
+                if held == lease:
+                    process.work[serial] = None
+                    process.tell(("cancel", serial))
 
     def collect(self) -> list[Outcome]:
         """Outcomes since the last call. Replaces processes that died."""
@@ -101,7 +117,7 @@ class HashingPool:
                 outcomes.extend(self._crashed(process))
                 continue
             for frame in frames:
-                outcomes.extend(_outcome(process, frame))
+                outcomes.extend(_outcomes(process, frame))
         self._dispatch()
         return outcomes
 
@@ -131,45 +147,35 @@ class HashingPool:
             return
         while len(self._processes) < self._slots:
             self._spawn()
-        for process in self._processes:
-            if not self._queue:
-                return
-            if process.lease is None:
-                self._give(process, self._queue.popleft())
+        idle = [process for process in self._processes if not process.work]
+        for left, process in zip(range(len(idle), 0, -1), idle, strict=True):
+            if self._queue:
+                self._give(process, -(-len(self._queue) // left))
 
-    def _give(self, process: _Process, assignment: Assignment) -> None:
-        self._serial += 1
-        process.lease, process.serial, process.is_cancelled = (
-            assignment.lease,
-            self._serial,
-            False,
-        )
-        cost = tuple(assignment.argon2_cost) if assignment.argon2_cost else None
-        frame = (
-            "job",
-            self._serial,
-            assignment.profile,
-            assignment.input,
-            assignment.key_id,
-            _load_frame(assignment),
-            cost,
-        )
-        # A process that is dead already is noticed at its answer pipe, and its job refused there.
-        with contextlib.suppress(BrokenPipeError):
-            pipe.write(process.requests, frame)
+    def _give(self, process: _Process, share: int) -> None:
+        """One job, or up to `share` light ones from the front of the queue."""
+        jobs: list[pipe.Frame] = []
+        while self._queue and len(jobs) < min(share, MAX_LIGHT_JOBS):
+            if jobs and not _is_light(self._queue[0]):
+                break
+            assignment = self._queue.popleft()
+            self._serial += 1
+            process.work[self._serial] = assignment.lease
+            jobs.append((self._serial, *_job_frame(assignment)))
+            if not _is_light(assignment):
+                break
+        process.tell(("jobs", *jobs))
 
     def _crashed(self, process: _Process) -> list[Outcome]:
         self._processes.remove(process)
         status = process.close()
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {status >> 8}"
         self.crashes.append(how)
-        if process.lease is None:
+        if not process.work:
             return []  # replaced when work comes: one that dies idle must not become a loop
         self._spawn()
-        if process.is_cancelled:
-            return []
         refusal = Refusal(True, f"the hashing process died ({how})")
-        return [Outcome(process.lease, refusal, 0.0)]
+        return [Outcome(lease, refusal, 0.0) for lease in process.work.values() if lease]
 
     def _spawn(self) -> None:
         import subprocess
@@ -191,8 +197,18 @@ class HashingPool:
         os.close(child_answers)
         process = _Process(pid, requests, answers)
         if self._is_warm:
-            pipe.write(requests, ("warm",))
+            process.tell(("warm",))
         self._processes.append(process)
+
+
+def _is_light(assignment: Assignment) -> bool:
+    return assignment.load is None and assignment.profile != ARGON2ID
+
+
+def _job_frame(assignment: Assignment) -> pipe.Frame:
+    cost = tuple(assignment.argon2_cost) if assignment.argon2_cost else None
+    load = _load_frame(assignment)
+    return assignment.profile, assignment.input, assignment.key_id, load, cost
 
 
 def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:
@@ -206,16 +222,13 @@ def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:
     return None
 
 
-def _outcome(process: _Process, frame: pipe.Frame) -> list[Outcome]:
-    serial, kind, value, cpu_seconds = frame
-    lease = process.lease
-    if lease is None or serial != process.serial:
-        return []
-    process.lease = None
-    if process.is_cancelled or kind == hashing_process.ABANDONED:
-        return []
-    assert isinstance(value, str)
-    assert isinstance(cpu_seconds, float)
-    if kind == hashing_process.HASH:
-        return [Outcome(lease, value, cpu_seconds)]
-    return [Outcome(lease, Refusal(kind == hashing_process.FAILED, value), cpu_seconds)]
+def _outcomes(process: _Process, answers: pipe.Frame) -> list[Outcome]:
+    outcomes = []
+    for serial, kind, value, cpu_seconds in answers:
+        lease = process.work.pop(serial)
+        if lease is None or kind == hashing_process.ABANDONED:
+            continue
+        if kind != hashing_process.HASH:
+            value = Refusal(kind == hashing_process.FAILED, value)
+        outcomes.append(Outcome(lease, value, cpu_seconds))
+    return outcomes

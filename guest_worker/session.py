@@ -5,7 +5,7 @@ returns what is to be done, in order. The rules it keeps:
 
 1. A result stays here until its ResultAck and is offered again after every reconnect, even when its
    lease was lost: the dispatcher judges it by its epoch and acknowledges in any case.
-2. Work held plus credit granted never exceeds `slots + prefetch`.
+2. Work in progress plus credit granted never exceeds `slots + prefetch`.
 3. Nothing but Hello is sent before Welcome.
 4. A drain only stops the credit: the worker stays connected, since a cancelled drain must cost
    nothing. Leaving is for `leave` (SIGTERM) alone.
@@ -74,11 +74,12 @@ class Session:
     def __init__(self, identity: Identity, prefetch: int) -> None:
         self._identity = identity
         self._limit = identity.slots + prefetch
+        # Credit goes out in portions, so that a deep prefetch means few and large messages.
+        self._portion = max(1, prefetch // 2)
         self._stream = OFFLINE
         self._leave = STAYING
         self._leave_reason = ""
-        self._waiting: dict[Lease, Assignment] = {}
-        self._running: dict[Lease, Assignment] = {}
+        self._working: dict[Lease, Assignment] = {}
         self._unacknowledged: dict[Lease, Outcome] = {}
         self._credit = 0
         self._draining = False
@@ -106,13 +107,23 @@ class Session:
 
     @property
     def busy_slots(self) -> int:
-        """Slots at work."""
-        return len(self._running)
+        """Slots at work: a slot is idle only when no work waits for it."""
+        return min(self._identity.slots, len(self._working))
+
+    @property
+    def in_progress(self) -> int:
+        """Jobs started and not finished."""
+        return len(self._working)
+
+    @property
+    def unacknowledged(self) -> tuple[Lease, ...]:
+        """Leases whose result waits for its acknowledgement."""
+        return tuple(self._unacknowledged)
 
     @property
     def held(self) -> tuple[Lease, ...]:
-        """Leases in progress and leases with an unacknowledged result, oldest last state first."""
-        return (*self._unacknowledged, *self._running, *self._waiting)
+        """Leases with an unacknowledged result, then leases in progress."""
+        return (*self._unacknowledged, *self._working)
 
     @property
     def wake_at(self) -> float | None:
@@ -155,7 +166,7 @@ class Session:
         if isinstance(message, ResultAcks):
             return self._acknowledged(message.leases, now)
         if isinstance(message, LeasesRevoked):
-            return [*self._drop(message.leases), *self._advance()]
+            return [*self._drop(message.leases), *self._top_up()]
         if isinstance(message, Drain):
             self._draining = True
             return []
@@ -186,13 +197,13 @@ class Session:
 
     def finished(self, outcomes: Iterable[Outcome]) -> list[Output]:
         """Hashing processes are done with these. Outcomes nobody waits for any more are dropped."""
-        wanted = [outcome for outcome in outcomes if self._running.pop(outcome.lease, None)]
+        wanted = [outcome for outcome in outcomes if self._working.pop(outcome.lease, None)]
         for outcome in wanted:
             self._unacknowledged[outcome.lease] = outcome
         outputs: list[Output] = []
         if wanted and self._stream == OPEN:
             outputs.append(Results(tuple(wanted)))
-        return [*outputs, *self._advance()]
+        return [*outputs, *self._top_up()]
 
     def leave(self, reason: str, now: float) -> list[Output]:
         """End in order: give unfinished work back, wait for acknowledgements, say Goodbye."""
@@ -201,7 +212,7 @@ class Session:
         self._leave_reason = reason
         self._leave = FLUSHING
         self._leave_due = now + FLUSH_TIMEOUT
-        outputs = self._drop((*self._waiting, *self._running))
+        outputs = self._drop(tuple(self._working))
         if self._stream == OPEN:
             outputs.insert(0, Draining(reason))
         if not self._unacknowledged and self._stream != HELLO_SENT:
@@ -218,35 +229,38 @@ class Session:
         self._heartbeat_interval = max(MIN_HEARTBEAT_INTERVAL, welcome.heartbeat_interval)
         self._heartbeat_due = now + self._heartbeat_interval
         kept = set(welcome.kept)
-        lost = [lease for lease in (*self._waiting, *self._running) if lease not in kept]
-        outputs = self._drop(lost)
+        outputs = self._drop([lease for lease in self._working if lease not in kept])
         if self._unacknowledged:
             outputs.append(Results(tuple(self._unacknowledged.values())))
         if self._leave == FLUSHING:
             outputs.append(Draining(self._leave_reason))
             if not self._unacknowledged:
                 outputs.extend(self._say_goodbye(now))
-        return [*outputs, *self._advance()]
+        return [*outputs, *self._top_up()]
 
     def _assigned(self, assignments: tuple[Assignment, ...]) -> list[Output]:
         outputs: list[Output] = []
-        repeated: list[Outcome] = []
+        known: list[Outcome] = []
         for assignment in assignments:
             self._credit = max(0, self._credit - 1)
             lease = assignment.lease
-            if self._leave != STAYING or lease in self._waiting or lease in self._running:
+            if self._leave != STAYING or lease in self._working:
                 continue  # while leaving: Goodbye gives it back
-            if outcome := self._unacknowledged.get(lease):
-                repeated.append(outcome)
+            if lease in self._unacknowledged:
+                known.append(self._unacknowledged[lease])
                 continue
-            older = [mine for mine in (*self._waiting, *self._running) if mine[0] == lease[0]]
-            if any(mine.epoch > lease.epoch for mine in older):
+            same_job = [mine for mine in self._working if mine.job_id == lease.job_id]
+            if any(mine.epoch > lease.epoch for mine in same_job):
                 continue
-            outputs.extend(self._drop(older))
-            self._waiting[lease] = assignment
-        if repeated:
-            outputs.append(Results(tuple(repeated)))
-        return [*outputs, *self._advance()]
+            outputs.extend(self._drop(same_job))
+            if assignment.profile in self._identity.profiles:
+                self._working[lease] = assignment
+                outputs.append(Start(assignment))
+            else:
+                known.append(self._refuse(assignment))
+        if known:
+            outputs.append(Results(tuple(known)))
+        return [*outputs, *self._top_up()]
 
     def _acknowledged(self, leases: tuple[Lease, ...], now: float) -> list[Output]:
         for lease in leases:
@@ -257,39 +271,22 @@ class Session:
 
     def _drop(self, leases: Iterable[Lease]) -> list[Output]:
         """Forget unfinished work. Results are not touched: only an acknowledgement ends them."""
-        cancels: list[Output] = []
-        for lease in leases:
-            self._waiting.pop(lease, None)
-            if self._running.pop(lease, None):
-                cancels.append(Cancel(lease))
-        return cancels
+        return [Cancel(lease) for lease in leases if self._working.pop(lease, None)]
 
-    def _advance(self) -> list[Output]:
-        """Fill free slots from what waits, then ask for more."""
-        outputs: list[Output] = []
-        while self._waiting and len(self._running) < self._identity.slots:
-            lease = next(iter(self._waiting))
-            assignment = self._waiting.pop(lease)
-            if assignment.profile not in self._identity.profiles:
-                outputs.extend(self._refuse(assignment))
-                continue
-            self._running[lease] = assignment
-            outputs.append(Start(assignment))
-        return [*outputs, *self._top_up()]
-
-    def _refuse(self, assignment: Assignment) -> list[Output]:
+    def _refuse(self, assignment: Assignment) -> Outcome:
         refusal = Refusal(False, f"profile {assignment.profile!r} is not computed by this worker")
         outcome = Outcome(assignment.lease, refusal, 0.0)
         self._unacknowledged[assignment.lease] = outcome
-        return [Results((outcome,))] if self._stream == OPEN else []
+        return outcome
 
     def _top_up(self) -> list[Output]:
         if self._stream != OPEN or self._draining or self._leave != STAYING:
             return []
         if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
             return []
-        room = self._limit - len(self._waiting) - len(self._running) - self._credit
-        if room <= 0:
+        room = self._limit - len(self._working) - self._credit
+        # A whole portion, or all there is when every slot may be about to run dry.
+        if room <= 0 or (room < self._portion and self._limit - room >= self._identity.slots):
             return []
         self._credit += room
         return [Credit(room)]

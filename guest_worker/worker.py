@@ -168,9 +168,10 @@ class Worker:
 
     def _obey(self, outputs: list[values.Output], now: float) -> None:
         messages: list[values.MessageUp] = []
+        starts: list[values.Assignment] = []
         for output in outputs:
             if isinstance(output, values.Start):
-                self._hashing.start(output.assignment)
+                starts.append(output.assignment)
             elif isinstance(output, values.Cancel):
                 self._hashing.cancel(output.lease)
             elif isinstance(output, values.Exit):
@@ -181,5 +182,7 @@ class Worker:
                 return
             else:
                 messages.append(output)
+        if starts:
+            self._hashing.start(starts)
         if messages:
             self._transport.send(messages)

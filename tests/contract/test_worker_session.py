@@ -11,16 +11,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+from virtscale.v1 import job_pb2, worker_pb2
 
 from tests.contract.worker_dispatcher import (
     PATIENCE,
     ScriptedDispatcher,
     Stream,
     busy,
-    legacy,
     lease,
+    legacy,
 )
-from virtscale.v1 import job_pb2, worker_pb2
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "v1.c2VjcmV0LXRva2Vu"

@@ -7,7 +7,6 @@ from concurrent import futures
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-
 from virtscale.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 
 PATIENCE = 20.0
@@ -98,7 +97,7 @@ class _Servicer(worker_pb2_grpc.WorkerServiceServicer):
     def __init__(self, streams: "queue.Queue[Stream]") -> None:
         self._streams = streams
 
-    def Work(  # noqa: N802
+    def Work(
         self,
         request_iterator: Iterator[worker_pb2.WorkRequest],
         context: grpc.ServicerContext,
