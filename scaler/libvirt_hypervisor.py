@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from scaler.libvirt_threads import DaemonThreads
+from scaler.daemon_threads import DaemonThreads
 from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
 from scaler.ports import ErrorKind, HypervisorError
 from servicekit.clock import Clock
@@ -60,7 +60,7 @@ _CONFIG = frozenset(
     }
 )
 _NO_ROOM = re.compile(r"cannot allocate memory|no space left|cannot set up guest memory", re.I)
-_NO_FILE = re.compile(r"cannot access (storage|backing) file|no such file", re.I)
+_NO_FILE = re.compile(r"cannot access (storage|backing) file", re.I)
 _CONNECTION_LOST = re.compile(r"client socket is closed|end of file while reading", re.I)
 
 

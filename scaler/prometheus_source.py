@@ -1,13 +1,12 @@
 """Readings from Prometheus: one request per turn, every way not to know told apart."""
 
-import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
 
+from scaler.daemon_threads import DaemonThreads
 from scaler.ports import SignalQuery
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Reading, Stale
 
@@ -33,16 +32,21 @@ class PrometheusSource:
         self._session = requests.Session()
         # Looking up proxies in the environment costs more than the request itself.
         self._session.trust_env = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="prometheus")
+        self._thread = DaemonThreads(1, "prometheus")
 
     async def read(self, queries: Sequence[SignalQuery]) -> dict[str, Reading]:
         """See `MetricsSource.read`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._read, tuple(queries))
+        wanted = tuple(queries)
+        # A server that trickles its answer can outlast the timeout of a single read.
+        budget_seconds = self._timeout_seconds * 2
+        try:
+            return await self._thread.call(lambda: self._read(wanted), budget_seconds)
+        except TimeoutError:
+            return {query.signal: Failed("no answer in time") for query in wanted}
 
     def close(self) -> None:
         """Ends the connection."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
         self._session.close()
 
     def _read(self, queries: tuple[SignalQuery, ...]) -> dict[str, Reading]:

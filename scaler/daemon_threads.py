@@ -1,4 +1,4 @@
-"""Daemon threads for calls that may never return: a hung libvirtd must not hang our exit."""
+"""Daemon threads for calls that may never return: a hung server must not hang our exit."""
 
 import asyncio
 import queue

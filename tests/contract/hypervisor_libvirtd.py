@@ -1,0 +1,134 @@
+"""A private libvirtd with tiny domains without an operating system, for the contract suite."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import libvirt
+
+from scaler.libvirt_hypervisor import METADATA_URI, LibvirtHypervisor
+from servicekit.clock import SystemClock
+
+_DOMAIN = """
+<domain type='qemu'>
+  <name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
+  {metadata}
+</domain>
+"""
+_NOBODY = 65534
+
+
+class PrivateLibvirtd:
+    """Runs as an unprivileged user with directories of its own; restartable under its domains."""
+
+    def __init__(self):
+        # Unix sockets allow 107 bytes; the temporary directories of pytest may be longer.
+        self.root = Path(tempfile.mkdtemp(prefix="vs-"))
+        self._user = _NOBODY if os.geteuid() == 0 else None
+        for part in ("run", "config", "home"):
+            (self.root / part).mkdir()
+            if self._user is not None:
+                os.chown(self.root / part, self._user, self._user)
+        self.root.chmod(0o755)
+        self.uri = f"qemu+unix:///session?socket={self.root}/run/libvirt/libvirt-sock"
+        self._process = None
+        self.start()
+
+    def start(self):
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.root / "home"),
+            "XDG_RUNTIME_DIR": str(self.root / "run"),
+            "XDG_CONFIG_HOME": str(self.root / "config"),
+            "XDG_CACHE_HOME": str(self.root / "home/cache"),
+        }
+        self._process = subprocess.Popen(
+            ["libvirtd"],
+            env=environ,
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user is not None else None,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: self._answers(), "libvirtd to answer")
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(20)
+
+    def close(self):
+        with contextlib.suppress(libvirt.libvirtError):
+            connection = libvirt.open(self.uri)
+            for domain in connection.listAllDomains():
+                if domain.isActive():
+                    domain.destroy()
+            connection.close()
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _answers(self):
+        try:
+            libvirt.open(self.uri).close()
+        except libvirt.libvirtError:
+            return False
+        return True
+
+
+class LibvirtWorld:
+    """What the contract suite needs beside the hypervisor itself."""
+
+    def __init__(self, daemon):
+        self._daemon = daemon
+        self.hypervisor = LibvirtHypervisor(daemon.uri, "default", clock=SystemClock())
+
+    def define(self, name, pool="default"):
+        metadata = ""
+        if pool is not None:
+            metadata = (
+                f"<metadata><v:domain xmlns:v='{METADATA_URI}' pool='{pool}' tier='cold'"
+                " owner='virtscale'/></metadata>"
+            )
+        with self._connection() as connection:
+            connection.defineXML(_DOMAIN.format(name=name, metadata=metadata))
+
+    def crash(self, name):
+        pid = int((self._daemon.root / f"run/libvirt/qemu/run/{name}.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+    def pause(self, name):
+        with self._connection() as connection:
+            connection.lookupByName(name).suspend()
+
+    def metadata(self, name):
+        with self._connection() as connection:
+            return connection.lookupByName(name).metadata(2, METADATA_URI, 0)
+
+    def close(self):
+        self.hypervisor.close()
+        with self._connection() as connection:
+            for domain in connection.listAllDomains():
+                if domain.isActive():
+                    domain.destroy()
+                domain.undefine()
+
+    @contextlib.contextmanager
+    def _connection(self):
+        connection = libvirt.open(self._daemon.uri)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def until(condition, what, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.02)

@@ -1,0 +1,98 @@
+"""A hypervisor in memory. It passes the same contract suite as libvirt with QEMU."""
+
+import asyncio
+from dataclasses import dataclass
+
+from scaler.pool import DomainRecord, Lifecycle, Operation
+from scaler.ports import ErrorKind, HypervisorError
+
+
+@dataclass
+class FakeDomain:
+    name: str
+    pool: str | None
+    lifecycle: Lifecycle = Lifecycle.OFF
+    cause: str = ""
+    operation: Operation | None = None
+    token: int = 0
+    start_error: HypervisorError | None = None
+    hears_the_power_button: bool = False
+    shutdown_requests: int = 0
+
+
+class FakeHypervisor:
+    """`on_start`, `on_shutdown` and `on_off` let a simulated world react."""
+
+    def __init__(self, pool="default"):
+        self.pool = pool
+        self.domains = {}
+        self.is_away = False
+        self.on_start = lambda name: None
+        self.on_shutdown = lambda name: None
+        self.on_off = lambda name: None
+
+    def define(self, name, pool="default"):
+        self.domains[name] = FakeDomain(name, pool)
+
+    async def list(self):
+        await self._answer()
+        return tuple(
+            DomainRecord(one.name, one.lifecycle, one.cause, one.operation, one.token)
+            for one in self.domains.values()
+            if one.pool == self.pool
+        )
+
+    async def start(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is not Lifecycle.OFF:
+            return
+        if domain.start_error is not None:
+            domain.cause = "failed"
+            raise domain.start_error
+        domain.lifecycle, domain.cause = Lifecycle.RUNNING, ""
+        domain.shutdown_requests = 0
+        self.on_start(name)
+
+    async def shutdown(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is Lifecycle.OFF:
+            return
+        domain.shutdown_requests += 1
+        self.on_shutdown(name)
+        if domain.hears_the_power_button:
+            self.power_off(name, "shutdown")
+
+    async def destroy(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is not Lifecycle.OFF:
+            self.power_off(name, "destroyed")
+
+    async def set_operation(self, name, operation):
+        domain = await self._find(name)
+        if domain.pool != self.pool:
+            raise HypervisorError(ErrorKind.GONE, f"domain {name} is not of pool {self.pool}")
+        domain.operation = operation
+        if operation is not None:
+            domain.token = operation.token
+
+    def power_off(self, name, cause):
+        domain = self.domains[name]
+        domain.lifecycle, domain.cause = Lifecycle.OFF, cause
+        self.on_off(name)
+
+    def crash(self, name):
+        self.power_off(name, "crashed")
+
+    def pause(self, name):
+        self.domains[name].lifecycle = Lifecycle.PAUSED
+
+    async def _answer(self):
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise HypervisorError(ErrorKind.RETRYABLE, "cannot connect")
+
+    async def _find(self, name):
+        await self._answer()
+        if name not in self.domains:
+            raise HypervisorError(ErrorKind.GONE, f"no domain {name}")
+        return self.domains[name]
