@@ -1,0 +1,306 @@
+"""Reads a host through libvirt, read-only, one bulk query per reading.
+
+What libvirt 9.0 was measured to do, and what follows here:
+
+- Even with NOWAIT the first query to meet a frozen QEMU waits for it without limit. A query on
+  another connection then finds that domain taken, skips it and returns at once. So a query that is
+  late is asked again on another lane, and a lane that is stuck is left alone.
+- Closing a connection while a call is in flight does not free the call and breaks later ones. So a
+  connection belongs to one lane's thread, which opens it, uses it and closes it.
+- Without a running event loop keepalive and events do not work. So the loop starts before the first
+  connection is opened.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+import libvirt
+
+from collector.descriptions import Descriptions
+from collector.lane import Lane
+from collector.ports import HostReading, SourceError, Versions
+from collector.samples import (
+    Description,
+    DomainSample,
+    describe,
+    is_active,
+    is_complete,
+    lacks_bulk_statistics,
+    sample,
+)
+from servicekit import logs
+from servicekit.clock import Clock
+
+_FULL_LANES = 3
+"""Each stuck call holds one of the daemon's 20 workers, so there are few."""
+_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
+
+_ALL_GROUPS = (
+    libvirt.VIR_DOMAIN_STATS_STATE
+    | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    | libvirt.VIR_DOMAIN_STATS_BALLOON
+    | libvirt.VIR_DOMAIN_STATS_VCPU
+    | libvirt.VIR_DOMAIN_STATS_INTERFACE
+    | libvirt.VIR_DOMAIN_STATS_BLOCK
+)
+_GROUPS_WITHOUT_MONITOR = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_INTERFACE
+"""These never ask a QEMU and so cannot get stuck on one."""
+
+
+class LibvirtSource:
+    """The domains of one libvirt host. `read` is for one caller at a time."""
+
+    def __init__(self, url: str, clock: Clock, *, hedge_after_seconds: float) -> None:
+        _start_event_loop()
+        self._url = url
+        self._clock = clock
+        self._hedge_after_seconds = hedge_after_seconds
+        self._descriptions = Descriptions()
+        self._lanes = [
+            _Connection(url, clock, self._descriptions, number) for number in range(_FULL_LANES)
+        ]
+        self._reserve = _Connection(url, clock, self._descriptions, _FULL_LANES)
+
+    @property
+    def reconnects(self) -> int:
+        """See `DomainSource.reconnects`."""
+        return sum(lane.reconnects for lane in (*self._lanes, self._reserve))
+
+    def read(self, timeout_seconds: float) -> HostReading:
+        """See `DomainSource.read`."""
+        deadline = self._clock.monotonic() + timeout_seconds
+        patience = min(self._hedge_after_seconds, timeout_seconds / (_FULL_LANES + 1))
+        pending: set[Future[HostReading]] = set()
+        fault: BaseException | None = None
+        for lane, groups in self._attempts():
+            pending.add(lane.start(groups))
+            left = deadline - self._clock.monotonic()
+            is_last = lane is self._reserve
+            done, pending = wait(
+                pending, max(0.0, left if is_last else min(patience, left)), FIRST_COMPLETED
+            )
+            for future in done:
+                fault = future.exception()
+                if fault is None:
+                    return future.result()
+            if done:
+                # libvirt answered, with an error: another lane would hear the same.
+                break
+        raise self._failure(fault, timeout_seconds)
+
+    def _attempts(self) -> list[tuple["_Connection", int]]:
+        idle = [(lane, _ALL_GROUPS) for lane in self._lanes if lane.is_idle]
+        if self._reserve.is_idle:
+            idle.append((self._reserve, _GROUPS_WITHOUT_MONITOR))
+        return idle
+
+    def _failure(self, fault: BaseException | None, timeout_seconds: float) -> Exception:
+        if fault is None:
+            return SourceError(
+                f"libvirt at {self._url} gave no answer within {timeout_seconds:.2f} s; "
+                "is its daemon running and responsive?"
+            )
+        if isinstance(fault, libvirt.libvirtError):
+            return SourceError(f"libvirt at {self._url}: {fault.get_error_message()}")
+        return fault if isinstance(fault, Exception) else SourceError(repr(fault))
+
+
+class _Connection:
+    """One read-only connection and the one thread that uses it."""
+
+    def __init__(self, url: str, clock: Clock, descriptions: Descriptions, number: int) -> None:
+        self._url = url
+        self._clock = clock
+        self._descriptions = descriptions
+        # One connection hears of changes; several would only repeat it.
+        self._listens = number == 0
+        self._lane: Lane[HostReading] = Lane(f"libvirt-{number}")
+        self._handle: Any = None
+        self._versions = Versions("", "", "")
+        self._was_open = False
+        self._said_no_bulk = False
+        self._log = logs.get()
+        self.reconnects = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return self._lane.is_idle
+
+    def start(self, groups: int) -> Future[HostReading]:
+        return self._lane.submit(lambda: self._query(groups))
+
+    def _query(self, groups: int) -> HostReading:
+        if self._handle is not None and self._handle.isAlive():
+            try:
+                return self._read(groups)
+            except libvirt.libvirtError:
+                # The daemon may have been restarted under us: the fault counts on a fresh
+                # connection only.
+                pass
+        self._open()
+        try:
+            return self._read(groups)
+        except libvirt.libvirtError:
+            self._close()
+            raise
+
+    def _open(self) -> None:
+        self._close()
+        handle = libvirt.openReadOnly(self._url)
+        try:
+            handle.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
+        except libvirt.libvirtError:
+            self._log.debug("keepalive.unsupported", url=self._url)
+        self._versions = Versions(
+            hypervisor=_version(handle.getVersion),
+            daemon=_version(handle.getLibVersion),
+            library=_version(libvirt.getVersion),
+        )
+        if self._listens:
+            self._listen(handle)
+        self._handle = handle
+        if self._was_open:
+            self.reconnects += 1
+        self._was_open = True
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        if self._listens:
+            self._descriptions.forget_all()
+        try:
+            handle.close()
+        except libvirt.libvirtError:
+            self._log.debug("connection.close_failed", url=self._url)
+
+    def _listen(self, handle: Any) -> None:
+        """Has libvirt tell what changes a description."""
+
+        def changed(_handle: Any, domain: Any, *_details: Any) -> None:
+            self._descriptions.forget(domain.UUIDString())
+
+        try:
+            for event in (
+                libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+            ):
+                handle.domainEventRegisterAny(None, event, changed, None)
+        except libvirt.libvirtError as error:
+            self._descriptions.is_kept_fresh = False
+            self._log.warning(
+                "events.unsupported",
+                url=self._url,
+                reason=str(error),
+                effect="descriptions are read anew at every scrape",
+            )
+        else:
+            self._descriptions.is_kept_fresh = True
+
+    def _read(self, groups: int) -> HostReading:
+        began = self._clock.monotonic()
+        records = self._handle.getAllDomainStats(
+            groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        )
+        self._descriptions.keep_only({domain.UUIDString() for domain, _ in records})
+        counted = self._clock.monotonic()
+        described = {domain.UUIDString(): self._description(domain) for domain, _ in records}
+        ended = self._clock.monotonic()
+        samples = [
+            found
+            for domain, statistics in records
+            if (found := self._sample(domain, statistics, described[domain.UUIDString()], groups))
+        ]
+        return HostReading(
+            domains=tuple(samples),
+            versions=self._versions,
+            stats_seconds=counted - began,
+            description_seconds=ended - counted,
+            descriptions_ok=all(found is not None for found in described.values()),
+        )
+
+    def _sample(
+        self, domain: Any, statistics: dict[str, Any], description: Description | None, groups: int
+    ) -> DomainSample | None:
+        if groups == _ALL_GROUPS and lacks_bulk_statistics(statistics):
+            try:
+                statistics = {**statistics, **self._basic(domain)}
+            except libvirt.libvirtError:
+                return None  # It has gone since the query.
+        return sample(
+            domain.name(),
+            domain.UUIDString(),
+            statistics,
+            description=description,
+            is_timed_out=self._is_timed_out(domain, statistics),
+        )
+
+    def _basic(self, domain: Any) -> dict[str, Any]:
+        """What every driver can tell of a domain, under the names of the bulk statistics."""
+        if not self._said_no_bulk:
+            self._said_no_bulk = True
+            self._log.warning(
+                "bulk_statistics.missing",
+                url=self._url,
+                effect="CPU time and memory come from one call per domain; no other statistics",
+            )
+        _, maximum, memory, vcpus, cpu_time = domain.info()
+        return {
+            "cpu.time": cpu_time,
+            "vcpu.current": vcpus,
+            "balloon.current": memory,
+            "balloon.maximum": maximum,
+        }
+
+    def _is_timed_out(self, domain: Any, statistics: dict[str, Any]) -> bool:
+        """True when some caller's question to the domain's QEMU has gone unanswered."""
+        if not is_active(statistics) or is_complete(statistics):
+            return False
+        try:
+            state, _, _milliseconds = domain.controlInfo(0)
+        except libvirt.libvirtError:
+            return False
+        return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED)
+
+    def _description(self, domain: Any) -> Description | None:
+        uuid = domain.UUIDString()
+
+        def read() -> Description | None:
+            try:
+                return describe(domain.XMLDesc(0))
+            except (libvirt.libvirtError, ValueError):
+                return None
+
+        return self._descriptions.get(uuid, domain.ID(), read)
+
+
+def _version(read: Callable[[], int]) -> str:
+    try:
+        number = read()
+    except libvirt.libvirtError:
+        return ""
+    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+
+
+_event_loop_lock = threading.Lock()
+_event_loop: threading.Thread | None = None
+
+
+def _start_event_loop() -> None:
+    """Runs libvirt's event loop in a thread; once per process, as libvirt demands."""
+    global _event_loop
+    with _event_loop_lock:
+        if _event_loop is not None:
+            return
+        # Errors reach us as exceptions; the library would also write them to standard error.
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        _event_loop = threading.Thread(target=_run_event_loop, name="libvirt-events", daemon=True)
+        _event_loop.start()
+
+
+def _run_event_loop() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
