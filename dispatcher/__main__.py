@@ -1,0 +1,214 @@
+"""The dispatcher's process: reads configuration, wires adapters to the loop, runs until stopped."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from dispatcher import config
+from dispatcher.config import DispatcherSettings
+from dispatcher.fleet import Fleet
+from dispatcher.grpc_api.server import Server
+from dispatcher.hashing import Keyring
+from dispatcher.jobs import JobNames
+from dispatcher.ledger import Ledger, Terms
+from dispatcher.memory_store import MemoryStore
+from dispatcher.ports import JobStore, Recovered
+from dispatcher.pump import Pump
+from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.submissions import Submissions
+from dispatcher.telemetry import Snapshot, Telemetry
+from servicekit import lifecycle, logs, metrics
+from servicekit.clock import SystemClock
+from servicekit.config import ConfigError, load
+from servicekit.lifecycle import StartError, Stop
+from servicekit.tls import server_credentials
+
+_SNAPSHOT_SECONDS = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script."""
+    flags = vars(_parser().parse_args(arguments))
+    path, check_only = flags.pop("config"), flags.pop("check_config")
+    try:
+        settings = load(
+            DispatcherSettings, path=path, environ=os.environ, prefix=config.ENV_PREFIX, flags=flags
+        )
+        keyring = config.read_keyring(settings.pepper_file)
+        if settings.join_key_file is not None:
+            config.read_join_key(settings.join_key_file)
+    except ConfigError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"error: {fault}\n")
+        return lifecycle.EXIT_USAGE
+    if check_only:
+        sys.stdout.write("configuration OK\n")
+        return lifecycle.EXIT_OK
+    logs.configure(
+        "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
+    )
+    return lifecycle.run(lambda stop: _serve(settings, keyring, stop))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="virtscale-dispatcher",
+        description="Accepts licence numbers durably and hands them out to workers.",
+        epilog="Every setting can also stand in the file (listen: ...) or in the environment "
+        f"({config.ENV_PREFIX}LISTEN=...); flags win.",
+    )
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="YAML file")
+    add("--check-config", action="store_true", help="check the configuration and exit")
+    add("--listen", metavar="HOST:PORT", help="gRPC listener (127.0.0.1:50051)")
+    add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
+    add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")
+    add("--join-key-file", type=Path, metavar="FILE", help="key of the workers' join tokens")
+    add("--pepper-file", type=Path, metavar="FILE", help="keys of the keyed profiles")
+    add("--insecure", action="store_true", default=None, help="no TLS off loopback")
+    add("--loglevel", choices=["debug", "info", "warning", "error"])
+    add("--logfile", type=Path, metavar="FILE")
+    add("--logformat", choices=["json", "text"])
+    return parser
+
+
+async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> None:
+    is_kept = settings.database != config.IN_MEMORY
+    store: JobStore = SqliteStore(settings.database) if is_kept else MemoryStore()
+    try:
+        join_key = _join_key(settings)
+        recovered = store.open()
+    except StoreOpenError as error:
+        raise StartError(str(error)) from None
+    try:
+        registry = metrics.new_registry("dispatcher")
+        telemetry = Telemetry(registry)
+        clock = SystemClock()
+        pump = Pump(
+            ledger=_ledger(settings, recovered, clock.monotonic()),
+            store=store,
+            clock=clock,
+            telemetry=telemetry,
+            join_key=join_key,
+            cost=settings.cost,
+        )
+        fleet = Fleet(pump=pump, store=store, clock=clock)
+        telemetry.show(_snapshots(fleet, asyncio.get_running_loop()))
+        names = JobNames(recovered.store_id)
+        clients = Submissions(
+            pump=pump,
+            store=store,
+            clock=clock,
+            telemetry=telemetry,
+            names=names,
+            keyring=keyring,
+            profile=settings.profile,
+            cost=settings.cost,
+            max_unfinished=settings.max_unfinished_jobs,
+        )
+        server = Server(
+            clients=clients,
+            workers=pump,
+            fleet=fleet,
+            names=names,
+            cost=settings.cost,
+            heartbeat_interval=settings.heartbeat_interval_seconds,
+            lease_ttl=settings.lease_ttl_seconds,
+        )
+        await _listen(settings, registry, server, pump, stop)
+    finally:
+        await store.close()
+
+
+async def _listen(
+    settings: DispatcherSettings,
+    registry: CollectorRegistry,
+    server: Server,
+    pump: Pump,
+    stop: Stop,
+) -> None:
+    """Serves until the stop; then lets go of workers without draining them: they come back."""
+    log = logs.get()
+    host, port = config.split_address(settings.listen)
+    metrics_host, metrics_port = config.split_address(settings.listen_address)
+    credentials = server_credentials(settings.tls) if settings.tls.is_set else None
+    scrapes = metrics.MetricsServer(
+        registry, service="dispatcher", host=metrics_host, port=metrics_port
+    )
+    scrapes.start()
+    pumping = asyncio.ensure_future(pump.run())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        bound = await server.start(host, port, credentials)
+        counts = pump.ledger.counts
+        log.info(
+            "dispatcher.started",
+            listen=f"{host}:{bound}",
+            metrics=f"{metrics_host}:{scrapes.port}",
+            database=str(settings.database),
+            ready=counts.ready,
+            done=counts.done,
+            tls=credentials is not None,
+        )
+        await asyncio.wait({pumping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if pumping.done():
+            pumping.result()
+        log.info("dispatcher.stopping", reason=stop.reason)
+        pump.is_stopping = True
+        await server.stop()
+    finally:
+        pump.is_stopping = True
+        for task in (pumping, stopping):
+            task.cancel()
+        await asyncio.gather(pumping, stopping, return_exceptions=True)
+        await asyncio.to_thread(scrapes.close)
+
+
+def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> Ledger:
+    return Ledger(
+        Terms(
+            lease_ttl=settings.lease_ttl_seconds,
+            reconnect_grace=settings.reconnect_grace_seconds,
+            max_attempts=settings.max_attempts,
+        ),
+        # A new generation's epochs are above all of the older ones'.
+        first_epoch=recovered.generation << 32,
+        counts=recovered.counts,
+        unfinished=recovered.unfinished,
+        cordons=recovered.cordons,
+        absent=recovered.connected,
+        absent_until=now + settings.restart_grace_seconds,
+    )
+
+
+def _snapshots(fleet: Fleet, loop: asyncio.AbstractEventLoop) -> Callable[[], Snapshot]:
+    """Takes snapshots in the loop's thread: between two events the counts always add up."""
+
+    async def take() -> Snapshot:
+        backlog = fleet.backlog()
+        return Snapshot(backlog.counts, backlog.oldest_ready_age or 0.0, tuple(fleet.workers()))
+
+    def snapshot() -> Snapshot:
+        return asyncio.run_coroutine_threadsafe(take(), loop).result(_SNAPSHOT_SECONDS)
+
+    return snapshot
+
+
+def _join_key(settings: DispatcherSettings) -> bytes:
+    if settings.join_key_file is not None:
+        return config.read_join_key(settings.join_key_file)
+    if settings.database == config.IN_MEMORY:
+        return os.urandom(32)
+    try:
+        return config.make_join_key(settings.database.with_name("join.key"))
+    except OSError as error:
+        raise StartError(f"{error.filename}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The unfinished jobs that no worker holds, the attempts and the counts. Pure."""
+
+from collections.abc import Container, Iterable, Sequence
+from typing import NamedTuple
+
+from dispatcher.jobs import Counts, JobKey, JobState, Profile
+from dispatcher.ready import Facts, ReadyQueue
+
+
+class Unfinished(NamedTuple):
+    """An unfinished job as the store gives it back at start."""
+
+    key: JobKey
+    profile: Profile
+    accepted_at: float
+    attempts: int
+
+
+class Taken(NamedTuple):
+    """A job taken for a lease."""
+
+    key: JobKey
+    facts: Facts
+    is_first: bool
+
+
+class Backlog:
+    """Three queues: jobs that came back, jobs from before a restart, and new ones, in that order.
+
+    The second is closed while workers from before the restart may still return with jobs in hand.
+    """
+
+    def __init__(
+        self, *, counts: Counts | None = None, recovered: Iterable[Unfinished] = ()
+    ) -> None:
+        self.counts = Counts() if counts is None else counts
+        self.is_recovering = False
+        self._attempts: dict[JobKey, int] = {}
+        self._returned = ReadyQueue()
+        self._recovered = ReadyQueue()
+        self._fresh = ReadyQueue()
+        self._withdrawing: dict[JobKey, JobState] = {}
+        for job in recovered:
+            self._recovered.append(job.key, Facts(job.profile, job.accepted_at))
+            if job.attempts:
+                self._attempts[job.key] = job.attempts
+        self.counts.ready = len(self._recovered)
+        self.counts.leased = 0
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._returned or key in self._recovered or key in self._fresh
+
+    @property
+    def has_leasable(self) -> bool:
+        """Whether some job could be leased now."""
+        return bool(self._returned or self._fresh or (self._recovered and not self.is_recovering))
+
+    def is_withdrawing(self, key: JobKey) -> bool:
+        """True while a final state other than a worker's result is on its way to the disk."""
+        return key in self._withdrawing
+
+    def submit(self, first: JobKey, profiles: Sequence[Profile], accepted_at: float) -> None:
+        """Adds a batch that is on disk; its keys follow one another."""
+        shared = {profile: Facts(profile, accepted_at) for profile in set(profiles)}
+        for offset, profile in enumerate(profiles):
+            self._fresh.append(JobKey(first + offset), shared[profile])
+        self.counts.accepted += len(profiles)
+        self.counts.ready += len(profiles)
+
+    def take(self, profiles: Container[Profile]) -> Taken | None:
+        """Takes the foremost job for a lease."""
+        for queue in self._open_queues():
+            if len(queue) and (found := queue.pop(profiles)) is not None:
+                self._lease_one()
+                return Taken(*found, is_first=queue is self._fresh)
+        return None
+
+    def claim(self, key: JobKey) -> Facts | None:
+        """Takes a named job, for a worker that already has it; None when it is not ready."""
+        for queue in (self._returned, self._recovered, self._fresh):
+            if (facts := queue.discard(key)) is not None:
+                self._lease_one()
+                return facts
+        return None
+
+    def give_back(self, jobs: Sequence[tuple[JobKey, Facts]]) -> None:
+        """Puts leased jobs in front of all others."""
+        self._returned.insert(jobs)
+        self.counts.ready += len(jobs)
+        self.counts.leased -= len(jobs)
+
+    def count_attempt(self, key: JobKey) -> int:
+        """Counts one more attempt of a leased job; returns how many it has had."""
+        self._attempts[key] = self._attempts.get(key, 0) + 1
+        return self._attempts[key]
+
+    def withdraw_ready(self, key: JobKey) -> bool:
+        """Takes a ready job out for good; it counts as ready until `finish`."""
+        for queue in (self._returned, self._recovered, self._fresh):
+            if queue.discard(key) is not None:
+                self._withdrawing[key] = JobState.READY
+                return True
+        return False
+
+    def withdraw_leased(self, key: JobKey) -> None:
+        """Marks a leased job whose lease is gone; it counts as leased until `finish`."""
+        self._withdrawing[key] = JobState.LEASED
+
+    def finish(self, key: JobKey, state: JobState) -> None:
+        """Records that a final state is on disk."""
+        self._attempts.pop(key, None)
+        if self._withdrawing.pop(key, JobState.LEASED) is JobState.READY:
+            self.counts.ready -= 1
+        else:
+            self.counts.leased -= 1
+        if state is JobState.DONE:
+            self.counts.done += 1
+        elif state is JobState.FAILED:
+            self.counts.failed += 1
+        else:
+            self.counts.cancelled += 1
+
+    def oldest_ready(self) -> float | None:
+        """The earliest acceptance among the ready jobs; None without any."""
+        queues = (self._returned, self._recovered, self._fresh)
+        return min((at for queue in queues if (at := queue.oldest()) is not None), default=None)
+
+    def _open_queues(self) -> tuple[ReadyQueue, ...]:
+        if self.is_recovering:
+            return self._returned, self._fresh
+        return self._returned, self._recovered, self._fresh
+
+    def _lease_one(self) -> None:
+        self.counts.ready -= 1
+        self.counts.leased += 1

@@ -1,0 +1,166 @@
+"""Configuration of the dispatcher."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from dispatcher import hashing
+from dispatcher.jobs import Profile
+from servicekit.config import ConfigError, Settings
+from servicekit.logs import Format, Level
+from servicekit.tls import TlsFiles, is_loopback
+
+ENV_PREFIX = "VIRTSCALE_DISPATCHER_"
+IN_MEMORY = Path(":memory:")
+
+_PROFILES = {
+    "legacy-sha256": Profile.LEGACY_SHA256,
+    "hmac-sha256": Profile.HMAC_SHA256,
+    "argon2id": Profile.ARGON2ID,
+}
+
+
+def _state_directory() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "virtscale" / "dispatcher"
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPV6]:PORT`.
+
+    Raises:
+        ValueError: for a person.
+
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051")
+    return host.strip("[]"), int(port)
+
+
+class DispatcherSettings(Settings):
+    """Everything that can be set."""
+
+    listen: str = "127.0.0.1:50051"
+    """Address of the gRPC listener. Off loopback it needs `tls` or `insecure`."""
+    listen_address: str = "127.0.0.1:9181"
+    """Address of /metrics."""
+    tls: TlsFiles = TlsFiles()
+    """Certificate and key of the gRPC listener; with `client_ca`, clients need a certificate too."""
+    insecure: bool = False
+    """Allow a listener off loopback without TLS: anyone on the network can read the numbers."""
+    database: Path = Field(default_factory=lambda: _state_directory() / "dispatcher.db")
+    """The store's file; made when missing. `:memory:` keeps nothing, for trying out."""
+    join_key_file: Path | None = None
+    """32 random bytes that join tokens are made with. Unset: `join.key` beside the database, made
+    when missing."""
+    pepper_file: Path | None = None
+    """`<key id>:<hex of at least 32 bytes>` lines, the current key first. Unset: only legacy-sha256
+    is available."""
+    default_profile: Literal["legacy-sha256", "hmac-sha256", "argon2id"] = "argon2id"
+    """Profile of jobs that name none."""
+    argon2_memory_kib: int = Field(default=19456, ge=8, le=65536)
+    """Memory of one Argon2id hash, in KiB."""
+    argon2_passes: int = Field(default=2, ge=1, le=10)
+    """Passes of one Argon2id hash."""
+    argon2_lanes: int = Field(default=1, ge=1, le=4)
+    """Lanes of one Argon2id hash."""
+    lease_ttl_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long a lease lives without a heartbeat."""
+    heartbeat_interval_seconds: float = Field(default=2.0, gt=0, le=3600)
+    """How often workers must give a sign of life."""
+    reconnect_grace_seconds: float = Field(default=1.0, ge=0, le=60)
+    """How long a worker whose stream broke keeps its leases. 0: they go back at once."""
+    restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
+    """How long, after a start, jobs from before wait for the workers that may still hold them."""
+    max_attempts: int = Field(default=5, ge=1, le=1000)
+    """How often a job may come back through its own fault or with a lost worker."""
+    max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
+    """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    loglevel: Level = "info"
+    """Least severe lines to write."""
+    logfile: Path | None = None
+    """Append logs here instead of standard error."""
+    logformat: Format = "json"
+    """json for machines, text for people."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DispatcherSettings":
+        host, _ = split_address(self.listen)
+        split_address(self.listen_address)
+        if not (is_loopback(host) or self.tls.is_set or self.insecure):
+            raise ValueError(
+                f"listen = {self.listen} can be reached from other machines; set tls.certificate "
+                "and tls.key, or --insecure to send numbers in clear"
+            )
+        if self.heartbeat_interval_seconds * 2 > self.lease_ttl_seconds:
+            raise ValueError(
+                "lease_ttl_seconds must be at least twice heartbeat_interval_seconds, or one late "
+                "heartbeat loses a worker"
+            )
+        if not self.cost.is_bearable:
+            raise ValueError("argon2_memory_kib must be at least 8 times argon2_lanes")
+        return self
+
+    @property
+    def cost(self) -> hashing.Cost:
+        """Cost of Argon2id."""
+        return hashing.Cost(self.argon2_memory_kib, self.argon2_passes, self.argon2_lanes)
+
+    @property
+    def profile(self) -> Profile:
+        """Profile of jobs that name none."""
+        return _PROFILES[self.default_profile]
+
+
+def read_keyring(path: Path | None) -> hashing.Keyring:
+    """The live keys; none when no file is configured.
+
+    Raises:
+        ConfigError: the file is missing or malformed.
+
+    """
+    if path is None:
+        return hashing.Keyring()
+    try:
+        return hashing.parse_pepper(path.read_text(encoding="ascii"))
+    except OSError as error:
+        raise ConfigError([f"pepper_file = {path}: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"pepper_file = {path}: is not text; write <key id>:<hex>"]) from None
+    except ValueError as error:
+        raise ConfigError([f"pepper_file = {path}: {error}"]) from None
+
+
+def read_join_key(path: Path) -> bytes:
+    """The key of join tokens.
+
+    Raises:
+        ConfigError: the file is missing or too short.
+
+    """
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"join_key_file = {path}: {error.strerror}"]) from None
+    if len(key) < 32:
+        raise ConfigError(
+            [
+                f"join_key_file = {path}: holds {len(key)} bytes; make it with: head -c 32 /dev/urandom"
+            ]
+        )
+    return key
+
+
+def make_join_key(path: Path) -> bytes:
+    """The key of join tokens; made, readable by its owner only, when the file is missing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_join_key(path)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(os.urandom(32))
+    return read_join_key(path)

@@ -1,0 +1,249 @@
+"""Clients' calls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from virtscale.v1 import license_pb2, license_pb2_grpc
+
+from dispatcher.grpc_api import errors, translation
+from dispatcher.hashing import UnknownKeyError
+from dispatcher.jobs import Job, JobKey, JobNames
+from dispatcher.numbers import MAX_BATCH, InvalidRequestError, Violation
+from dispatcher.ports import (
+    ClientDesk,
+    OverloadedError,
+    RequestConflictError,
+    StoreUnavailableError,
+)
+
+_EXPECTED = (
+    InvalidRequestError,
+    OverloadedError,
+    RequestConflictError,
+    StoreUnavailableError,
+    UnknownKeyError,
+)
+_DEFAULT_WAIT_SECONDS = 30.0
+_MAX_WAIT_SECONDS = 300.0
+_DEFAULT_PAGE = 100
+_MAX_PAGE = 1000
+_MAX_FINISHED = 64
+
+
+class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
+    """Checks, asks the desk, translates."""
+
+    def __init__(self, desk: ClientDesk, *, names: JobNames) -> None:
+        self._desk = desk
+        self._names = names
+
+    async def SubmitJobs(
+        self, request: license_pb2.SubmitJobsRequest, context: Any
+    ) -> license_pb2.SubmitJobsResponse:
+        """See license.proto."""
+        try:
+            keys = await self._submit(request.request_id, request.jobs)
+        except _EXPECTED as error:
+            await errors.abort(context, error)
+        return license_pb2.SubmitJobsResponse(job_ids=[self._names.name(key) for key in keys])
+
+    async def StreamJobs(
+        self, request_iterator: AsyncIterator[license_pb2.StreamJobsRequest], context: Any
+    ) -> None:
+        """See license.proto."""
+        stream = _JobStream(self._desk, self._names)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(stream.write(context))
+                async for request in request_iterator:
+                    keys = await self._submit(request.request_id, request.jobs)
+                    stream.accepted(request.request_id, keys)
+                stream.no_more()
+        except* _EXPECTED as group:
+            await errors.abort(context, group.exceptions[0])
+        finally:
+            stream.stop()
+
+    async def GetJob(
+        self, request: license_pb2.GetJobRequest, context: Any
+    ) -> license_pb2.GetJobResponse:
+        """See license.proto."""
+        jobs = await self._jobs([request.job_id], "job_id", context)
+        return license_pb2.GetJobResponse(job=translation.job_message(jobs[0], self._names))
+
+    async def WaitJobs(
+        self, request: license_pb2.WaitJobsRequest, context: Any
+    ) -> license_pb2.WaitJobsResponse:
+        """See license.proto."""
+        jobs = await self._jobs(request.job_ids, "job_ids", context)
+        timeout = _DEFAULT_WAIT_SECONDS
+        if request.HasField("timeout"):
+            timeout = min(max(0.0, translation.seconds(request.timeout)), _MAX_WAIT_SECONDS)
+        await self._desk.wait([job.key for job in jobs], timeout)
+        jobs = await self._jobs(request.job_ids, "job_ids", context)
+        return license_pb2.WaitJobsResponse(
+            jobs=[translation.job_message(job, self._names) for job in jobs],
+            all_final=all(job.state.is_final for job in jobs),
+        )
+
+    async def ListJobs(
+        self, request: license_pb2.ListJobsRequest, context: Any
+    ) -> license_pb2.ListJobsResponse:
+        """See license.proto."""
+        try:
+            if request.page_size > _MAX_PAGE:
+                raise InvalidRequestError(
+                    Violation("page_size", f"is {request.page_size}; send at most {_MAX_PAGE}")
+                )
+            after = JobKey(0)
+            if request.page_token:
+                after = self._cursor("page_token", request.page_token)
+            jobs, following = await self._desk.page(
+                after, request.page_size or _DEFAULT_PAGE, translation.states(request.states)
+            )
+        except _EXPECTED as error:
+            await errors.abort(context, error)
+        return license_pb2.ListJobsResponse(
+            jobs=[translation.job_message(job, self._names) for job in jobs],
+            next_page_token="" if following is None else self._names.name(following),
+        )
+
+    async def CancelJobs(
+        self, request: license_pb2.CancelJobsRequest, context: Any
+    ) -> license_pb2.CancelJobsResponse:
+        """See license.proto."""
+        jobs = await self._jobs(request.job_ids, "job_ids", context)
+        await self._desk.cancel([job.key for job in jobs])
+        jobs = await self._jobs(request.job_ids, "job_ids", context)
+        return license_pb2.CancelJobsResponse(
+            jobs=[translation.job_message(job, self._names) for job in jobs]
+        )
+
+    async def WatchResults(
+        self, request: license_pb2.WatchResultsRequest, context: Any
+    ) -> AsyncIterator[license_pb2.WatchResultsResponse]:
+        """See license.proto."""
+        try:
+            after: int | None = None
+            if request.cursor:
+                # Cursors have the form of job names: one of another store is refused, not mixed up.
+                after = self._cursor("cursor", request.cursor.removesuffix("r"))
+            elif request.from_start:
+                after = 0
+            async for stored in self._desk.results(after):
+                yield license_pb2.WatchResultsResponse(
+                    job=translation.job_message(stored.job, self._names),
+                    cursor=self._names.name(JobKey(stored.cursor)) + "r",
+                )
+        except _EXPECTED as error:
+            await errors.abort(context, error)
+
+    async def VerifyLicense(
+        self, request: license_pb2.VerifyLicenseRequest, context: Any
+    ) -> license_pb2.VerifyLicenseResponse:
+        """See license.proto."""
+        try:
+            verdict = await self._desk.verify(request.number, request.hash)
+        except _EXPECTED as error:
+            await errors.abort(context, error)
+        return license_pb2.VerifyLicenseResponse(
+            matches=verdict.matches, needs_rehash=verdict.needs_rehash
+        )
+
+    async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
+        checked = translation.request_id(request_id)
+        if len(jobs) > MAX_BATCH:
+            raise InvalidRequestError(
+                Violation("jobs", f"has {len(jobs)} jobs; send 1 to {MAX_BATCH} per request")
+            )
+        return await self._desk.submit(checked, translation.job_specs(jobs))
+
+    def _cursor(self, field: str, token: str) -> JobKey:
+        key = self._names.key(token)
+        if key is None:
+            raise InvalidRequestError(
+                Violation(field, "is none that this dispatcher gave out; leave it empty to restart")
+            )
+        return key
+
+    async def _jobs(self, job_ids: Sequence[str], field: str, context: Any) -> list[Job]:
+        try:
+            if not 1 <= len(job_ids) <= MAX_BATCH:
+                raise InvalidRequestError(
+                    Violation(field, f"has {len(job_ids)} entries; send 1 to {MAX_BATCH}")
+                )
+            keys = [self._names.key(job_id) or JobKey(0) for job_id in job_ids]
+            jobs = await self._desk.jobs(keys)
+        except _EXPECTED as error:
+            await errors.abort(context, error)
+        found = [job for job in jobs if job is not None]
+        if len(found) < len(jobs):
+            place = jobs.index(None)
+            await errors.abort_not_found(context, f"{field}: no job {job_ids[place][:64]!r} here")
+        return found
+
+
+class _JobStream:
+    """The answers of one StreamJobs call."""
+
+    def __init__(self, desk: ClientDesk, names: JobNames) -> None:
+        self._desk = desk
+        self._names = names
+        self._accepted: list[license_pb2.StreamJobsResponse] = []
+        self._finished: list[JobKey] = []
+        self._open = 0
+        self._is_half_closed = False
+        self._changed = asyncio.Event()
+        self._stops: list[Any] = []
+
+    def accepted(self, request_id: str, keys: Sequence[JobKey]) -> None:
+        """A batch is on disk: say so, and follow its jobs."""
+        self._accepted.append(
+            license_pb2.StreamJobsResponse(
+                accepted=license_pb2.BatchAccepted(
+                    request_id=request_id, job_ids=[self._names.name(key) for key in keys]
+                )
+            )
+        )
+        self._open += len(keys)
+        self._stops.append(self._desk.follow(keys, self._final))
+        self._changed.set()
+
+    def no_more(self) -> None:
+        """The client has half-closed."""
+        self._is_half_closed = True
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Follows nothing any more."""
+        for stop in self._stops:
+            stop()
+
+    async def write(self, context: Any) -> None:
+        """Writes events until the client has half-closed and all its jobs are final."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._accepted or self._finished:
+                accepted, self._accepted = self._accepted, []
+                for message in accepted:
+                    await context.write(message)
+                keys, self._finished = (
+                    self._finished[:_MAX_FINISHED],
+                    self._finished[_MAX_FINISHED:],
+                )
+                for job in await self._desk.jobs(keys):
+                    self._open -= 1
+                    if job is not None:
+                        await context.write(
+                            license_pb2.StreamJobsResponse(
+                                finished=translation.job_message(job, self._names)
+                            )
+                        )
+            if self._is_half_closed and self._open == 0:
+                return
+
+    def _final(self, key: JobKey) -> None:
+        self._finished.append(key)
+        self._changed.set()

@@ -1,0 +1,239 @@
+"""Workers' streams."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import grpc
+from virtscale.v1 import worker_pb2, worker_pb2_grpc
+
+from dispatcher import hashing
+from dispatcher.effects import EndReason
+from dispatcher.grpc_api import errors, translation
+from dispatcher.jobs import JobNames, Lease
+from dispatcher.numbers import InvalidRequestError, Violation
+from dispatcher.ports import WorkDesk
+from dispatcher.sessions import SessionKey
+
+_HELLO_SECONDS = 10.0
+_MAX_BATCH = 64
+_END_CODES = {
+    EndReason.FENCED: grpc.StatusCode.ABORTED,
+    EndReason.STALLED: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
+    """One call per worker; its coroutine reads, a task of its own writes."""
+
+    def __init__(
+        self,
+        desk: WorkDesk,
+        *,
+        names: JobNames,
+        cost: hashing.Cost,
+        heartbeat_interval: float,
+        lease_ttl: float,
+    ) -> None:
+        self._desk = desk
+        self._names = names
+        self._cost = cost
+        self._heartbeat_interval = heartbeat_interval
+        self._lease_ttl = lease_ttl
+
+    async def Work(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[worker_pb2.WorkRequest], context: Any
+    ) -> None:
+        """One session, from Hello to the stream's end."""
+        first = await self._first(request_iterator, context)
+        try:
+            hello = translation.hello(first, self._names)
+        except InvalidRequestError as error:
+            await errors.abort(context, error)
+        line = _Line(self)
+        session = self._desk.hello(hello, first.join_token, line)
+        if session is None:
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                f"the join token is not that of worker {hello.worker_id!r}; the join key of the "
+                "dispatcher and the one that made the token differ",
+            )
+            return
+        line.session = session
+        writing = asyncio.ensure_future(line.write(context))
+        reading = asyncio.ensure_future(self._read(session, line, request_iterator))
+        try:
+            done, _ = await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if line.end_reason is not None:
+                await context.abort(_END_CODES[line.end_reason], line.end_reason.value)
+        finally:
+            for task in (writing, reading):
+                task.cancel()
+            self._desk.parted(session)
+            await asyncio.gather(writing, reading, return_exceptions=True)
+
+    async def _first(
+        self, requests: AsyncIterator[worker_pb2.WorkRequest], context: Any
+    ) -> worker_pb2.Hello:
+        request = None
+        with contextlib.suppress(TimeoutError, StopAsyncIteration):
+            async with asyncio.timeout(_HELLO_SECONDS):
+                request = await anext(requests)
+        if request is None or request.WhichOneof("message") != "hello":
+            await errors.abort(
+                context,
+                InvalidRequestError(
+                    Violation("hello", "must be the first message, within 10 s of the call")
+                ),
+            )
+        return request.hello
+
+    async def _read(
+        self,
+        session: SessionKey,
+        line: "_Line",
+        requests: AsyncIterator[worker_pb2.WorkRequest],
+    ) -> None:
+        desk, names = self._desk, self._names
+        async for request in requests:
+            match request.WhichOneof("message"):
+                case "credit":
+                    desk.credit(session, request.credit.jobs)
+                case "results":
+                    line.acknowledge_strangers(translation.strangers(request.results, names))
+                    await desk.outcomes(session, translation.outcomes(request.results, names))
+                case "heartbeat":
+                    held = translation.leases(request.heartbeat.held, names)
+                    desk.heartbeat(session, held, request.heartbeat.busy_slots)
+                case "draining":
+                    desk.leaving(session, request.draining.reason[:200])
+                case "goodbye":
+                    desk.goodbye(session, request.goodbye.reason[:200])
+                    await line.flushed()
+                    return
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def welcome(
+        self, session: SessionKey, kept: Sequence[Lease], is_cordoned: bool
+    ) -> worker_pb2.WorkResponse:
+        """The answer to Hello."""
+        return worker_pb2.WorkResponse(
+            welcome=worker_pb2.Welcome(
+                session_id=str(session),
+                heartbeat_interval=translation.duration(self._heartbeat_interval),
+                lease_ttl=translation.duration(self._lease_ttl),
+                kept=translation.lease_messages(kept, self._names),
+                cordoned=is_cordoned,
+            )
+        )
+
+    async def jobs(
+        self, session: SessionKey, leases: Sequence[Lease]
+    ) -> worker_pb2.WorkResponse | None:
+        """A message of jobs; None when none of the leases holds any more."""
+        assignments = await self._desk.assignments(session, leases)
+        if not assignments:
+            return None
+        return worker_pb2.WorkResponse(
+            jobs=worker_pb2.Jobs(
+                assignments=[
+                    translation.assignment_message(assignment, self._names, self._cost)
+                    for assignment in assignments
+                ]
+            )
+        )
+
+    def leases(self, leases: Sequence[Lease]) -> list[worker_pb2.Lease]:
+        """Leases as workers see them."""
+        return translation.lease_messages(leases, self._names)
+
+
+class _Line:
+    """See `ports.WorkerLine`. Messages queue up while one is written; like ones are merged."""
+
+    def __init__(self, servicer: WorkerServicer) -> None:
+        self._servicer = servicer
+        self._queue: deque[list[Lease] | Callable[[], worker_pb2.WorkResponse]] = deque()
+        self._acks: list[worker_pb2.Lease] = []
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self.session = SessionKey(0)
+        self.end_reason: EndReason | None = None
+
+    def welcome(self, kept: Sequence[Lease], is_cordoned: bool) -> None:
+        self._put(lambda: self._servicer.welcome(self.session, kept, is_cordoned))
+
+    def assign(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            last = self._queue[-1] if self._queue else None
+            if isinstance(last, list) and len(last) < _MAX_BATCH:
+                last.append(lease)
+            else:
+                self._queue.append([lease])
+        self._wake()
+
+    def acknowledge(self, leases: Sequence[Lease]) -> None:
+        self._acks += self._servicer.leases(leases)
+        self._wake()
+
+    def acknowledge_strangers(self, leases: Sequence[worker_pb2.Lease]) -> None:
+        if leases:
+            self._acks += leases
+            self._wake()
+
+    def revoke(self, leases: Sequence[Lease]) -> None:
+        revoked = worker_pb2.LeasesRevoked(leases=self._servicer.leases(leases))
+        self._put(lambda: worker_pb2.WorkResponse(leases_revoked=revoked))
+
+    def drain(self, seconds: float) -> None:
+        message = worker_pb2.Drain(deadline=translation.duration(seconds))
+        self._put(lambda: worker_pb2.WorkResponse(drain=message))
+
+    def lift_drain(self) -> None:
+        self._put(lambda: worker_pb2.WorkResponse(drain_cancelled=worker_pb2.DrainCancelled()))
+
+    def confirm_goodbye(self) -> None:
+        self._put(lambda: worker_pb2.WorkResponse(goodbye_ack=worker_pb2.GoodbyeAck()))
+
+    def end(self, reason: EndReason) -> None:
+        self.end_reason = reason
+        self._wake()
+
+    async def flushed(self) -> None:
+        """Returns when everything queued so far has been written."""
+        await self._idle.wait()
+
+    async def write(self, context: Any) -> None:
+        """Writes what is queued until the session ends."""
+        while self.end_reason is None:
+            await self._changed.wait()
+            self._changed.clear()
+            while (self._queue or self._acks) and self.end_reason is None:
+                message = await self._next()
+                if message is not None:
+                    await context.write(message)
+            if not self._queue and not self._acks:
+                self._idle.set()
+
+    async def _next(self) -> worker_pb2.WorkResponse | None:
+        # Acknowledgements go first: they free the worker's memory and end drains.
+        if self._acks and not callable(self._queue[0] if self._queue else None):
+            acks, self._acks = self._acks, []
+            return worker_pb2.WorkResponse(result_acks=worker_pb2.ResultAcks(leases=acks))
+        item = self._queue.popleft()
+        if isinstance(item, list):
+            return await self._servicer.jobs(self.session, item)
+        return item()
+
+    def _put(self, message: Callable[[], worker_pb2.WorkResponse]) -> None:
+        self._queue.append(message)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._changed.set()

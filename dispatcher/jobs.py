@@ -1,0 +1,252 @@
+"""Jobs, loads and results as frozen values. Pure."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NewType
+
+JobKey = NewType("JobKey", int)
+"""A job inside the dispatcher: its place in the order of acceptance, from 1."""
+
+
+class Profile(IntEnum):
+    """How a number becomes a stored hash. The values are written to the store."""
+
+    LEGACY_SHA256 = 1
+    HMAC_SHA256 = 2
+    ARGON2ID = 3
+
+
+class JobState(IntEnum):
+    """Where a job is. The states partition the accepted jobs; the values are written to the store.
+
+    The store knows no LEASED: a lease lives in memory, so that a restart gives every unfinished job
+    back to the ready ones.
+    """
+
+    READY = 1
+    LEASED = 2
+    DONE = 3
+    FAILED = 4
+    CANCELLED = 5
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing can happen to the job any more."""
+        return self >= JobState.DONE
+
+
+class FailureReason(IntEnum):
+    """Why a job was given up. The values are written to the store."""
+
+    REFUSED = 1
+    ATTEMPTS_EXHAUSTED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """Search an input whose SHA-256 begins with the same bits. `seed` 0 is a random start."""
+
+    difficulty_bits: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Verify the fresh hash so many times."""
+
+    repetitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Hash until so much CPU time has passed."""
+
+    seconds: float
+
+
+Load = Collision | Verify | Busy | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a client asks for, as it came. `profile` None means the configured default."""
+
+    number: str = field(repr=False)
+    profile: Profile | None = None
+    load: Load = None
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a worker needs. `input` is the number for LEGACY_SHA256, else the keyed number."""
+
+    profile: Profile
+    input: bytes = field(repr=False)
+    key_id: str = ""
+    load: Load = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A checked job on its way into the store."""
+
+    payload: Payload
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The one stored result of a job. `completed_at` is wall time."""
+
+    hash: str
+    completed_at: float
+    worker_id: str
+    service_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job was given up. The message never holds a number."""
+
+    reason: FailureReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store knows it. Holds no number. `accepted_at` is wall time."""
+
+    key: JobKey
+    state: JobState
+    profile: Profile
+    accepted_at: float
+    attempts: int
+    reference: str
+    result: Result | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A right to work on a job. The epoch grows with every lease and never goes back."""
+
+    key: JobKey
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A worker's result for a lease."""
+
+    lease: Lease
+    hash: str
+    service_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A worker's refusal of a lease; `is_retryable` when another attempt may succeed."""
+
+    lease: Lease
+    is_retryable: bool
+    message: str
+
+
+Outcome = Hashed | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A final state on its way into the store: the result."""
+
+    key: JobKey
+    hash: str
+    worker_id: str
+    service_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A final state on its way into the store: given up."""
+
+    key: JobKey
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A final state on its way into the store: withdrawn."""
+
+    key: JobKey
+
+
+Final = Done | Failed | Cancelled
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many jobs are where. `accepted` is always the sum of the others."""
+
+    accepted: int = 0
+    ready: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    def is_balanced(self) -> bool:
+        """The invariant that every scrape can check."""
+        return self.accepted == (
+            self.ready + self.leased + self.done + self.failed + self.cancelled
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobNames:
+    """The names of one store's jobs: `<store id>-<key>`.
+
+    Another store's name is unknown here instead of being some other job.
+    """
+
+    store_id: str
+
+    def name(self, key: JobKey) -> str:
+        """The job's name in the API."""
+        return f"{self.store_id}-{key}"
+
+    def key(self, name: str) -> JobKey | None:
+        """The job of that name; None when no job of this store can have it."""
+        store_id, _, digits = name.rpartition("-")
+        if store_id != self.store_id or not digits.isascii() or not digits.isdigit():
+            return None
+        if len(digits) > 18 or digits[0] == "0":
+            return None
+        return JobKey(int(digits))
+
+
+def load_text(load: Load) -> str:
+    """A load in the form the store keeps."""
+    match load:
+        case Collision(difficulty_bits=bits, seed=seed):
+            return f"collision:{bits}:{seed}"
+        case Verify(repetitions=repetitions):
+            return f"verify:{repetitions}"
+        case Busy(seconds=seconds):
+            return f"busy:{seconds!r}"
+        case None:
+            return ""
+
+
+def parse_load(text: str) -> Load:
+    """The inverse of `load_text`."""
+    match text.split(":"):
+        case ["collision", bits, seed]:
+            return Collision(int(bits), int(seed))
+        case ["verify", repetitions]:
+            return Verify(int(repetitions))
+        case ["busy", seconds]:
+            return Busy(float(seconds))
+        case [""]:
+            return None
+    raise ValueError(f"unknown load in the store: {text!r}")

@@ -1,0 +1,328 @@
+"""What the loop needs from outside, and what the gRPC adapter needs from the loop."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dispatcher.backlog import Unfinished
+from dispatcher.effects import DrainOutcome, EndReason
+from dispatcher.hashing import Verdict
+from dispatcher.jobs import (
+    Counts,
+    Final,
+    Job,
+    JobKey,
+    JobSpec,
+    JobState,
+    Lease,
+    NewJob,
+    Outcome,
+    Payload,
+)
+from dispatcher.ledger import CordonAnswer
+from dispatcher.sessions import Hello, SessionKey, WorkerView
+
+
+class StoreUnavailableError(Exception):
+    """The store cannot write now; nothing of the call was kept. The text is for a person."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """The store's disk is full."""
+
+
+class RequestConflictError(Exception):
+    """The same request id was used with another content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that is on disk. Not fresh: the request id was known and these are its jobs."""
+
+    first: JobKey
+    count: int
+    is_fresh: bool
+
+    @property
+    def keys(self) -> list[JobKey]:
+        """The batch's jobs, in its order."""
+        return [JobKey(key) for key in range(self.first, self.first + self.count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a store held when it was opened. `generation` grows with every opening."""
+
+    store_id: str
+    generation: int
+    counts: Counts
+    unfinished: Iterable[Unfinished]
+    cordons: dict[str, str]
+    connected: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One entry of the results' sequence."""
+
+    cursor: int
+    job: Job
+
+
+class JobStore(Protocol):
+    """Keeps jobs, results and cordons. What a call returned from is on disk."""
+
+    def open(self) -> Recovered:
+        """Opens and returns what is there; called once, before anything else."""
+        ...
+
+    async def submit(
+        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+    ) -> Accepted:
+        """Keeps a batch under consecutive keys, once per request id.
+
+        Raises:
+            RequestConflictError: the request id is kept with a digest that is not in `digests`.
+            StoreUnavailableError: nothing was kept.
+
+        """
+        ...
+
+    async def settle(self, finals: Sequence[Final], at: float) -> None:
+        """Keeps final states and forgets the inputs. A job that is final already stays as it is.
+
+        Raises:
+            StoreUnavailableError: nothing was kept.
+
+        """
+        ...
+
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+        """Keeps how often jobs came back."""
+        ...
+
+    async def set_cordon(self, worker_id: str, reason: str | None) -> None:
+        """Keeps a cordon, or forgets it (None)."""
+        ...
+
+    async def set_connected(self, worker_id: str, is_connected: bool) -> None:
+        """Keeps which workers would come back after a restart."""
+        ...
+
+    async def forget_requests(self, before: float) -> None:
+        """Forgets request ids that were accepted before."""
+        ...
+
+    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        """The jobs, in order; None for unknown ones. LEASED is unknown to the store."""
+        ...
+
+    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
+        """What workers need, of those that are unfinished."""
+        ...
+
+    async def page(
+        self, after: JobKey, limit: int, states: frozenset[JobState] | None
+    ) -> list[Job]:
+        """Jobs in order of acceptance; LEASED counts as READY."""
+        ...
+
+    async def results(self, after: int, limit: int) -> list[Stored]:
+        """Done and failed jobs in the order they were stored."""
+        ...
+
+    async def last_cursor(self) -> int:
+        """The newest entry of the results' sequence; 0 when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Writes what is queued and lets go of the files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A job as a worker needs it."""
+
+    lease: Lease
+    payload: Payload
+
+
+class WorkerLine(Protocol):
+    """The way to one worker's stream. Nothing here blocks; order is kept."""
+
+    def welcome(self, kept: Sequence[Lease], is_cordoned: bool) -> None:
+        """Opens the session."""
+        ...
+
+    def assign(self, leases: Sequence[Lease]) -> None:
+        """Sends jobs; the line fetches what they need."""
+        ...
+
+    def acknowledge(self, leases: Sequence[Lease]) -> None:
+        """Results may be forgotten."""
+        ...
+
+    def revoke(self, leases: Sequence[Lease]) -> None:
+        """Work is to be stopped."""
+        ...
+
+    def drain(self, seconds: float) -> None:
+        """The worker is to finish within that time."""
+        ...
+
+    def lift_drain(self) -> None:
+        """Credit counts again."""
+        ...
+
+    def confirm_goodbye(self) -> None:
+        """The worker may exit."""
+        ...
+
+    def end(self, reason: EndReason) -> None:
+        """Aborts the stream."""
+        ...
+
+
+class WorkDesk(Protocol):
+    """What a worker's stream may do."""
+
+    def hello(self, hello: Hello, join_token: str, line: WorkerLine) -> SessionKey | None:
+        """Opens a session; None when the token is wrong."""
+        ...
+
+    def credit(self, session: SessionKey, jobs: int) -> None:
+        """Room for more jobs."""
+        ...
+
+    def heartbeat(self, session: SessionKey, held: Sequence[Lease], busy_slots: int) -> None:
+        """Sign of life."""
+        ...
+
+    async def outcomes(self, session: SessionKey, outcomes: Sequence[Outcome]) -> None:
+        """Results and refusals."""
+        ...
+
+    def leaving(self, session: SessionKey, reason: str) -> None:
+        """No more jobs, please."""
+        ...
+
+    def goodbye(self, session: SessionKey, reason: str) -> None:
+        """The worker leaves."""
+        ...
+
+    def parted(self, session: SessionKey) -> None:
+        """The stream ended."""
+        ...
+
+    async def assignments(self, session: SessionKey, leases: Sequence[Lease]) -> list[Assignment]:
+        """What those leases need; without those that no longer hold."""
+        ...
+
+
+class OverloadedError(Exception):
+    """Too many unfinished jobs."""
+
+    def __init__(self, unfinished: int, limit: int, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(f"{unfinished} unfinished jobs of at most {limit}; submit again later")
+
+
+class StoppingError(Exception):
+    """The dispatcher is stopping."""
+
+
+class ClientDesk(Protocol):
+    """What clients may do."""
+
+    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+        """Accepts a batch; on disk when it returns.
+
+        Raises:
+            InvalidRequestError, OverloadedError, RequestConflictError, StoreUnavailableError.
+
+        """
+        ...
+
+    def job_key(self, name: str) -> JobKey | None:
+        """The job of that name, if it can be one of this store."""
+        ...
+
+    def job_name(self, key: JobKey) -> str:
+        """The job's name."""
+        ...
+
+    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        """The jobs as they are now; None for unknown ones."""
+        ...
+
+    async def wait(self, keys: Sequence[JobKey], timeout: float) -> None:
+        """Returns when all are final, or after the timeout."""
+        ...
+
+    def follow(
+        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
+    ) -> Callable[[], None]:
+        """Calls back once for each that is or becomes final; returns how to stop."""
+        ...
+
+    async def cancel(self, keys: Sequence[JobKey]) -> None:
+        """Withdraws what is unfinished; on disk when it returns."""
+        ...
+
+    async def page(
+        self, after: JobKey, limit: int, states: frozenset[JobState]
+    ) -> tuple[list[Job], JobKey | None]:
+        """A page and where the next one starts."""
+        ...
+
+    def results(self, after: int | None) -> AsyncIterator[Stored]:
+        """Results from a cursor on (None: from now on), without end."""
+        ...
+
+    async def verify(self, number: str, stored: str) -> Verdict:
+        """Whether a stored form belongs to a number.
+
+        Raises:
+            InvalidRequestError: a field is malformed.
+            UnknownKeyError: made with a key that is not live.
+
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The counts at one instant."""
+
+    counts: Counts
+    oldest_ready_age: float | None
+    slots: int
+
+
+class FleetDesk(Protocol):
+    """What the scaler and operators may do."""
+
+    def workers(self) -> list[WorkerView]:
+        """All workers."""
+        ...
+
+    def wall(self) -> float:
+        """Wall time, to turn ages into times."""
+        ...
+
+    async def cordon(self, worker_id: str, reason: str, max_leases: int | None) -> CordonAnswer:
+        """Stops new leases."""
+        ...
+
+    async def drain(self, worker_id: str, reason: str, seconds: float) -> tuple[DrainOutcome, int]:
+        """Returns how the drain ended and how many leases were taken back."""
+        ...
+
+    async def uncordon(self, worker_id: str) -> bool:
+        """Lifts a cordon; whether there was one."""
+        ...
+
+    def backlog(self) -> Backlog:
+        """The counts."""
+        ...

@@ -1,0 +1,384 @@
+"""The loop around the ledger: events in, effects out. One event loop, no locks.
+
+Every event mutates the ledger and applies its effects before it returns, so nobody ever sees a
+half-done step. Leasing is deferred to the end of the loop's turn: all jobs and credits that arrived
+in one turn go out together, at no delay when there is one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import ParamSpec
+
+from dispatcher import effects, hashing
+from dispatcher.jobs import (
+    Cancelled,
+    Done,
+    Final,
+    JobKey,
+    JobState,
+    Lease,
+    NewJob,
+    Outcome,
+    Payload,
+    Refused,
+)
+from dispatcher.ledger import Ledger
+from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
+from dispatcher.sessions import Hello, SessionKey
+from dispatcher.telemetry import Telemetry
+from servicekit import logs
+from servicekit.clock import Clock
+
+P = ParamSpec("P")
+
+_MAX_KEPT_PAYLOADS = 50_000
+_STORE_RETRY_SECONDS = 0.5
+_REQUESTS_KEPT_SECONDS = 24 * 3600.0
+_UPKEEP_SECONDS = 3600.0
+
+
+class Pump:
+    """Owns the ledger. See `ports.WorkDesk` for what workers' streams call."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: JobStore,
+        clock: Clock,
+        telemetry: Telemetry,
+        join_key: bytes,
+        cost: hashing.Cost,
+    ) -> None:
+        self.ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._telemetry = telemetry
+        self._join_key = join_key
+        self._cost = cost
+        self._log = logs.get()
+        self._lines: dict[SessionKey, WorkerLine] = {}
+        self._last_session = 0
+        self._payloads: dict[JobKey, Payload] = {}
+        self._unsettled: list[Final] = []
+        self._attempts: dict[JobKey, int] = {}
+        self._work_queued = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._is_leasing = False
+        self._followers: dict[JobKey, list[Callable[[JobKey], None]]] = {}
+        self._drains: dict[str, list[asyncio.Future[tuple[effects.DrainOutcome, int]]]] = {}
+        self._connected: dict[str, bool] = {}
+        self.is_stopping = False
+        self.results_stored = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Keeps time and stores what settles, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_time())
+            tasks.create_task(self._keep_storing())
+            tasks.create_task(self._keep_tidy())
+
+    # -- clients ---------------------------------------------------------------------------------
+
+    def submitted(self, first: JobKey, jobs: Sequence[NewJob], at: float) -> None:
+        """A batch is on disk."""
+        self.ledger.submit(first, [job.payload.profile for job in jobs], at)
+        if len(self._payloads) < _MAX_KEPT_PAYLOADS:
+            for offset, job in enumerate(jobs):
+                self._payloads[JobKey(first + offset)] = job.payload
+        self._lease_soon()
+
+    def cancel(self, keys: Sequence[JobKey]) -> None:
+        """Withdraws what is unfinished."""
+        self._apply(self.ledger.cancel(keys))
+
+    def follow(
+        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
+    ) -> Callable[[], None]:
+        """See `ports.ClientDesk.follow`."""
+        pending: set[JobKey] = set()
+
+        def final(key: JobKey) -> None:
+            pending.discard(key)
+            on_final(key)
+
+        def stop() -> None:
+            for key in pending:
+                callbacks = self._followers.get(key, [])
+                if final in callbacks:
+                    callbacks.remove(final)
+                if not callbacks:
+                    self._followers.pop(key, None)
+            pending.clear()
+
+        for key in keys:
+            if self.ledger.is_unfinished(key):
+                pending.add(key)
+                self._followers.setdefault(key, []).append(final)
+            else:
+                on_final(key)
+        return stop
+
+    # -- fleet -----------------------------------------------------------------------------------
+
+    def drain(
+        self, worker_id: str, reason: str, seconds: float
+    ) -> "asyncio.Future[tuple[effects.DrainOutcome, int]]":
+        """Starts or joins a drain; the future tells how it ended."""
+        ended: asyncio.Future[tuple[effects.DrainOutcome, int]]
+        ended = asyncio.get_running_loop().create_future()
+        self._drains.setdefault(worker_id, []).append(ended)
+        self._log.info("worker.drain_asked", worker=worker_id, reason=reason, seconds=seconds)
+        self._apply(self.ledger.drain(worker_id, reason, self._clock.monotonic() + seconds))
+        return ended
+
+    def uncordon(self, worker_id: str) -> None:
+        """Lifts a cordon and cancels a drain."""
+        self._apply(self.ledger.uncordon(worker_id))
+        self._lease_soon()
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def hello(self, hello: Hello, join_token: str, line: WorkerLine) -> SessionKey | None:
+        """See `ports.WorkDesk.hello`."""
+        if not hashing.is_join_token(self._join_key, hello.worker_id, join_token):
+            self._telemetry.hello_refused()
+            self._log.warning("worker.refused", worker=hello.worker_id, reason="wrong join token")
+            return None
+        self._last_session += 1
+        key = SessionKey(self._last_session)
+        self._lines[key] = line
+        self._log.info(
+            "worker.connected",
+            worker=hello.worker_id,
+            session=key,
+            instance=hello.instance_id,
+            slots=hello.slots,
+            held=len(hello.held),
+            boot_seconds=hello.boot_seconds,
+            version=hello.software_version,
+        )
+        self._apply(self.ledger.hello(key, hello, self._clock.monotonic()))
+        self._note_connected(hello.worker_id, True)
+        self._lease_soon()
+        return key
+
+    def credit(self, session: SessionKey, jobs: int) -> None:
+        """See `ports.WorkDesk.credit`."""
+        self.ledger.credit(session, jobs, self._clock.monotonic())
+        self._lease_soon()
+
+    def heartbeat(self, session: SessionKey, held: Sequence[Lease], busy_slots: int) -> None:
+        """See `ports.WorkDesk.heartbeat`."""
+        self._apply(self.ledger.renew(session, held, busy_slots, self._clock.monotonic()))
+
+    async def outcomes(self, session: SessionKey, outcomes: Sequence[Outcome]) -> None:
+        """See `ports.WorkDesk.outcomes`."""
+        await self._load([outcome.lease.key for outcome in outcomes])
+        checked = [self._checked(outcome) for outcome in outcomes]
+        self._apply(self.ledger.complete(session, checked, self._clock.monotonic()))
+        self._lease_soon()
+
+    def leaving(self, session: SessionKey, reason: str) -> None:
+        """See `ports.WorkDesk.leaving`."""
+        self._log.info("worker.leaving", session=session, reason=reason)
+        self.ledger.leaving(session, self._clock.monotonic())
+
+    def goodbye(self, session: SessionKey, reason: str) -> None:
+        """See `ports.WorkDesk.goodbye`."""
+        self._log.info("worker.left", session=session, reason=reason)
+        self._apply(self.ledger.goodbye(session))
+        self._lease_soon()
+
+    def parted(self, session: SessionKey) -> None:
+        """See `ports.WorkDesk.parted`."""
+        # While stopping, workers are expected back: what they hold must not look lost.
+        if self._lines.pop(session, None) is not None and not self.is_stopping:
+            self._apply(self.ledger.parted(session, self._clock.monotonic()))
+            self._lease_soon()
+
+    async def assignments(self, session: SessionKey, leases: Sequence[Lease]) -> list[Assignment]:
+        """See `ports.WorkDesk.assignments`."""
+        await self._load([lease.key for lease in leases])
+        return [
+            Assignment(lease, self._payloads[lease.key])
+            for lease in leases
+            if self.ledger.holds(session, lease) and lease.key in self._payloads
+        ]
+
+    async def _load(self, keys: Iterable[JobKey]) -> None:
+        """Reads what is not in memory: jobs beyond the kept ones, or from before a restart."""
+        ledger = self.ledger
+        missing = [key for key in keys if key not in self._payloads and ledger.is_unfinished(key)]
+        if missing:
+            for key, payload in (await self._store.payloads(missing)).items():
+                if ledger.is_unfinished(key):
+                    self._payloads[key] = payload
+
+    # -- effects ---------------------------------------------------------------------------------
+
+    def _apply(self, found: Iterable[effects.Effect]) -> None:
+        for effect in found:
+            match effect:
+                case effects.Grant():
+                    self._grant(effect)
+                case effects.Settle(final=final):
+                    self._unsettled.append(final)
+                    self._work_queued.set()
+                case effects.CountAttempt(key=key, attempts=attempts):
+                    self._attempts[key] = attempts
+                    self._work_queued.set()
+                case effects.Requeued():
+                    self._telemetry.requeued(effect.reason, len(effect.keys))
+                    self._log.info(
+                        "lease.requeued",
+                        worker=effect.worker_id,
+                        jobs=len(effect.keys),
+                        reason=effect.reason,
+                    )
+                    self._lease_soon()
+                case effects.DrainEnded():
+                    self._drain_ended(effect)
+                case effects.SessionClosed(worker_id=worker_id, session=session):
+                    self._log.info("worker.disconnected", worker=worker_id, session=session)
+                    self._note_connected(worker_id, False)
+                case _:
+                    self._tell(effect)
+        self._wake.set()
+
+    def _tell(self, effect: effects.Effect) -> None:
+        """Effects that are messages to one worker; without a line there is nobody to tell."""
+        line = self._lines.get(getattr(effect, "session", SessionKey(0)))
+        if line is None:
+            return
+        match effect:
+            case effects.Welcome(kept=kept, is_cordoned=is_cordoned):
+                line.welcome(kept, is_cordoned)
+            case effects.Acknowledge(leases=leases):
+                line.acknowledge(leases)
+            case effects.Revoke(leases=leases):
+                line.revoke(leases)
+            case effects.AskDrain(deadline=deadline):
+                line.drain(max(0.0, deadline - self._clock.monotonic()))
+            case effects.LiftDrain():
+                line.lift_drain()
+            case effects.ConfirmGoodbye():
+                line.confirm_goodbye()
+            case effects.EndSession(session=session, reason=reason):
+                self._log.warning("session.ended", session=session, reason=reason)
+                del self._lines[session]
+                line.end(reason)
+
+    def _grant(self, grant: effects.Grant) -> None:
+        now = self._clock.wall()
+        for accepted_at in grant.first_accepted_at:
+            self._telemetry.waited(max(0.0, now - accepted_at))
+        line = self._lines.get(grant.session)
+        if line is not None:
+            line.assign(grant.leases)
+
+    def _drain_ended(self, effect: effects.DrainEnded) -> None:
+        self._log.info(
+            "worker.drained",
+            worker=effect.worker_id,
+            outcome=effect.outcome,
+            taken_back=effect.taken_back,
+        )
+        for ended in self._drains.pop(effect.worker_id, []):
+            if not ended.done():
+                ended.set_result((effect.outcome, effect.taken_back))
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """A result that cannot be one counts as a refusal: it must not reach the store."""
+        if isinstance(outcome, Refused):
+            return outcome
+        payload = self._payloads.get(outcome.lease.key)
+        if payload is None or hashing.is_result_of(payload, outcome.hash, self._cost):
+            return outcome
+        self._telemetry.result_malformed()
+        self._log.warning("result.refused", job_key=outcome.lease.key, reason="not its hash")
+        return Refused(outcome.lease, is_retryable=True, message="the worker sent a wrong hash")
+
+    # -- deferred work ---------------------------------------------------------------------------
+
+    def _lease_soon(self) -> None:
+        if not self._is_leasing:
+            self._is_leasing = True
+            asyncio.get_running_loop().call_soon(self._lease)
+
+    def _lease(self) -> None:
+        self._is_leasing = False
+        self._apply(self.ledger.lease(self._clock.monotonic()))
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._wake.clear()
+            due = self.ledger.next_deadline()
+            if due is None:
+                await self._wake.wait()
+                continue
+            wait = due - self._clock.monotonic()
+            if wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
+                if self._clock.monotonic() < due:
+                    continue
+            self._apply(self.ledger.expire(self._clock.monotonic()))
+            self._lease_soon()
+
+    async def _keep_storing(self) -> None:
+        """Stores what settles, in groups; keeps trying while the store cannot write."""
+        while True:
+            await self._work_queued.wait()
+            self._work_queued.clear()
+            finals, self._unsettled = self._unsettled, []
+            attempts, self._attempts = self._attempts, {}
+            connected, self._connected = self._connected, {}
+            for worker_id, is_connected in connected.items():
+                await self._stored(self._store.set_connected, worker_id, is_connected)
+            if attempts:
+                await self._stored(self._store.count_attempts, [*attempts.items()])
+            if finals:
+                await self._stored(self._store.settle, finals, self._clock.wall())
+                await self._settled(finals)
+
+    async def _stored(
+        self, write: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        while True:
+            try:
+                await write(*args, **kwargs)
+                return
+            except StoreUnavailableError as error:
+                self._telemetry.store_failed()
+                self._log.error("store.unavailable", reason=str(error))
+                await self._clock.sleep(_STORE_RETRY_SECONDS)
+
+    async def _settled(self, finals: Sequence[Final]) -> None:
+        states = [(final.key, _state(final)) for final in finals]
+        self._apply(self.ledger.settled(states))
+        for final in finals:
+            self._payloads.pop(final.key, None)
+            if isinstance(final, Done):
+                self._telemetry.served(final.service_seconds)
+            for on_final in self._followers.pop(final.key, []):
+                on_final(final.key)
+        async with self.results_stored:
+            self.results_stored.notify_all()
+
+    def _note_connected(self, worker_id: str, is_connected: bool) -> None:
+        self._connected[worker_id] = is_connected
+        self._work_queued.set()
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._store.forget_requests(self._clock.wall() - _REQUESTS_KEPT_SECONDS)
+            await self._clock.sleep(_UPKEEP_SECONDS)
+
+
+def _state(final: Final) -> JobState:
+    if isinstance(final, Done):
+        return JobState.DONE
+    return JobState.CANCELLED if isinstance(final, Cancelled) else JobState.FAILED

@@ -1,0 +1,360 @@
+"""The tables of the SQLite store and every statement on them.
+
+One row per job holds its result too: a state change and its result are one update, and a job cannot
+have two results. `final_order` is the results' sequence.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import apsw
+
+from dispatcher.backlog import Unfinished
+from dispatcher.jobs import (
+    Cancelled,
+    Counts,
+    Done,
+    Failed,
+    Failure,
+    FailureReason,
+    Final,
+    Job,
+    JobKey,
+    JobState,
+    NewJob,
+    Payload,
+    Profile,
+    Result,
+    load_text,
+    parse_load,
+)
+from dispatcher.ports import Accepted, Recovered, Stored
+
+_VERSION = 1
+_APPLICATION_ID = 0x76736A62
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE numbers (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    accepted INTEGER NOT NULL, done INTEGER NOT NULL, failed INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL, final_order INTEGER NOT NULL
+) STRICT;
+CREATE TABLE jobs (
+    key INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    accepted_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    reference TEXT NOT NULL,
+    input BLOB,              -- forgotten when the job is final
+    key_id TEXT NOT NULL,
+    load TEXT NOT NULL,
+    final_order INTEGER,     -- set when done or failed
+    completed_at REAL,
+    hash TEXT,
+    worker_id TEXT,
+    service_seconds REAL,
+    failure_reason INTEGER,
+    failure_message TEXT
+) STRICT;
+CREATE INDEX jobs_unfinished ON jobs (key, profile, accepted_at, attempts) WHERE state = 1;
+CREATE UNIQUE INDEX jobs_final_order ON jobs (final_order) WHERE final_order IS NOT NULL;
+CREATE TABLE requests (
+    request_id TEXT PRIMARY KEY, digest TEXT NOT NULL,
+    first INTEGER NOT NULL, count INTEGER NOT NULL, at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_at ON requests (at);
+CREATE TABLE cordons (worker_id TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE connected (worker_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+_JOB = (
+    "SELECT key, state, profile, accepted_at, attempts, reference, completed_at, hash, worker_id, "
+    "service_seconds, failure_reason, failure_message FROM jobs "
+)
+
+
+class SchemaError(Exception):
+    """The file is not a store of this version, or is damaged."""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Counters that live in memory and are written with every transaction."""
+
+    accepted: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    final_order: int = 0
+    is_changed: bool = False
+
+    def copy(self) -> "Numbers":
+        """The values now."""
+        return replace(self)
+
+    def restore(self, other: "Numbers") -> None:
+        """Takes another's values."""
+        for name in ("accepted", "done", "failed", "cancelled", "final_order", "is_changed"):
+            setattr(self, name, getattr(other, name))
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Checks the file and makes the tables in an empty one.
+
+    Raises:
+        SchemaError: another program's file, a newer version, or a damaged one.
+
+    """
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise SchemaError("its file system cannot hold a write-ahead log; use a local disk")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables == 0:
+        with connection:
+            connection.execute(_TABLES)
+            connection.execute(
+                "INSERT INTO meta VALUES ('store_id', ?), ('generation', '0')",
+                (secrets.token_hex(4),),
+            )
+            connection.execute("INSERT INTO numbers VALUES (1, 0, 0, 0, 0, 0)")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        return
+    if application != _APPLICATION_ID:
+        raise SchemaError("belongs to another program; configure another database")
+    if version != _VERSION:
+        raise SchemaError(
+            f"has schema version {version}, this program knows {_VERSION}; use the program that "
+            "wrote it"
+        )
+    (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if fault != "ok":
+        raise SchemaError(f"is damaged ({fault}); restore it from a backup")
+
+
+def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
+    """Reads what a dispatcher needs to go on, and opens a new generation."""
+    with connection:
+        connection.execute(
+            "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'"
+        )
+    meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    row = connection.execute(
+        "SELECT accepted, done, failed, cancelled, final_order FROM numbers"
+    ).fetchone()
+    numbers.restore(Numbers(*row))
+    accepted, done, failed, cancelled, _ = row
+    return Recovered(
+        store_id=meta["store_id"],
+        generation=int(meta["generation"]),
+        counts=Counts(accepted=accepted, done=done, failed=failed, cancelled=cancelled),
+        unfinished=_unfinished(connection),
+        cordons=dict(connection.execute("SELECT worker_id, reason FROM cordons").fetchall()),
+        connected=frozenset(
+            worker for (worker,) in connection.execute("SELECT worker_id FROM connected")
+        ),
+    )
+
+
+def _unfinished(connection: apsw.Connection) -> list[Unfinished]:
+    rows = connection.execute(
+        "SELECT key, profile, accepted_at, attempts FROM jobs INDEXED BY jobs_unfinished "
+        "WHERE state = 1 ORDER BY key"
+    )
+    return [
+        Unfinished(JobKey(key), Profile(profile), accepted_at, attempts)
+        for key, profile, accepted_at, attempts in rows
+    ]
+
+
+def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
+    """Writes the counters, when some changed."""
+    if numbers.is_changed:
+        numbers.is_changed = False
+        connection.execute(
+            "UPDATE numbers SET accepted = ?, done = ?, failed = ?, cancelled = ?, final_order = ?",
+            (
+                numbers.accepted,
+                numbers.done,
+                numbers.failed,
+                numbers.cancelled,
+                numbers.final_order,
+            ),
+        )
+
+
+def submit(
+    connection: apsw.Connection,
+    numbers: Numbers,
+    request_id: str,
+    digests: Sequence[str],
+    jobs: Sequence[NewJob],
+    at: float,
+) -> Accepted | None:
+    """Keeps a batch; None when the request id is known with another content."""
+    known = connection.execute(
+        "SELECT digest, first, count FROM requests WHERE request_id = ?", (request_id,)
+    ).fetchone()
+    if known is not None:
+        digest, first, count = known
+        return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
+    first = numbers.accepted + 1
+    connection.execute(
+        "INSERT INTO requests VALUES (?, ?, ?, ?, ?)",
+        (request_id, digests[0], first, len(jobs), at),
+    )
+    connection.executemany(
+        "INSERT INTO jobs (key, state, profile, accepted_at, attempts, reference, input, key_id, "
+        "load) VALUES (?, 1, ?, ?, 0, ?, ?, ?, ?)",
+        (
+            (
+                first + offset,
+                int(job.payload.profile),
+                at,
+                job.reference,
+                job.payload.input,
+                job.payload.key_id,
+                load_text(job.payload.load),
+            )
+            for offset, job in enumerate(jobs)
+        ),
+    )
+    numbers.accepted += len(jobs)
+    numbers.is_changed = True
+    return Accepted(JobKey(first), len(jobs), is_fresh=True)
+
+
+def settle(
+    connection: apsw.Connection, numbers: Numbers, finals: Sequence[Final], at: float
+) -> None:
+    """Keeps final states; a job that is final already stays as it is."""
+    for final in finals:
+        order = None if isinstance(final, Cancelled) else numbers.final_order + 1
+        match final:
+            case Done(hash=digest, worker_id=worker, service_seconds=seconds):
+                values = (int(JobState.DONE), order, at, digest, worker, seconds, None, None)
+            case Failed(failure=failure):
+                values = (
+                    *(int(JobState.FAILED), order, at, None, None, None),
+                    *(int(failure.reason), failure.message),
+                )
+            case Cancelled():
+                values = (int(JobState.CANCELLED), None, at, None, None, None, None, None)
+        connection.execute(
+            "UPDATE jobs SET input = NULL, state = ?, final_order = ?, completed_at = ?, hash = ?, "
+            "worker_id = ?, service_seconds = ?, failure_reason = ?, failure_message = ? "
+            "WHERE key = ? AND state = 1",
+            (*values, final.key),
+        )
+        if connection.changes() == 0:
+            continue
+        numbers.is_changed = True
+        if order is not None:
+            numbers.final_order = order
+        numbers.done += isinstance(final, Done)
+        numbers.failed += isinstance(final, Failed)
+        numbers.cancelled += isinstance(final, Cancelled)
+
+
+def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, int]]) -> None:
+    """Keeps how often jobs came back."""
+    connection.executemany(
+        "UPDATE jobs SET attempts = ? WHERE key = ?", ((count, key) for key, count in attempts)
+    )
+
+
+def set_cordon(connection: apsw.Connection, worker_id: str, reason: str | None) -> None:
+    """Keeps or forgets a cordon."""
+    if reason is None:
+        connection.execute("DELETE FROM cordons WHERE worker_id = ?", (worker_id,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO cordons VALUES (?, ?)", (worker_id, reason))
+
+
+def set_connected(connection: apsw.Connection, worker_id: str, is_connected: bool) -> None:
+    """Keeps or forgets that a worker is connected."""
+    if is_connected:
+        connection.execute("INSERT OR IGNORE INTO connected VALUES (?)", (worker_id,))
+    else:
+        connection.execute("DELETE FROM connected WHERE worker_id = ?", (worker_id,))
+
+
+def forget_requests(connection: apsw.Connection, before: float) -> None:
+    """Forgets old request ids."""
+    connection.execute("DELETE FROM requests WHERE at < ?", (before,))
+
+
+def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None]:
+    """The jobs, in order."""
+    found: list[Job | None] = []
+    for key in keys:
+        row = connection.execute(_JOB + "WHERE key = ?", (key,)).fetchone()
+        found.append(None if row is None else _job(row))
+    return found
+
+
+def payloads(connection: apsw.Connection, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
+    """The inputs of those that are unfinished."""
+    found: dict[JobKey, Payload] = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT profile, input, key_id, load FROM jobs WHERE key = ? AND state = 1", (key,)
+        ).fetchone()
+        if row is not None:
+            profile, value, key_id, load = row
+            found[key] = Payload(Profile(profile), bytes(value), key_id, parse_load(load))
+    return found
+
+
+def page(
+    connection: apsw.Connection, after: JobKey, limit: int, states: frozenset[JobState] | None
+) -> list[Job]:
+    """Jobs in order of acceptance."""
+    wanted = set(JobState if states is None else states)
+    if JobState.LEASED in wanted:
+        wanted.add(JobState.READY)
+    marks = ",".join(str(int(state)) for state in sorted(wanted))
+    rows = connection.execute(
+        _JOB + f"WHERE key > ? AND state IN ({marks}) ORDER BY key LIMIT ?", (after, limit)
+    )
+    return [_job(row) for row in rows]
+
+
+def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]:
+    """The results' sequence."""
+    rows = connection.execute(
+        _JOB.replace("SELECT ", "SELECT final_order, ", 1)
+        + "WHERE final_order > ? ORDER BY final_order LIMIT ?",
+        (after, limit),
+    )
+    return [Stored(row[0], _job(row[1:])) for row in rows]
+
+
+def last_cursor(connection: apsw.Connection) -> int:
+    """The newest entry of the results' sequence."""
+    (cursor,) = connection.execute("SELECT final_order FROM numbers").fetchone()
+    return int(cursor)
+
+
+def _job(row: tuple) -> Job:  # type: ignore[type-arg]
+    (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
+    (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
+    result = failure = None
+    if state == JobState.DONE:
+        result = Result(digest, completed_at, worker_id, service_seconds)
+    elif state == JobState.FAILED:
+        failure = Failure(FailureReason(failure_reason), failure_message)
+    return Job(
+        key=JobKey(key),
+        state=JobState(state),
+        profile=Profile(profile),
+        accepted_at=accepted_at,
+        attempts=attempts,
+        reference=reference,
+        result=result,
+        failure=failure,
+    )

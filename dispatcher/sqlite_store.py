@@ -1,0 +1,316 @@
+"""The job store in one SQLite file: WAL, synchronous FULL, one writing thread, group commit.
+
+Every call queues an operation; the writer commits whatever has queued up (at most 1,000 rows) in
+one transaction and one fsync, then answers. While it commits, the next group queues up, so the
+group grows with the load and a lone call never waits for company. Readers have a connection of
+their own and never wait for the writer.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from dispatcher import sqlite_schema as schema
+from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob, Payload
+from dispatcher.ports import (
+    Accepted,
+    Recovered,
+    RequestConflictError,
+    Stored,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+T = TypeVar("T")
+
+_MAX_GROUP_ROWS = 1000
+_IDLE_SECONDS = 1.0
+_FIRST_SAFE_SQLITE = 3_051_003
+
+
+class StoreOpenError(Exception):
+    """The store cannot be opened. The text names the file and the fix."""
+
+
+@dataclass(slots=True)
+class _Operation:
+    """One queued call: what to do in the transaction, how big it is, whom to answer."""
+
+    act: Callable[[apsw.Connection], Any]
+    rows: int
+    answer: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    value: Any = None
+    error: Exception | None = None
+
+
+class SqliteStore:
+    """See `ports.JobStore`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock_file: int | None = None
+        self._writer: apsw.Connection | None = None
+        self._reader: apsw.Connection | None = None
+        self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._numbers = schema.Numbers()
+
+    def open(self) -> Recovered:
+        """See `ports.JobStore.open`.
+
+        Raises:
+            StoreOpenError: locked by another process, damaged, newer than this program, unusable.
+
+        """
+        if apsw.SQLITE_VERSION_NUMBER < _FIRST_SAFE_SQLITE:
+            raise StoreOpenError(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL database with two "
+                "connections; install apsw 3.54 or newer"
+            )
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock()
+            writer = _connect(self._path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            self._writer = writer
+            self._path.chmod(0o600)
+            schema.prepare(writer)
+            recovered = schema.recover(writer, self._numbers)
+            self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+        except OSError as error:
+            raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
+        except apsw.Error as error:
+            raise StoreOpenError(
+                f"{self._path}: not a usable database ({error}); restore it from a backup or "
+                "move it away to begin with an empty one"
+            ) from None
+        except schema.SchemaError as error:
+            raise StoreOpenError(f"{self._path}: {error}") from None
+        self._thread.start()
+        return recovered
+
+    async def submit(
+        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+    ) -> Accepted:
+        """See `ports.JobStore.submit`."""
+        accepted: Accepted | None = await self._queue(
+            lambda connection: schema.submit(
+                connection, self._numbers, request_id, digests, jobs, at
+            ),
+            rows=len(jobs),
+        )
+        if accepted is None:
+            raise RequestConflictError(request_id)
+        return accepted
+
+    async def settle(self, finals: Sequence[Final], at: float) -> None:
+        """See `ports.JobStore.settle`."""
+        await self._queue(
+            lambda connection: schema.settle(connection, self._numbers, finals, at),
+            rows=len(finals),
+        )
+
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+        """See `ports.JobStore.count_attempts`."""
+        await self._queue(
+            lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
+        )
+
+    async def set_cordon(self, worker_id: str, reason: str | None) -> None:
+        """See `ports.JobStore.set_cordon`."""
+        await self._queue(lambda connection: schema.set_cordon(connection, worker_id, reason))
+
+    async def set_connected(self, worker_id: str, is_connected: bool) -> None:
+        """See `ports.JobStore.set_connected`."""
+        await self._queue(
+            lambda connection: schema.set_connected(connection, worker_id, is_connected)
+        )
+
+    async def forget_requests(self, before: float) -> None:
+        """See `ports.JobStore.forget_requests`."""
+        await self._queue(lambda connection: schema.forget_requests(connection, before))
+
+    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        """See `ports.JobStore.jobs`."""
+        return await self._read(lambda connection: schema.jobs(connection, keys))
+
+    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
+        """See `ports.JobStore.payloads`."""
+        return await self._read(lambda connection: schema.payloads(connection, keys))
+
+    async def page(
+        self, after: JobKey, limit: int, states: frozenset[JobState] | None
+    ) -> list[Job]:
+        """See `ports.JobStore.page`."""
+        return await self._read(lambda connection: schema.page(connection, after, limit, states))
+
+    async def results(self, after: int, limit: int) -> list[Stored]:
+        """See `ports.JobStore.results`."""
+        return await self._read(lambda connection: schema.results(connection, after, limit))
+
+    async def last_cursor(self) -> int:
+        """See `ports.JobStore.last_cursor`."""
+        return await self._read(schema.last_cursor)
+
+    async def close(self) -> None:
+        """See `ports.JobStore.close`."""
+        if self._thread.is_alive():
+            self._operations.put(None)
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._reading.shutdown)
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    async def _queue(self, act: Callable[[apsw.Connection], T], *, rows: int = 1) -> T:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._operations.put(_Operation(act, rows, answer, loop))
+        return await answer
+
+    def _write(self) -> None:
+        """The writing thread: groups until it is told to stop."""
+        assert self._writer is not None
+        is_dirty = False
+        while True:
+            try:
+                first = self._operations.get(timeout=_IDLE_SECONDS if is_dirty else None)
+            except queue.Empty:
+                # Old pages in the log may hold numbers that the database has forgotten.
+                _truncate_log(self._writer)
+                is_dirty = False
+                continue
+            group, is_last = self._group(first)
+            if group:
+                self._commit(self._writer, group)
+                is_dirty = True
+            if is_last:
+                _truncate_log(self._writer)
+                return
+
+    def _group(self, first: _Operation | None) -> tuple[list[_Operation], bool]:
+        group: list[_Operation] = []
+        rows = 0
+        operation = first
+        while operation is not None:
+            group.append(operation)
+            rows += operation.rows
+            if rows >= _MAX_GROUP_ROWS:
+                return group, False
+            try:
+                operation = self._operations.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, connection: apsw.Connection, group: list[_Operation]) -> None:
+        try:
+            with _transaction(connection, self._numbers):
+                for operation in group:
+                    operation.value = operation.act(connection)
+        except Exception as error:
+            if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
+                # One bad operation must not take the others with it.
+                for operation in group:
+                    self._commit(connection, [operation])
+                return
+            for operation in group:
+                operation.error = self._translated(error)
+        for loop in {operation.loop for operation in group}:
+            mine = [operation for operation in group if operation.loop is loop]
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_answer, mine)
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, apsw.FullError):
+            return StoreFullError(
+                f"the disk of {self._path} is full; free some space, nothing needs a restart"
+            )
+        if isinstance(error, apsw.Error | OSError):
+            return StoreUnavailableError(f"{self._path} cannot be written now: {error}")
+        return error
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def _read(self, act: Callable[[apsw.Connection], T]) -> T:
+        assert self._reader is not None
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reading, act, self._reader)
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _lock(self) -> None:
+        """Takes the lock file. Its holder's death frees it, so it is never in the way afterwards."""
+        path = self._path.with_name(self._path.name + ".lock")
+        self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._lock_file, 32, 0).decode(errors="replace").strip()
+            os.close(self._lock_file)
+            self._lock_file = None
+            raise StoreOpenError(
+                f"{self._path}: in use by another dispatcher (process {holder or 'unknown'}); "
+                "stop it or configure another database"
+            ) from None
+        os.ftruncate(self._lock_file, 0)
+        os.pwrite(self._lock_file, f"{os.getpid()}\n".encode(), 0)
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(5000)
+    for pragma in ("secure_delete = ON", "synchronous = FULL", "cache_size = -16384"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+@contextlib.contextmanager
+def _transaction(connection: apsw.Connection, numbers: "schema.Numbers") -> Iterator[None]:
+    """Everything or nothing, the counters in memory included."""
+    before = numbers.copy()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        schema.write_numbers(connection, numbers)
+        connection.execute("COMMIT")
+    except BaseException:
+        numbers.restore(before)
+        with contextlib.suppress(apsw.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
+
+
+def _truncate_log(connection: apsw.Connection) -> None:
+    with contextlib.suppress(apsw.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _answer(operations: list[_Operation]) -> None:
+    for operation in operations:
+        if operation.answer.done():
+            continue
+        if operation.error is not None:
+            operation.answer.set_exception(operation.error)
+        else:
+            operation.answer.set_result(operation.value)

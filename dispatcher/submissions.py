@@ -1,0 +1,165 @@
+"""What clients ask: submit, wait, follow, list, cancel, verify."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+from dispatcher import hashing, numbers
+from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
+from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
+from dispatcher.numbers import InvalidRequestError, Violation
+from dispatcher.ports import JobStore, OverloadedError, Stored
+from dispatcher.pump import Pump
+from dispatcher.telemetry import Telemetry
+from servicekit.clock import Clock
+
+_RESULTS_PAGE = 256
+_MAX_VERIFICATIONS = 2
+
+
+class Submissions:
+    """See `ports.ClientDesk`."""
+
+    def __init__(
+        self,
+        *,
+        pump: Pump,
+        store: JobStore,
+        clock: Clock,
+        telemetry: Telemetry,
+        names: JobNames,
+        keyring: Keyring,
+        profile: Profile,
+        cost: Cost,
+        max_unfinished: int,
+    ) -> None:
+        self._pump = pump
+        self._store = store
+        self._clock = clock
+        self._telemetry = telemetry
+        self._names = names
+        self._keyring = keyring
+        self._profile = profile
+        self._cost = cost
+        self._max_unfinished = max_unfinished
+        self._arriving = 0
+        self._verifying = asyncio.Semaphore(_MAX_VERIFICATIONS)
+
+    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+        """See `ports.ClientDesk.submit`."""
+        jobs = numbers.new_jobs(specs, keyring=self._keyring, default=self._profile)
+        unfinished = self._pump.ledger.unfinished + self._arriving
+        if unfinished + len(jobs) > self._max_unfinished:
+            self._telemetry.overloaded(len(jobs))
+            raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
+        digests = hashing.request_digests(numbers.content(specs, jobs), self._keyring)
+        self._arriving += len(jobs)
+        try:
+            at = self._clock.wall()
+            accepted = await asyncio.shield(self._accept(request_id, digests, jobs, at))
+        finally:
+            self._arriving -= len(jobs)
+        return accepted
+
+    async def _accept(
+        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+    ) -> list[JobKey]:
+        """Shielded: a caller that goes away must not keep stored jobs out of the ledger."""
+        accepted = await self._store.submit(request_id, digests, jobs, at)
+        if accepted.is_fresh:
+            self._pump.submitted(accepted.first, jobs, at)
+        return accepted.keys
+
+    def job_key(self, name: str) -> JobKey | None:
+        """See `ports.ClientDesk.job_key`."""
+        return self._names.key(name)
+
+    def job_name(self, key: JobKey) -> str:
+        """See `ports.ClientDesk.job_name`."""
+        return self._names.name(key)
+
+    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        """See `ports.ClientDesk.jobs`."""
+        return [job and self._now(job) for job in await self._store.jobs(keys)]
+
+    async def wait(self, keys: Sequence[JobKey], timeout: float) -> None:
+        """See `ports.ClientDesk.wait`."""
+        left = set(keys)
+        done = asyncio.Event()
+
+        def final(key: JobKey) -> None:
+            left.discard(key)
+            if not left:
+                done.set()
+
+        stop = self._pump.follow(list(left), final)
+        try:
+            if left:
+                async with asyncio.timeout(timeout):
+                    await done.wait()
+        except TimeoutError:
+            pass
+        finally:
+            stop()
+
+    def follow(
+        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
+    ) -> Callable[[], None]:
+        """See `ports.ClientDesk.follow`."""
+        return self._pump.follow(keys, on_final)
+
+    async def cancel(self, keys: Sequence[JobKey]) -> None:
+        """See `ports.ClientDesk.cancel`."""
+        self._pump.cancel(keys)
+        unfinished = [key for key in keys if self._pump.ledger.is_unfinished(key)]
+        await self.wait(unfinished, timeout=30.0)
+
+    async def page(
+        self, after: JobKey, limit: int, states: frozenset[JobState]
+    ) -> tuple[list[Job], JobKey | None]:
+        """See `ports.ClientDesk.page`."""
+        found = await self._store.page(after, limit, states or None)
+        following = found[-1].key if len(found) == limit else None
+        shown = [self._now(job) for job in found]
+        return [job for job in shown if not states or job.state in states], following
+
+    async def results(self, after: int | None) -> AsyncIterator[Stored]:
+        """See `ports.ClientDesk.results`."""
+        cursor = await self._store.last_cursor() if after is None else after
+        while True:
+            async with self._pump.results_stored:
+                seen = self._pump.ledger.counts.done + self._pump.ledger.counts.failed
+            found = await self._store.results(cursor, _RESULTS_PAGE)
+            for stored in found:
+                cursor = stored.cursor
+                yield stored
+            if found:
+                continue
+            async with self._pump.results_stored:
+                counts = self._pump.ledger.counts
+                if counts.done + counts.failed == seen:
+                    await self._pump.results_stored.wait()
+
+    async def verify(self, number: str, stored: str) -> Verdict:
+        """See `ports.ClientDesk.verify`."""
+        if fault := numbers.number_fault(number):
+            raise InvalidRequestError(Violation("number", fault))
+        try:
+            form = hashing.parse(stored)
+        except MalformedHashError as error:
+            raise InvalidRequestError(Violation("hash", str(error))) from None
+        # Two at a time: more would only take the other calls' CPU and memory.
+        async with self._verifying:
+            return await asyncio.to_thread(
+                hashing.verify,
+                number,
+                form,
+                self._keyring,
+                profile=self._profile,
+                cost=self._cost,
+            )
+
+    def _now(self, job: Job) -> Job:
+        if job.state is JobState.READY and self._pump.ledger.is_leased(job.key):
+            return replace(job, state=JobState.LEASED)
+        return job

@@ -1,0 +1,202 @@
+"""Every metric of the dispatcher. The gauges are computed at the scrape, from one snapshot."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from dispatcher.effects import RequeueReason
+from dispatcher.jobs import Counts
+from dispatcher.sessions import WorkerState, WorkerView
+
+_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000),
+)
+_STATES = (WorkerState.READY, WorkerState.CORDONED, WorkerState.DRAINING)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The dispatcher at one instant."""
+
+    counts: Counts
+    oldest_ready_age: float
+    workers: tuple[WorkerView, ...]
+
+
+class Telemetry:
+    """Counts events and shows snapshots."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._service = Histogram(
+            "virtscale_dispatcher_job_service_seconds",
+            "CPU time that finished jobs took inside their guests, as their workers reported it.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._wait = Histogram(
+            "virtscale_dispatcher_job_wait_seconds",
+            "Wall time from a job's acceptance to its first lease, since this process started.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._requeued = Counter(
+            "virtscale_dispatcher_requeued_total",
+            "Leases whose jobs went back to the ready ones, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in RequeueReason:
+            self._requeued.labels(reason.value)
+        self._overloaded = Counter(
+            "virtscale_dispatcher_overload_refused_total",
+            "Jobs refused because too many were unfinished.",
+            registry=registry,
+        )
+        self._hello_refused = Counter(
+            "virtscale_dispatcher_hello_refused_total",
+            "Sessions refused because of a wrong join token.",
+            registry=registry,
+        )
+        self._malformed = Counter(
+            "virtscale_dispatcher_results_refused_total",
+            "Results refused because they cannot be the hash of their job.",
+            registry=registry,
+        )
+        self._store_failures = Counter(
+            "virtscale_dispatcher_store_failures_total",
+            "Writes that the store could not do, each try counted.",
+            registry=registry,
+        )
+
+    def show(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
+        self._registry.register(_SnapshotCollector(snapshot))
+
+    def waited(self, seconds: float) -> None:
+        """A job was leased for the first time."""
+        self._wait.observe(seconds)
+
+    def served(self, seconds: float) -> None:
+        """A result is stored."""
+        self._service.observe(seconds)
+
+    def requeued(self, reason: RequeueReason, jobs: int) -> None:
+        """Jobs went back."""
+        self._requeued.labels(reason.value).inc(jobs)
+
+    def overloaded(self, jobs: int) -> None:
+        """A batch was refused."""
+        self._overloaded.inc(jobs)
+
+    def hello_refused(self) -> None:
+        """A worker's token was wrong."""
+        self._hello_refused.inc()
+
+    def result_malformed(self) -> None:
+        """A result was no hash of its job."""
+        self._malformed.inc()
+
+    def store_failed(self) -> None:
+        """The store could not write."""
+        self._store_failures.inc()
+
+
+class _SnapshotCollector(Collector):
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._snapshot()
+        yield from _jobs(snapshot)
+        yield from _slots(snapshot.workers)
+        yield from _workers(snapshot.workers)
+
+
+def _jobs(snapshot: Snapshot) -> Iterator[Metric]:
+    counts = snapshot.counts
+    jobs = GaugeMetricFamily(
+        "virtscale_dispatcher_jobs",
+        "Accepted jobs by state, over the store's life. Their sum is the accepted jobs.",
+        labels=["state"],
+    )
+    for state in ("ready", "leased", "done", "failed", "cancelled"):
+        jobs.add_metric([state], getattr(counts, state))
+    yield jobs
+    yield CounterMetricFamily(
+        "virtscale_dispatcher_jobs_accepted",
+        "Jobs accepted, over the store's life.",
+        value=counts.accepted,
+    )
+    yield GaugeMetricFamily(
+        "virtscale_dispatcher_oldest_ready_age_seconds",
+        "Wall time since the oldest ready job was accepted; 0 when none is ready.",
+        value=snapshot.oldest_ready_age,
+    )
+
+
+def _slots(workers: tuple[WorkerView, ...]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "virtscale_dispatcher_slots",
+        "Slots of the workers that take jobs, by whether a leased job fills them.",
+        labels=["state"],
+    )
+    taking = [worker for worker in workers if worker.takes_jobs]
+    busy = sum(min(worker.slots, worker.working) for worker in taking)
+    family.add_metric(["busy"], busy)
+    family.add_metric(["free"], sum(worker.slots for worker in taking) - busy)
+    yield family
+    states = GaugeMetricFamily(
+        "virtscale_dispatcher_workers",
+        "Connected workers by what they do.",
+        labels=["state"],
+    )
+    for state in _STATES:
+        states.add_metric([state.value], sum(worker.state is state for worker in workers))
+    yield states
+
+
+def _workers(workers: tuple[WorkerView, ...]) -> Iterator[Metric]:
+    info = InfoMetricFamily(
+        "virtscale_worker",
+        "Connected workers: process instance and image generation, from their Hello.",
+        labels=["worker", "instance", "generation"],
+    )
+    slots = GaugeMetricFamily(
+        "virtscale_worker_slots", "Jobs the worker works on at a time.", labels=["worker"]
+    )
+    busy = GaugeMetricFamily(
+        "virtscale_worker_busy_slots",
+        "Slots at work, by the worker's last heartbeat.",
+        labels=["worker"],
+    )
+    leases = GaugeMetricFamily(
+        "virtscale_worker_leases", "Jobs the worker holds a lease on.", labels=["worker"]
+    )
+    completed = CounterMetricFamily(
+        "virtscale_worker_jobs_completed",
+        "Results stored from the worker in its present session.",
+        labels=["worker"],
+    )
+    for worker in workers:
+        if worker.state is WorkerState.DISCONNECTED:
+            continue
+        name = [worker.worker_id]
+        info.add_metric([*name, worker.instance_id, worker.generation], {})
+        slots.add_metric(name, worker.slots)
+        busy.add_metric(name, worker.busy_slots)
+        leases.add_metric(name, worker.leases)
+        completed.add_metric(name, worker.completed)
+    yield from (info, slots, busy, leases, completed)
