@@ -194,9 +194,7 @@ def _kernel_files(kernel_tree: Path, tree: Path, result: Path) -> str:
         ("bin/udhcpc.script", "udhcpc.sh"),
         ("etc/acpi/PWRF/00000080", "power-button.sh"),
     ):
-        entries.append(
-            initramfs.file(path, (sources.GUEST / script).read_bytes(), executable=True)
-        )
+        entries.append(initramfs.file(path, (sources.GUEST / script).read_bytes(), executable=True))
     for phase, names in (("early", early), ("late", late)):
         listing = "".join(f"{name}.ko\n" for name in names)
         entries.append(initramfs.file(f"modules/{phase}", listing.encode()))

@@ -29,7 +29,7 @@ EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4", "virtio_net", "dmi-sysfs")
 """Loaded before the worker starts: disk, network, and the table its identity comes from."""
 
 LATE_MODULES = ("button", "evdev", "virtio-rng", "virtio_balloon", "af_packet")
-"""Loaded while the worker starts: power button, entropy, memory figures, DHCP."""
+"""Loaded once the worker is up: power button, entropy, memory figures, DHCP."""
 
 UNNEEDED = (
     "usr/share",

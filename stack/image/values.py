@@ -65,9 +65,7 @@ class Image:
         """The image in a directory; None when there is no whole one."""
         try:
             values = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-            image = Image(
-                directory=directory, **{**values, "packages": tuple(values["packages"])}
-            )
+            image = Image(directory=directory, **{**values, "packages": tuple(values["packages"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
         files = (image.kernel, image.initramfs, image.root)

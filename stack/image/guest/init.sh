@@ -1,7 +1,8 @@
 #!/bin/sh
 # PID 1 of a guest, in its initramfs. It stays there: the root file system is only entered by the
 # worker. Every process started here costs 5 to 20 ms when the CPU is emulated, so there are few.
-mount -t proc proc /proc
+# The shell runs its applets through /proc, so the first one is named in full.
+/bin/busybox mount -t proc proc /proc
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
 
@@ -58,7 +59,8 @@ while :; do
     echo "$worker" >/worker.pid
     if [ -z "$loaded" ]; then
         loaded=yes
-        [ "$network" = dhcp ] || late
+        # Hello needs none of it, and every load would hold it up.
+        [ "$network" = dhcp ] || { sleep 3 && late; } &
     fi
     wait "$worker"
     code=$?
