@@ -6,10 +6,11 @@ an operator who mends one fault per restart learns to skip the check.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, ValidationError
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -42,8 +43,8 @@ def load(
 ) -> Model:
     """Builds `model` from its defaults, a YAML file, the environment and flags; later ones win.
 
-    A top-level field `listen_port` is read from the variable `<prefix>LISTEN_PORT`. Flags that are
-    None count as not given.
+    A top-level field `listen_port` is read from the variable `<prefix>LISTEN_PORT`; lists and groups
+    are written there as YAML (`[a, b]`). Flags that are None count as not given.
 
     Raises:
         ConfigError: with every fault found.
@@ -53,7 +54,7 @@ def load(
     for field in model.model_fields:
         text = environ.get(f"{prefix}{field.upper()}")
         if text is not None:
-            values[field] = text
+            values[field] = _from_environment(model, field, text)
     values.update({key: value for key, value in flags.items() if value is not None})
     return check(model, values, source=str(path) if path else "flags and environment")
 
@@ -91,8 +92,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def _from_environment(model: type[BaseModel], field: str, text: str) -> Any:
+    if not _is_structured(model.model_fields[field].annotation):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _is_structured(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    if kind in (Union, UnionType):
+        return any(_is_structured(part) for part in get_args(annotation))
+    return isinstance(kind, type) and issubclass(kind, (list, tuple, set, dict, BaseModel))
+
+
 def _kind(value: object) -> str:
-    return {"list": "list", "str": "single text", "int": "single number"}.get(
+    return {"dict": "group", "str": "single text", "int": "single number"}.get(
         type(value).__name__, type(value).__name__
     )
 
@@ -105,16 +122,28 @@ def _sentence(model: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{field} is not set and has no default"
     message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"{message[0].lower()}{message[1:]}"
     return f"{field} = {_shown(model, fault)}: {message[0].lower()}{message[1:]}"
 
 
 def _shown(model: type[BaseModel], fault: Any) -> str:
-    """The faulty value, unless the field is secret: secrets never reach an error."""
-    head = model.model_fields.get(str(fault["loc"][0])) if fault["loc"] else None
-    if head is not None and SecretStr in (
-        head.annotation,
-        *getattr(head.annotation, "__args__", ()),
-    ):
+    """The faulty value; secrets never reach an error, nor do groups, which may hold some."""
+    if _is_secret(model, fault["loc"]):
         return "(secret)"
+    if isinstance(fault["input"], (dict, list, tuple, set, BaseModel)):
+        return f"({_kind(fault['input'])})"
     text = repr(fault["input"])
     return text if len(text) <= _VALUE_SHOWN else text[: _VALUE_SHOWN - 3] + "..."
+
+
+def _is_secret(annotation: Any, location: tuple[int | str, ...]) -> bool:
+    """True when a field on the way to `location` is secret."""
+    if annotation in (SecretStr, SecretBytes):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(location[0])) if location else None
+        return field is not None and _is_secret(field.annotation, location[1:])
+    return any(
+        _is_secret(part, rest) for part in get_args(annotation) for rest in (location, location[1:])
+    )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from servicekit.config import ConfigError
@@ -69,18 +69,37 @@ def run(
 ) -> int:
     """Runs `main` until it returns; SIGTERM, SIGINT and SIGHUP request its stop.
 
-    With `on_hangup`, SIGHUP runs that (a reload) instead. Returns the exit code: what `main`
-    returned (None is 0), 1 for `StartError`, 2 for `ConfigError`; both are printed in full.
+    With `on_hangup`, SIGHUP runs that (a reload) instead; when it raises one of the errors below the
+    service goes on as it was. Returns the exit code: what `main` returned (None is 0), 1 for
+    `StartError`, 2 for `ConfigError`; both are printed in full, also out of a task group.
     """
     try:
         return asyncio.run(_run(main, on_hangup)) or EXIT_OK
-    except ConfigError as error:
-        for fault in error.faults:
-            sys.stderr.write(f"error: {fault}\n")
-        return EXIT_USAGE
-    except StartError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_FAILED
+    except (ConfigError, StartError) as error:
+        return _report([error])
+    except BaseExceptionGroup as group:
+        expected, unexpected = group.split((ConfigError, StartError))
+        if expected is None or unexpected is not None:
+            raise
+        return _report(_leaves(expected))
+
+
+def _report(errors: Iterable[BaseException]) -> int:
+    code = EXIT_FAILED
+    for error in errors:
+        for sentence in error.faults if isinstance(error, ConfigError) else [str(error)]:
+            sys.stderr.write(f"error: {sentence}\n")
+        if isinstance(error, ConfigError):
+            code = EXIT_USAGE
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def _run(
@@ -89,11 +108,17 @@ async def _run(
 ) -> int | None:
     loop = asyncio.get_running_loop()
     stop = Stop()
-    reloads: set[asyncio.Future[None]] = set()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def attempt(reload: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await reload()
+        except (ConfigError, StartError) as error:
+            _report([error])
 
     def reload() -> None:
         assert on_hangup is not None
-        task = asyncio.ensure_future(on_hangup())
+        task = loop.create_task(attempt(on_hangup))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 

@@ -12,6 +12,8 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
+from servicekit.config import ConfigError
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
 
@@ -19,8 +21,13 @@ Format = Literal["json", "text"]
 def configure(
     service: str, *, level: Level = "info", form: Format = "json", file: Path | None = None
 ) -> None:
-    """Sends the process's logs to `file` (appending) or standard error."""
-    stream: TextIO = sys.stderr if file is None else file.open("a", encoding="utf-8", buffering=1)
+    """Sends the process's logs to `file` (appending) or standard error.
+
+    Raises:
+        ConfigError: the file cannot be opened.
+
+    """
+    stream = _open(file)
 
     def name_service(
         _logger: Any, _method: str, event: MutableMapping[str, Any]
@@ -47,9 +54,34 @@ def configure(
         cache_logger_on_first_use=True,
     )
     # Libraries that use the standard logging (grpc, urllib3) speak through the same door.
-    logging.basicConfig(
-        stream=stream, level=logging.WARNING, force=True, format="%(name)s: %(message)s"
-    )
+    logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+class _Bridge(logging.Handler):
+    """Turns a record of the standard logging into an event, so that every line has one form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the record."""
+        get().bind(logger=record.name).log(
+            record.levelno, record.getMessage(), exc_info=record.exc_info
+        )
+
+
+_files: list[TextIO] = []
+
+
+def _open(file: Path | None) -> TextIO:
+    while _files:
+        _files.pop().close()
+    if file is None:
+        return sys.stderr
+    try:
+        stream = file.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        fix = "choose a file in a directory that exists and is yours, with --logfile"
+        raise ConfigError([f"log file {file}: {error.strerror}; {fix}"]) from None
+    _files.append(stream)
+    return stream
 
 
 def get(**fields: Any) -> structlog.typing.FilteringBoundLogger:

@@ -92,9 +92,11 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stops answering and frees the port."""
-        self._server.shutdown()
+        # `shutdown` waits for a loop that ends, so it must not be called when none was started.
+        if self._thread.ident is not None:
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
     def _application(
         self, environ: dict[str, Any], start_response: StartResponse
@@ -168,6 +170,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     # Without it a second service could share the port and take half of the scrapes.
     allow_reuse_port = False
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
         # The base class looks up the host's name, which can hang where DNS does not answer.

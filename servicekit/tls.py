@@ -1,6 +1,7 @@
 """gRPC credentials from PEM files, and the rule for listeners off loopback."""
 
 import ipaddress
+import re
 from pathlib import Path
 
 import grpc
@@ -55,15 +56,22 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _read(path: Path | None, field: str) -> bytes:
     if path is None:
         raise ConfigError([f"{field} is not set; TLS needs a certificate and its key"])
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigError([f"{field} = {path}: {error.strerror}"]) from None
+    # gRPC takes any bytes and fails at the first connection, far from the cause.
+    kind = "private key" if field == "tls.key" else "certificate"
+    if not re.search(rf"-----BEGIN [A-Z ]*{kind.upper()}-----".encode(), content):
+        raise ConfigError([f"{field} = {path}: holds no PEM {kind}"])
+    return content

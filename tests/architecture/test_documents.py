@@ -20,7 +20,9 @@ def prose(path):
 
 def anchors(path):
     headings = re.findall(r"^#+ (.+)$", prose(path), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 def test_every_link_leads_to_a_file_or_heading(sources):

@@ -38,7 +38,8 @@ def test_every_test_file_holds_tests(sources):
     empty = [
         sources.name(path)
         for path in sources.python("tests")
-        if path.name.startswith("test_") and "def test_" not in path.read_text(encoding="utf-8")
+        if path.name.startswith("test_")
+        and "def test_" not in path.read_text(encoding="utf-8")
         and "TestCase" not in path.read_text(encoding="utf-8")
     ]
     assert not empty

@@ -5,7 +5,11 @@ import re
 # Written in pieces so that this file does not contain what it looks for.
 _HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "deb.debian" + ".org"]
 _HOSTS += ["archive.ubuntu" + ".com", "registry" + ".yarnpkg"]
-_MACHINE_PATHS = [r"/" + r"root/", r"/" + r"home/(?!\$|<|\{|USER|you\b)\w+/", r"/" + r"work/(main|shared)"]
+_MACHINE_PATHS = [
+    r"/" + r"root/",
+    r"/" + r"home/(?!\$|<|\{|USER|you\b)\w+/",
+    r"/" + r"work/(main|shared)",
+]
 _REFUSED = re.compile("|".join([*map(re.escape, _HOSTS), *_MACHINE_PATHS]))
 _PRODUCTS = (".pyc", ".qcow2", ".img", ".db", ".sock", ".log", ".whl", ".squashfs")
 

@@ -31,7 +31,8 @@ def test_no_file_or_folder_is_a_junk_drawer(sources):
     found = [
         sources.name(path)
         for path in sources.paths
-        if JUNK_DRAWERS & {part.split(".")[0].lower() for part in path.relative_to(sources.root).parts}
+        if JUNK_DRAWERS
+        & {part.split(".")[0].lower() for part in path.relative_to(sources.root).parts}
     ]
     assert not found
 
