@@ -153,10 +153,8 @@ class Monitor:
 
     async def _see_scaler(self) -> None:
         with contextlib.suppress(http_api.HttpError):
-            self._decisions = tuple(
-                await scaler_api.decisions(self._scaler, pool=self._pool, limit=_DECISIONS)
-            )
-            self._override = await scaler_api.override(self._scaler, pool=self._pool)
+            self._decisions = tuple(await scaler_api.decisions(self._scaler, limit=_DECISIONS))
+            self._override = await scaler_api.override(self._scaler)
 
     def _rate(self) -> float | None:
         if len(self._finished) < 2:

@@ -6,45 +6,96 @@ from stack import http_api
 from stack.pool_view import DecisionView
 
 
-async def decisions(address: str, *, pool: str, limit: int) -> list[DecisionView]:
+async def records(address: str, *, limit: int, since: float = 0.0) -> list[dict[str, Any]]:
+    """The newest entries of the decision log, oldest first: decisions and results of actions.
+
+    Raises:
+        HttpError: when the scaler does not answer.
+
+    """
+    answer = await http_api.get(
+        f"http://{address}/api/v1/decisions?limit={limit}&since={since:.3f}"
+    )
+    return list(answer["decisions"])
+
+
+async def decisions(address: str, *, limit: int) -> list[DecisionView]:
     """The last decisions, newest first.
 
     Raises:
         HttpError: when the scaler does not answer.
 
     """
-    answer = await http_api.get(f"http://{address}/api/v1/decisions?pool={pool}&limit={limit}")
-    entries = answer.get("decisions", []) if isinstance(answer, dict) else answer
-    return [_decision(entry) for entry in entries]
+    # Results stand between the decisions; each decision has a few at most.
+    entries = await records(address, limit=5 * limit)
+    views = [view(entry) for entry in entries if entry.get("type") == "decision"]
+    return views[: -limit - 1 : -1]
 
 
-async def override(address: str, *, pool: str) -> str:
+async def status(address: str) -> dict[str, Any]:
+    """The pool as the scaler sees it now, with its newest decision.
+
+    Raises:
+        HttpError: when the scaler does not answer or has not finished a turn.
+
+    """
+    answer = await http_api.get(f"http://{address}/api/v1/status")
+    return dict(answer)
+
+
+async def override(address: str) -> str:
     """What holds the pool now, in words; empty when nothing does.
 
     Raises:
         HttpError: when the scaler does not answer.
 
     """
-    answer = await http_api.get(f"http://{address}/api/v1/overrides?pool={pool}")
-    return str(answer) if answer else ""
+    now = await status(address)
+    hold = now.get("hold")
+    if not now.get("paused") or not isinstance(hold, dict):
+        return ""
+    reason = hold.get("reason")
+    return f"paused by {hold.get('author', 'unknown')}" + (f": {reason}" if reason else "")
 
 
-async def hold(address: str, *, pool: str, is_held: bool) -> None:
+async def hold(address: str, *, is_held: bool) -> None:
     """Holds scaling in both directions, or lets it go on.
 
     Raises:
         HttpError: when the scaler refuses or does not answer.
 
     """
-    verb = "pause" if is_held else "resume"
-    await http_api.post(f"http://{address}/api/v1/{verb}", {"pool": pool, "author": "console"})
+    body = {"author": "console", "reason": "typed `pause`"} if is_held else {}
+    await http_api.post(f"http://{address}/api/v1/{'pause' if is_held else 'resume'}", body)
 
 
-def _decision(entry: dict[str, Any]) -> DecisionView:
+def view(record: dict[str, Any]) -> DecisionView:
+    """A decision of the log for the table."""
     return DecisionView(
-        at=float(entry.get("at", 0.0)),
-        current=entry.get("current"),
-        desired=entry.get("desired"),
-        reason=str(entry.get("reason", "")),
-        text=str(entry.get("text", "")),
+        at=float(record.get("time", 0.0)),
+        current=record.get("current"),
+        desired=record.get("desired"),
+        reason=str(record.get("reason", "")),
+        text=_because(record),
     )
+
+
+def _because(record: dict[str, Any]) -> str:
+    """What it was made from and what follows, on one line."""
+    parts = [signal_text(name, one) for name, one in (record.get("signals") or {}).items()]
+    actions = [f"{action['action']} {action['domain']}" for action in record.get("actions") or []]
+    limits = [str(limit) for limit in record.get("limits") or []]
+    if actions:
+        parts.append(f"so: {', '.join(actions)}")
+    if limits:
+        parts.append(f"held by: {', '.join(limits)}")
+    return "; ".join(parts)
+
+
+def signal_text(name: str, signal: dict[str, Any]) -> str:
+    """`cpu 0.93`, or `cpu stale`."""
+    value = signal.get("value")
+    if value is None:
+        return f"{name} {signal.get('kind', 'unknown')}"
+    mark = "" if signal.get("kind") == "known" else f" ({signal.get('kind')})"
+    return f"{name} {value:.2f}{mark}"

@@ -58,18 +58,26 @@ def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
 
 def collector(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
     """The collector, read-only on the pool's libvirt."""
-    return _own("collector", state, settings, {"uri": uri}, settings.port("collector_port"))
+    return _own("collector", state, settings, {"url": uri}, settings.port("collector_port"))
 
 
 def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
     """The scaler of one pool."""
+    backlog = {"kind": "backlog", "slots_per_domain": float(settings.vcpus)}
+    policies = {
+        "both": [{"kind": "reference"}, backlog],
+        "reference": [{"kind": "reference"}],
+        "backlog": [backlog],
+    }
     config = {
-        "uri": uri,
+        "libvirt_uri": uri,
         "pool": settings.pool,
         "min": settings.min,
         "max": settings.max,
-        "prometheus": f"http://{HOST}:{settings.port('prometheus_port')}",
+        "prometheus_url": f"http://{HOST}:{settings.port('prometheus_port')}",
         "dispatcher": f"{HOST}:{settings.port('dispatcher_port')}",
+        "state_dir": str(state.of("scaler")),
+        "policies": policies[settings.policy],
     }
     return _own("scaler", state, settings, config, settings.port("scaler_port"))
 

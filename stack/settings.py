@@ -69,6 +69,8 @@ class UpSettings(Settings):
     """vCPUs of each domain."""
     memory: int = Field(default=256, ge=128, le=1_048_576)
     """Memory of each domain in MiB."""
+    policy: Literal["both", "reference", "backlog"] = "both"
+    """What the scaler decides by: the reference rule on CPU, the backlog, or both together."""
     seed: int | None = None
     """Seed of numbers and arrivals; the same seed gives the same run."""
     profile: Profile = "legacy-sha256"

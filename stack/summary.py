@@ -21,11 +21,6 @@ class Outcome:
     stopped_early: bool
     """Interrupted: open jobs are durable and go on with the next run."""
 
-    @property
-    def is_good(self) -> bool:
-        """Nothing lost, nothing stored twice, nothing left running."""
-        return self.lost == 0 and self.duplicated == 0 and self.domains_left_running == 0
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -59,18 +54,16 @@ def build(journal: Journal, record: RunRecord, outcome: Outcome, facts: Facts) -
         "scale_outs": record.scale_outs,
         "scale_ins": record.scale_ins,
         "elapsed_seconds": _rounded(facts.elapsed_seconds),
-        "open": len(journal.outstanding) - outcome.lost if outcome.stopped_early else 0,
+        "open": max(0, journal.submitted - journal.completed - journal.failed - outcome.lost),
         "stopped_early": outcome.stopped_early,
         "stop_reason": facts.stop_reason,
         "first_start_call_seconds": _since(facts.began_at, first_start),
         "first_result_seconds": _since(facts.began_at, journal.first_result_at),
-        "hello_seconds": [
-            {
-                "domain": start.name,
-                "at_seconds": _since(facts.began_at, start.called_at),
-                "seconds": _rounded(start.hello_seconds),
-            }
+        "first_result_unix_seconds": _rounded(journal.first_result_at),
+        "start_to_hello_seconds": [
+            _rounded(start.hello_seconds)
             for start in record.starts
+            if start.hello_seconds is not None
         ],
         "domains_lost": record.lost_domains,
         "latency_p50_seconds": _rounded(journal.latency_seconds(0.5)),
@@ -109,3 +102,28 @@ def _rounded(value: float | None) -> float | None:
 
 def _since(began_at: float, at: float | None) -> float | None:
     return None if at is None else round(max(0.0, at - began_at), 3)
+
+
+def is_good(document: dict[str, Any]) -> bool:
+    """Nothing lost, nothing stored twice, nothing left running; open jobs only when interrupted."""
+    is_finished = document["submitted"] == document["completed"] + document["failed"]
+    return (
+        document["lost"] == 0
+        and document["duplicated"] == 0
+        and document["domains_left_running"] == 0
+        and (is_finished or document["stopped_early"])
+    )
+
+
+def sentence(document: dict[str, Any]) -> str:
+    """The figures for a person."""
+    text = (
+        f"{document['submitted']} jobs submitted, {document['completed']} completed, "
+        f"{document['failed']} failed, {document['lost']} lost, "
+        f"{document['duplicated']} duplicated; {document['scale_outs']} scale-outs, "
+        f"{document['scale_ins']} scale-ins, at most {document['peak_domains']} domains, "
+        f"{document['domains_left_running']} left running; {document['elapsed_seconds']:.0f} s"
+    )
+    if document["open"]:
+        text += f"; {document['open']} jobs are stored and go on with the next run"
+    return text

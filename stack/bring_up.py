@@ -1,0 +1,244 @@
+"""The start of the stack: what is independent starts at the same time, each step is shown."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+
+from servicekit.clock import Clock
+from servicekit.lifecycle import StartError
+from stack import (
+    endpoints,
+    guests,
+    http_api,
+    listeners,
+    processes,
+    secrets_files,
+    service_plan,
+)
+from stack.domains import LibvirtDomains
+from stack.listeners import HOST
+from stack.paths import StateDirectory
+from stack.ports import DomainsError
+from stack.screen import Screen
+from stack.settings import UpSettings
+from stack.supervisor import Probe, Service, Supervisor
+
+_MIB = 1024 * 1024
+_FREE_FOR_RUNNING = 200 * _MIB
+_FREE_FOR_BUILDING = 1_500 * _MIB
+
+_READY_SECONDS = 30.0
+_URI_SECONDS = 20.0
+
+
+@dataclass
+class Stack:
+    """A stack that runs, or the part of it that already does."""
+
+    uri: str
+    supervisor: Supervisor
+    domains: LibvirtDomains | None = None
+    acceleration: str = ""
+    generation: str = ""
+    defined: tuple[str, ...] = ()
+
+
+class BringUp:
+    """Starts the stack; `stack` holds what runs so far, also after a failure."""
+
+    def __init__(
+        self, settings: UpSettings, state: StateDirectory, *, screen: Screen, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._screen = screen
+        self._clock = clock
+        self.stack = Stack(
+            uri=settings.url or guests.uri(state),
+            supervisor=Supervisor(state, clock, tell=screen.tell),
+        )
+
+    async def run(self, *, began_at: float) -> None:
+        """Returns when every service is ready. `began_at` is Unix time.
+
+        Raises:
+            StartError: naming the thing and the fix.
+
+        """
+        settings, state = self._settings, self._state
+        self._clean_up()
+        self._check()
+        secrets_files.ensure_pepper(state.secrets / "pepper")
+        join_key = secrets_files.ensure_join_key(state.secrets / "join.key")
+        needs_guests = settings.url is None or settings.define
+        if needs_guests:
+            await self._image()
+        with self._screen.step("services and the hypervisor"):
+            await _all(
+                self._start_and_wait(
+                    service_plan.dispatcher(state, settings),
+                    self._ready_page("dispatcher_metrics_port"),
+                ),
+                self._start(service_plan.prometheus(state, settings)),
+                self._start(service_plan.alertmanager(state, settings)),
+                self._hypervisor(join_key if needs_guests else None),
+            )
+        with self._screen.step("collector, scaler and Prometheus"):
+            await _all(
+                self._start_and_wait(
+                    service_plan.scaler(state, settings, self.stack.uri),
+                    self._ready_page("scaler_port"),
+                ),
+                self._start_and_wait(
+                    service_plan.collector(state, settings, self.stack.uri),
+                    self._ready_page("collector_port"),
+                ),
+                self._wait("prometheus", self._ready_page("prometheus_port")),
+                self._wait("alertmanager", self._ready_page("alertmanager_port")),
+            )
+        endpoints.write(state, self._endpoints(began_at))
+
+    def _clean_up(self) -> None:
+        """What a killed run left: services first, then their QEMU processes."""
+        ended = processes.end_recorded(self._state.run)
+        killed = guests.cleanup(self._state) if self._settings.url is None else []
+        endpoints.remove(self._state)
+        if ended or killed:
+            left = ", ".join([*ended, *(f"domain {name}" for name in killed)])
+            self._screen.tell(f"  ended what an interrupted run had left: {left}")
+
+    def _check(self) -> None:
+        used = self._settings.listeners()
+        faults = listeners.duplicates(used) or listeners.busy(used)
+        if faults:
+            raise StartError("\n       ".join(faults))
+        needed = _FREE_FOR_RUNNING if guests.is_image_built(self._state) else _FREE_FOR_BUILDING
+        free = shutil.disk_usage(self._state.root).free
+        if free < needed:
+            raise StartError(
+                f"{self._state.root} has {free // _MIB} MiB free and {needed // _MIB} MiB are "
+                "needed; free some space or choose another place with --state DIR"
+            )
+
+    async def _image(self) -> None:
+        if guests.is_image_built(self._state):
+            return
+        self._screen.tell("  the guest image is built once (at most a few minutes):")
+        # A process of its own: it can be ended at any moment together with what it runs.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stack", "image", "build", "--state", str(self._state.root)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**service_plan.environment(self._state)},
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            async for line in process.stdout:
+                self._screen.tell(f"    {line.decode('utf-8', 'replace').rstrip()}")
+            code = await process.wait()
+        except asyncio.CancelledError:
+            guests.end_group(process.pid)
+            await process.wait()
+            raise
+        if code:
+            raise StartError(
+                "the guest image could not be built (see above); mend that and try again with: "
+                "virtscale image build"
+            )
+
+    async def _hypervisor(self, join_key: bytes | None) -> None:
+        """libvirt, the domains and the acceleration; `join_key` only where domains are defined."""
+        stack, settings = self.stack, self._settings
+        if settings.url is None:
+            await self._start(guests.libvirtd(self._state, service_plan.environment(self._state)))
+        probing = asyncio.create_task(asyncio.to_thread(guests.probe, self._state))
+        stack.domains = LibvirtDomains(stack.uri, pool=settings.pool)
+        try:
+            await self._connect(stack.domains)
+            stack.acceleration = await probing
+        finally:
+            probing.cancel()
+        if join_key is not None:
+            stack.generation, stack.defined = await asyncio.to_thread(
+                guests.define,
+                self._state,
+                settings,
+                uri=stack.uri,
+                acceleration=stack.acceleration,
+                join_key=join_key,
+            )
+        elif not await stack.domains.list_domains():
+            raise StartError(
+                f"no domain at {stack.uri} belongs to the pool {settings.pool!r}; let virtscale "
+                "define some there with --define, or mark your own: see "
+                "docs/OPERATIONS.md, 'Your own domains'"
+            )
+
+    async def _connect(self, domains: LibvirtDomains) -> None:
+        deadline = self._clock.monotonic() + (_URI_SECONDS if self._settings.url is None else 0.0)
+        while True:
+            try:
+                await domains.check()
+                return
+            except DomainsError as error:
+                if self._clock.monotonic() >= deadline:
+                    raise StartError(self._no_libvirt(str(error))) from None
+            await self._clock.sleep(0.05)
+
+    def _no_libvirt(self, reason: str) -> str:
+        if self._settings.url is None:
+            return f"{reason}; {self.stack.supervisor.tail('libvirtd')}"
+        return (
+            f"{reason}; check the URI given with --url (try: virsh -c {self._settings.url} list) "
+            "and that this user may use it"
+        )
+
+    async def _start(self, service: Service) -> None:
+        await self.stack.supervisor.start(service)
+
+    async def _wait(self, name: str, probe: Probe) -> None:
+        await self.stack.supervisor.wait_ready(name, probe, seconds=_READY_SECONDS)
+
+    async def _start_and_wait(self, service: Service, probe: Probe) -> None:
+        await self._start(service)
+        await self._wait(service.name, probe)
+
+    def _ready_page(self, field: str) -> Probe:
+        url = f"http://{HOST}:{self._settings.port(field)}/-/ready"
+        return lambda: http_api.not_ready(url)
+
+    def _endpoints(self, began_at: float) -> endpoints.Endpoints:
+        import os
+
+        def address(field: str) -> str:
+            return f"{HOST}:{self._settings.port(field)}"
+
+        return endpoints.Endpoints(
+            pid=os.getpid(),
+            uri=self.stack.uri,
+            pool=self._settings.pool,
+            dispatcher=address("dispatcher_port"),
+            dispatcher_metrics=address("dispatcher_metrics_port"),
+            scaler=address("scaler_port"),
+            collector=address("collector_port"),
+            prometheus=address("prometheus_port"),
+            alertmanager=address("alertmanager_port"),
+            logs=str(Path(self._state.logs)),
+            started_at=began_at,
+        )
+
+
+async def _all(*steps: Awaitable[None]) -> None:
+    """Runs the steps together; the first failure ends the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(step) for step in steps]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

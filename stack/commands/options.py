@@ -1,0 +1,110 @@
+"""Options that several sub-commands share, and how their faults end a command."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="State directory of the stack (default: /var/lib/virtscale as root, "
+        "~/.local/state/virtscale otherwise, or $VIRTSCALE_STATE).",
+    ),
+]
+DispatcherAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dispatcher",
+        metavar="HOST:PORT",
+        help="A dispatcher elsewhere instead of the stack running on this machine.",
+    ),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option("--ca", metavar="FILE", help="With --dispatcher: its certificate authority."),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="With --dispatcher: no TLS, numbers cross the network in clear."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def state_directory(given: Path | None) -> Any:
+    """The state directory to use (a `StateDirectory`)."""
+    from stack import paths
+
+    return paths.state_directory(
+        given, environ=os.environ, is_root=os.geteuid() == 0, home=Path.home()
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which dispatcher to talk to."""
+
+    address: str
+    ca: Path | None = None
+    insecure: bool = False
+
+    def client(self, *, seconds: float = 10.0) -> Any:
+        """A `DispatcherClient` for it."""
+        from stack.client import DispatcherClient
+
+        return DispatcherClient(self.address, ca=self.ca, insecure=self.insecure, seconds=seconds)
+
+
+def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure: bool) -> Target:
+    """The dispatcher named, or that of the running stack.
+
+    Raises:
+        StartError: when no stack runs.
+
+    """
+    if dispatcher is not None:
+        return Target(dispatcher, ca, insecure)
+    from stack import endpoints
+
+    return Target(endpoints.read(state_directory(state)).dispatcher)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Ends the command with one sentence per fault instead of a traceback."""
+    from servicekit.config import ConfigError
+    from servicekit.lifecycle import StartError
+    from stack.http_api import HttpError
+    from stack.jobs import DispatcherError
+    from stack.ports import DomainsError
+
+    try:
+        yield
+    except ConfigError as error:
+        for fault in error.faults:
+            typer.echo(f"error: {fault}", err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    except (StartError, DispatcherError, DomainsError, HttpError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        # Somebody piped us into `head`. Standard output is gone; say nothing more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def usage_error(text: str) -> typer.Exit:
+    """Prints the sentence; raise what it returns."""
+    typer.echo(f"error: {text}", err=True)
+    return typer.Exit(EXIT_USAGE)

@@ -1,0 +1,182 @@
+"""`virtscale submit FILE`: hash a user's own numbers."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stack.commands import options
+
+if TYPE_CHECKING:
+    from stack.number_file import Entry
+
+_BAD_SHOWN = 10
+_PATIENCE_SECONDS = 60.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "submit",
+        help="Hash the licence numbers of a file: .csv with a header, or text with one number per "
+        "line. The whole file is checked before the first number is sent. Results are CSV: "
+        "reference (the line in FILE), profile, hash.",
+        epilog="Examples:  virtscale submit plates.txt --out hashes.csv   |   "
+        "virtscale submit cars.csv --column plate --profile argon2id --out hashes.csv",
+    )(submit)
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The numbers.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the results there, whole or not at all."),
+    ] = None,
+    profile: Annotated[
+        str,
+        typer.Option(metavar="legacy-sha256|hmac-sha256|argon2id", help="How to hash."),
+    ] = "hmac-sha256",
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of a .csv that holds the numbers."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave malformed lines out instead of stopping.")
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="How long to wait for a dispatcher that is away."),
+    ] = _PATIENCE_SECONDS,
+    state: options.State = None,
+    dispatcher: options.DispatcherAddress = None,
+    ca: options.Ca = None,
+    insecure: options.Insecure = False,
+    json: options.Json = False,
+) -> None:
+    """Submits a file."""
+    from stack.jobs import PROFILES
+
+    if profile not in PROFILES:
+        raise options.usage_error(
+            f"--profile {profile!r}: no such profile; choose one of {', '.join(PROFILES)}"
+        )
+    with options.plain_errors():
+        total, bad = _check(file, column, skip_bad)
+        target = options.target(state, dispatcher, ca, insecure)
+        raise typer.Exit(
+            asyncio.run(
+                _run(
+                    target,
+                    _good(file, column),
+                    out=out,
+                    profile=profile,
+                    total=total,
+                    bad=bad,
+                    patience=patience,
+                    as_json=json,
+                )
+            )
+        )
+
+
+def _check(file: Path, column: str | None, skip_bad: bool) -> tuple[int, int]:
+    """Reads the whole file once; numbers of good and bad lines. Nothing is sent yet."""
+    from stack import number_file
+
+    good = bad = 0
+    try:
+        for entry in number_file.read(file, column=column):
+            if isinstance(entry, number_file.Entry):
+                good += 1
+                continue
+            bad += 1
+            if bad <= _BAD_SHOWN:
+                typer.echo(f"{file}:{entry.line}: {entry.problem}", err=True)
+    except number_file.FileError as error:
+        raise options.usage_error(str(error)) from None
+    if bad > _BAD_SHOWN:
+        typer.echo(f"... and {bad - _BAD_SHOWN} more", err=True)
+    if bad and not skip_bad:
+        raise options.usage_error(
+            f"{bad} malformed lines, so nothing was sent; mend them, or leave them out with "
+            "--skip-bad"
+        )
+    if not good:
+        raise options.usage_error(f"{file}: holds no numbers")
+    return good, bad
+
+
+def _good(file: Path, column: str | None) -> "Iterator[Entry]":
+    from stack import number_file
+
+    for entry in number_file.read(file, column=column):
+        if isinstance(entry, number_file.Entry):
+            yield entry
+
+
+async def _run(
+    target: options.Target,
+    entries: "Iterator[Entry]",
+    *,
+    out: Path | None,
+    profile: str,
+    total: int,
+    bad: int,
+    patience: float,
+    as_json: bool,
+) -> int:
+    import json
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from servicekit.clock import SystemClock
+    from stack.result_file import ResultFile
+    from stack.submission import Submission
+
+    begin = time.monotonic()
+    done = failed = 0
+    screen = Console(stderr=True, highlight=False)
+    async with target.client() as client:
+        # A dispatcher that was never there is an error at once; one that goes away is waited for.
+        await client.backlog()
+        with (
+            ResultFile(out) as results,
+            Progress(
+                BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=screen
+            ) as bar,
+        ):
+            task = bar.add_task("", total=total)
+            submission = Submission(
+                client,
+                clock=SystemClock(),
+                profile=profile,  # type: ignore[arg-type]
+                patience_seconds=patience,
+                on_trouble=lambda text: bar.console.print(f"waiting: {text}", markup=False),
+            )
+            async for result in submission.run(entries):
+                if result.job.state == "done":
+                    done += 1
+                else:
+                    failed += 1
+                    screen.print(f"line {result.line}: {result.job.state}: {result.job.failure}")
+                results.write(result)
+                bar.advance(task)
+    figures = {
+        "submitted": submission.submitted,
+        "completed": done,
+        "failed": failed,
+        "skipped": bad,
+        "elapsed_seconds": round(time.monotonic() - begin, 3),
+    }
+    if as_json:
+        typer.echo(json.dumps(figures), err=out is None)
+    else:
+        text = (
+            f"{done} hashed, {failed} failed, {bad} skipped in {figures['elapsed_seconds']:.1f} s"
+        )
+        screen.print(text + (f"; results in {out}" if out else ""), markup=False)
+    return options.EXIT_FAILED if failed else 0

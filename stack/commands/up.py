@@ -1,0 +1,143 @@
+"""`virtscale up`: the whole stack on this machine, with load."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stack.commands import options
+
+_STACK, _LOAD, _PORTS = "Stack", "Load", "Ports"
+
+
+def _port(service: str, default: int) -> Any:
+    return typer.Option(
+        metavar="PORT", help=f"Port of the {service} (default {default}).", rich_help_panel=_PORTS
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "up",
+        help="Start everything on this machine and feed it load until `terminate` is typed. "
+        "While it runs: a number sets the mean seconds between requests; pause, resume, status, "
+        "terminate, help.",
+        epilog="Examples:  virtscale up   |   virtscale up --for 120 --summary out.json   |   "
+        "virtscale up --no-load --max 4   |   virtscale up --url qemu:///system --define",
+    )(up)
+
+
+def up(
+    for_seconds: Annotated[
+        float | None,
+        typer.Option("--for", metavar="SECONDS", help="End by itself after so long."),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the run's figures there as JSON."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Use this libvirt (such as qemu:///system) and only domains in it that carry "
+            "virtscale's metadata; default: a private libvirtd.",
+        ),
+    ] = None,
+    define: Annotated[
+        bool | None,
+        typer.Option("--define", help="With --url: define the pool's domains there for this run."),
+    ] = None,
+    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the pool.")] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Mean time between requests (default 1)."),
+    ] = None,
+    load: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|collision|busy|verify|auto",
+            help="Extra work per job; auto (default) measures the first guest and saturates it.",
+        ),
+    ] = None,
+    difficulty: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Bits of collision, repetitions of verify, CPU seconds of busy."
+        ),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wave|steady", help="How the rate moves: rising and falling, or not at all."
+        ),
+    ] = None,
+    min_domains: Annotated[
+        int | None, typer.Option("--min", metavar="N", help="Fewest running domains (default 1).")
+    ] = None,
+    max_domains: Annotated[
+        int | None, typer.Option("--max", metavar="N", help="Most domains (default: the cores).")
+    ] = None,
+    vcpus: Annotated[
+        int | None, typer.Option(metavar="N", help="vCPUs of each domain (default 1).")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 256).")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="both|reference|backlog", help="What the scaler decides by (default both)."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="legacy-sha256|hmac-sha256|argon2id",
+            help="How numbers are hashed (default legacy-sha256).",
+        ),
+    ] = None,
+    no_load: Annotated[
+        bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
+    ] = None,
+    loglevel: Annotated[
+        str | None, typer.Option(metavar="debug|info|warning|error", help="Of all services.")
+    ] = None,
+    logfile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Log of this command itself.")
+    ] = None,
+    state: options.State = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML with these options as keys (for_seconds, min...)."),
+    ] = None,
+    port_base: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="First of six ports in a row.", rich_help_panel=_PORTS),
+    ] = None,
+    dispatcher_port: Annotated[int | None, _port("dispatcher (gRPC)", 50051)] = None,
+    dispatcher_metrics_port: Annotated[int | None, _port("dispatcher's metrics", 9181)] = None,
+    scaler_port: Annotated[int | None, _port("scaler", 9182)] = None,
+    collector_port: Annotated[int | None, _port("collector", 9177)] = None,
+    prometheus_port: Annotated[int | None, _port("Prometheus", 9090)] = None,
+    alertmanager_port: Annotated[int | None, _port("Alertmanager", 9093)] = None,
+) -> None:
+    """Runs the stack."""
+    began_at = time.time()
+    flags: dict[str, Any] = dict(locals())
+    for name in ("state", "config", "began_at"):
+        del flags[name]
+    flags["min"], flags["max"] = flags.pop("min_domains"), flags.pop("max_domains")
+    with options.plain_errors():
+        raise typer.Exit(_run(state, config, flags, began_at))
+
+
+def _run(state: Path | None, config: Path | None, flags: dict[str, Any], began_at: float) -> int:
+    from stack.up_entry import run_up
+
+    return run_up(options.state_directory(state), config, flags, began_at=began_at)

@@ -1,0 +1,80 @@
+"""`virtscale watch`: follow results as they are stored."""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stack.commands import options
+
+if TYPE_CHECKING:
+    from stack.jobs import JobView
+
+_PAUSE_SECONDS = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "watch",
+        help="Follow results as they are stored, through restarts of the dispatcher, until "
+        "Ctrl-C. Shows hashes and references, never numbers.",
+        epilog="Examples:  virtscale watch   |   virtscale watch --from-start --json > all.jsonl",
+    )(watch)
+
+
+def watch(
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="First everything that is stored already.")
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="End after N results.")
+    ] = None,
+    state: options.State = None,
+    dispatcher: options.DispatcherAddress = None,
+    ca: options.Ca = None,
+    insecure: options.Insecure = False,
+    json: options.Json = False,
+) -> None:
+    """Follows results."""
+    with options.plain_errors(), contextlib.suppress(KeyboardInterrupt):
+        target = options.target(state, dispatcher, ca, insecure)
+        asyncio.run(_run(target, from_start, count, json))
+
+
+async def _run(target: options.Target, from_start: bool, count: int | None, as_json: bool) -> None:
+    from stack.jobs import DispatcherError
+
+    shown = 0
+    cursor = ""
+    async with target.client() as client:
+        # A dispatcher that was never there is an error at once; one that goes away is waited for.
+        await client.backlog()
+        while True:
+            try:
+                async for job, following in client.watch(
+                    cursor, from_start=from_start and not cursor
+                ):
+                    cursor = following
+                    typer.echo(_line(job, as_json))
+                    shown += 1
+                    if shown == count:
+                        return
+            except DispatcherError as error:
+                if not error.is_retryable:
+                    raise
+                typer.echo(f"waiting: {error}", err=True)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _line(job: "JobView", as_json: bool) -> str:
+    import json
+    import time
+    from dataclasses import asdict
+
+    if as_json:
+        return json.dumps(asdict(job))
+    clock = time.strftime("%H:%M:%S", time.localtime(job.completed_at))
+    end = f"{job.profile} {job.hash}" if job.state == "done" else f"{job.state}: {job.failure}"
+    return f"{clock} {job.reference or job.job_id} {job.worker_id} {end}"

@@ -1,0 +1,147 @@
+"""The scaler's decision log in sentences: why the pool is as big as it is."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from stack.scaler_api import signal_text
+
+_RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)(s|m|h)?")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+SENTENCES = {
+    "steady": "the load fits the domains that run",
+    "cpu_above_target": "the mean CPU was above the target for long enough",
+    "cpu_above_target_not_sustained": "the mean CPU is above the target, but not for long enough",
+    "cpu_fits_one_fewer": "one domain fewer could carry the CPU load",
+    "cpu_fits_one_fewer_not_sustained": "one fewer could carry the CPU load, not for long enough",
+    "none_active": "no domain was running",
+    "pool_in_transition": "the pool changed a moment ago, the mean CPU does not show it yet",
+    "demand": "so many domains are needed for the jobs that wait and run",
+    "signal_unknown": "a signal is unknown, and what is unknown never scales in",
+    "no_signal": "no signal is known",
+    "within_tolerance": "the difference is too small to act on",
+    "out_window": "the stabilization window has not seen it for long enough to scale out",
+    "in_window": "within the stabilization window more domains were wanted",
+    "in_window_filling": "the stabilization window for scaling in is not full yet",
+    "out_cooldown": "it is too soon after the last scale-out",
+    "in_cooldown": "it is too soon after the last change to scale in",
+    "out_step": "not so many domains are started at once",
+    "in_step": "not so many domains leave at once",
+    "min": "the pool's minimum",
+    "max": "the pool's maximum",
+    "paused": "scaling is paused",
+    "fenced": "another scaler works on the domains",
+    "hypervisor_unknown": "libvirt does not answer",
+    "fleet_unknown": "the dispatcher does not answer",
+    "ceiling": "as many domains as allowed exist in other states",
+    "no_domain_left": "every defined domain runs already",
+    "breaker_open": "domains failed to boot; starts wait for the back-off to end",
+    "breaker_probe": "domains failed to boot; one start is tried",
+    "domains_leaving": "domains that leave have to be gone first",
+}
+
+
+def moment(text: str, *, now: float) -> float:
+    """Unix time of `HH:MM[:SS]` (the last one), `-90s`, `-5m`, `-1h`, or Unix seconds.
+
+    Raises:
+        ValueError: with what is allowed.
+
+    """
+    relative = _RELATIVE.fullmatch(text)
+    if relative:
+        return now - float(relative[1]) * _UNITS[relative[2] or "s"]
+    for form in ("%H:%M:%S", "%H:%M"):
+        try:
+            clock = time.strptime(text, form)
+        except ValueError:
+            continue
+        today = time.localtime(now)
+        at = time.mktime((*today[:3], clock.tm_hour, clock.tm_min, clock.tm_sec, 0, 0, -1))
+        return at if at <= now else at - 86_400
+    try:
+        at = float(text)
+    except ValueError:
+        at = -1.0
+    if at < 0:
+        raise ValueError(f"{text!r}: must be HH:MM:SS, -90s, -5m, -1h or Unix seconds")
+    return at
+
+
+def at_moment(records: Sequence[dict[str, Any]], at: float) -> dict[str, Any] | None:
+    """The decision in force at `at`: the newest not later; records are oldest first."""
+    earlier = [
+        record
+        for record in records
+        if record.get("type") == "decision" and record.get("time", 0.0) <= at
+    ]
+    return earlier[-1] if earlier else None
+
+
+def lines(record: dict[str, Any]) -> list[str]:
+    """One decision in full."""
+    told = [
+        f"{_clock(record)}  current {_count(record.get('current'))}, "
+        f"desired {_count(record.get('desired'))}: {sentence(record.get('reason'))}"
+    ]
+    signals = record.get("signals") or {}
+    if signals:
+        told.append("  seen:     " + "; ".join(signal_text(*item) for item in signals.items()))
+    told += [
+        f"  policy:   {proposal['policy']} wants {_count(proposal.get('desired'))}: "
+        f"{sentence(proposal.get('reason'))}"
+        for proposal in record.get("proposals") or []
+    ]
+    told += [
+        f"  changed:  {_count(step.get('before'))} -> {_count(step.get('after'))}: "
+        f"{sentence(step.get('reason'))}"
+        for step in record.get("steps") or []
+    ]
+    told += [f"  held by:  {sentence(limit)}" for limit in record.get("limits") or []]
+    told += [
+        f"  action:   {action['action']} {action['domain']}: {sentence(action.get('reason'))}"
+        for action in record.get("actions") or []
+    ]
+    hold = record.get("hold")
+    if hold:
+        told.append(f"  paused by {hold.get('author')}: {hold.get('reason') or 'no reason given'}")
+    told += [f"  trouble:  {error}" for error in record.get("errors") or []]
+    if not record.get("actions") and not record.get("limits"):
+        told.append("  action:   none, the pool is as it should be")
+    return told
+
+
+def history(records: Sequence[dict[str, Any]], *, limit: int) -> list[str]:
+    """The newest actions with their reasons and results, oldest first."""
+    told = []
+    for record in records:
+        if record.get("type") == "result":
+            error = f": {record['error']}" if record.get("error") else ""
+            told.append(
+                f"{_clock(record)}  {record['action']} {record['domain']} "
+                f"{record['outcome']}{error}"
+            )
+            continue
+        told += [
+            f"{_clock(record)}  {action['action']} {action['domain']}: "
+            f"{sentence(action.get('reason'))} ({record.get('reason')}, "
+            f"{_count(record.get('current'))} -> {_count(record.get('desired'))})"
+            for action in record.get("actions") or []
+        ]
+    return told[-limit:]
+
+
+def sentence(reason: Any) -> str:
+    """A reason in words, with the name that logs and metrics use."""
+    text = SENTENCES.get(str(reason))
+    return str(reason).replace("_", " ") if text is None else f"{text} [{reason}]"
+
+
+def _clock(record: dict[str, Any]) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(record.get("time", 0.0)))
+
+
+def _count(value: Any) -> str:
+    return "unknown" if value is None else str(value)
