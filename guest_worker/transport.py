@@ -40,8 +40,16 @@ CHANNEL_OPTIONS = (
     ("grpc.service_config_disable_resolution", 1),
 )
 
-# Codes that waiting does not cure; a person has to look.
-_REJECTIONS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+# Codes that waiting does not cure; a person has to look. ABORTED: another process with the same
+# worker id has taken the place of this one, and two that retry at once would fence each other for
+# ever.
+_REJECTIONS = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.ABORTED,
+)
 
 _PROFILE_TO_PROTO = {
     values.LEGACY_SHA256: job_pb2.HASH_PROFILE_LEGACY_SHA256,

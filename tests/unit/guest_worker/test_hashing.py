@@ -43,13 +43,13 @@ def test_a_cost_out_of_range_is_refused_by_its_name(cost: Argon2Cost, field: str
         hashing.argon2id(KEYED, "k1", cost, bytes(16))
 
 
-@pytest.mark.parametrize("key_id", ["", "a$b", "a,b", "a=b", "x" * 65, "a\nb"])
+@pytest.mark.parametrize("key_id", ["", "a$b", "a,b", "a=b", "x" * 33, "a\nb"])
 def test_a_key_id_that_would_break_the_stored_form_is_refused(key_id: str) -> None:
     with pytest.raises(hashing.HashingRefusedError, match=r"^key_id: "):
         hashing.hmac_sha256(KEYED, key_id)
 
 
-@pytest.mark.parametrize("number", [b"", b"x" * 257])
+@pytest.mark.parametrize("number", [b"", b"x" * 1025])
 def test_a_number_of_impossible_length_is_refused(number: bytes) -> None:
     with pytest.raises(hashing.HashingRefusedError, match=f"^input: {len(number)} bytes"):
         hashing.legacy_sha256(number, "salt")
