@@ -35,6 +35,10 @@ from servicekit.clock import Clock
 
 _FULL_LANES = 3
 """Each stuck call holds one of the daemon's 20 workers, so there are few."""
+_SLOW = 3.0
+"""A query this many times slower than usual is late."""
+_MEMORY = 8
+"""Over about so many queries the usual duration is taken."""
 _KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
 
 _ALL_GROUPS = (
@@ -57,6 +61,7 @@ class LibvirtSource:
         self._url = url
         self._clock = clock
         self._hedge_after_seconds = hedge_after_seconds
+        self._usual_seconds = 0.0
         self._descriptions = Descriptions()
         self._lanes = [
             _Connection(url, clock, self._descriptions, number) for number in range(_FULL_LANES)
@@ -71,30 +76,51 @@ class LibvirtSource:
     def read(self, timeout_seconds: float) -> HostReading:
         """See `DomainSource.read`."""
         deadline = self._clock.monotonic() + timeout_seconds
-        patience = min(self._hedge_after_seconds, timeout_seconds / (_FULL_LANES + 1))
         pending: set[Future[HostReading]] = set()
         fault: BaseException | None = None
-        for lane, groups in self._attempts():
+        for lane, groups, until in self._attempts(deadline, timeout_seconds):
             pending.add(lane.start(groups))
-            left = deadline - self._clock.monotonic()
-            is_last = lane is self._reserve
-            done, pending = wait(
-                pending, max(0.0, left if is_last else min(patience, left)), FIRST_COMPLETED
-            )
-            for future in done:
-                fault = future.exception()
-                if fault is None:
-                    return future.result()
-            if done:
+            while pending:
+                left = max(0.0, until - self._clock.monotonic())
+                done, pending = wait(pending, left, FIRST_COMPLETED)
+                for future in done:
+                    fault = future.exception()
+                    if fault is None:
+                        return self._note(future.result(), lane)
+                if not done:
+                    break
+            else:
                 # libvirt answered, with an error: another lane would hear the same.
                 break
         raise self._failure(fault, timeout_seconds)
 
-    def _attempts(self) -> list[tuple["_Connection", int]]:
-        idle = [(lane, _ALL_GROUPS) for lane in self._lanes if lane.is_idle]
-        if self._reserve.is_idle:
-            idle.append((self._reserve, _GROUPS_WITHOUT_MONITOR))
-        return idle
+    def _attempts(
+        self, deadline: float, timeout_seconds: float
+    ) -> list[tuple["_Connection", int, float]]:
+        """Which idle lane asks for what, and until when to wait before the next one asks.
+
+        The reserve comes in for the last quarter of the time: it knows little, but at once.
+        """
+        share = timeout_seconds / (_FULL_LANES + 1)
+        patience = min(share, max(self._hedge_after_seconds, _SLOW * self._usual_seconds))
+        began = deadline - timeout_seconds
+        lanes = [lane for lane in self._lanes if lane.is_idle]
+        attempts = [
+            (lane, _ALL_GROUPS, began + patience * turn) for turn, lane in enumerate(lanes, 1)
+        ]
+        has_reserve = self._reserve.is_idle
+        if attempts:
+            end = deadline - share if has_reserve else deadline
+            attempts[-1] = (lanes[-1], _ALL_GROUPS, end)
+        if has_reserve:
+            attempts.append((self._reserve, _GROUPS_WITHOUT_MONITOR, deadline))
+        return attempts
+
+    def _note(self, reading: HostReading, lane: "_Connection") -> HostReading:
+        """Remembers how long a query takes here, for the next one's patience."""
+        if lane is not self._reserve:
+            self._usual_seconds += (reading.stats_seconds - self._usual_seconds) / _MEMORY
+        return reading
 
     def _failure(self, fault: BaseException | None, timeout_seconds: float) -> Exception:
         if fault is None:
