@@ -15,7 +15,8 @@ from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
 from dispatcher.hashing import Keyring
 from dispatcher.jobs import JobNames
-from dispatcher.ledger import Ledger, Terms
+from dispatcher.leases import Terms
+from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump

@@ -48,7 +48,7 @@ class DispatcherSettings(Settings):
     listen_address: str = "127.0.0.1:9181"
     """Address of /metrics."""
     tls: TlsFiles = TlsFiles()
-    """Certificate and key of the gRPC listener; with `client_ca`, clients need a certificate too."""
+    """Certificate and key of the gRPC listener; with `client_ca`, clients need one too."""
     insecure: bool = False
     """Allow a listener off loopback without TLS: anyone on the network can read the numbers."""
     database: Path = Field(default_factory=lambda: _state_directory() / "dispatcher.db")
@@ -146,11 +146,7 @@ def read_join_key(path: Path) -> bytes:
     except OSError as error:
         raise ConfigError([f"join_key_file = {path}: {error.strerror}"]) from None
     if len(key) < 32:
-        raise ConfigError(
-            [
-                f"join_key_file = {path}: holds {len(key)} bytes; make it with: head -c 32 /dev/urandom"
-            ]
-        )
+        raise ConfigError([f"join_key_file = {path}: holds {len(key)} bytes, at least 32 needed"])
     return key
 
 

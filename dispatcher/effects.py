@@ -45,7 +45,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Send these jobs. `first_accepted_at` has an entry for each that is leased for the first time."""
+    """Send these jobs. `first_accepted_at` has an entry for each that never was leased before."""
 
     session: SessionKey
     leases: tuple[Lease, ...]

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome
-from dispatcher.ledger import CordonAnswer
 from dispatcher.ports import Backlog, JobStore, StoreUnavailableError
 from dispatcher.pump import Pump
 from dispatcher.sessions import WorkerView

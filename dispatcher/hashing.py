@@ -236,7 +236,8 @@ def parse(stored: str) -> StoredHash:
                 )
             return Argon2idHash(cost, match[4], _decoded(match[5]), _decoded(match[6]))
     raise MalformedHashError(
-        "must be `digest:salt`, `$hmac-sha256$keyid=...$...` or `$argon2id$v=19$...keyid=...$...$...`"
+        "must be `digest:salt`, `$hmac-sha256$keyid=...$...` or "
+        "`$argon2id$v=19$m=...,t=...,p=...,keyid=...$...$...`"
     )
 
 

@@ -195,6 +195,11 @@ class Counts:
     failed: int = 0
     cancelled: int = 0
 
+    @property
+    def unfinished(self) -> int:
+        """Jobs that are not final."""
+        return self.ready + self.leased
+
     def is_balanced(self) -> bool:
         """The invariant that every scrape can check."""
         return self.accepted == (

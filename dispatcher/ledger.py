@@ -1,4 +1,4 @@
-"""The ledger: who works on what. Pure: time is an argument, what must be done is returned as effects.
+"""The ledger: who works on what. Pure: time is an argument, what is to be done comes as effects.
 
 Rules:
   1. A job is ready, leased, settling (its final state is on its way to the disk) or final; the
@@ -7,18 +7,14 @@ Rules:
   3. A job settles once. A late result of a job that is still unfinished is taken, whoever sends it:
      the work is done. After that, results are acknowledged and dropped.
   4. A settling job neither expires nor goes back; its worker is acknowledged when it is on disk.
-  5. An attempt is counted when the worker was lost or refused, never when the worker left, was
-     drained or did not receive the job; and only for jobs that had a slot, not for those queued
-     behind them in the worker.
 """
 
-import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from dispatcher import effects, sessions
+from dispatcher import effects, sessions, sharing
 from dispatcher.backlog import Backlog, Unfinished
-from dispatcher.effects import DrainOutcome, Effect, EndReason, RequeueReason
+from dispatcher.cordons import CordonAnswer, Cordons
+from dispatcher.effects import Effect, EndReason, RequeueReason
 from dispatcher.jobs import (
     Cancelled,
     Counts,
@@ -34,27 +30,10 @@ from dispatcher.jobs import (
     Profile,
     Refused,
 )
-from dispatcher.ready import Facts
-from dispatcher.sessions import Cordon, HeldLease, Hello, Session, SessionKey, WorkerView
+from dispatcher.leases import Leases, Terms
+from dispatcher.sessions import HeldLease, Hello, Session, SessionKey, WorkerView
 
 _MAX_CREDIT = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The ledger's constants, in seconds where they are times."""
-
-    lease_ttl: float = 10.0
-    reconnect_grace: float = 1.0
-    max_attempts: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CordonAnswer:
-    """What a cordon found. Not granted: nothing has changed."""
-
-    is_granted: bool
-    leases: int
 
 
 class Ledger:
@@ -81,8 +60,8 @@ class Ledger:
         self._backlog = Backlog(counts=counts, recovered=unfinished)
         self._sessions: dict[SessionKey, Session] = {}
         self._workers: dict[str, Session] = {}
-        self._leases: dict[JobKey, HeldLease] = {}
-        self._cordons = {worker: Cordon(reason) for worker, reason in (cordons or {}).items()}
+        self._leases = Leases(terms, self._backlog)
+        self._cordons = Cordons(cordons or {})
         self._absent = set(absent)
         self._wake: float | None = None
         self._backlog.is_recovering = bool(self._absent and self._backlog.counts.ready)
@@ -90,17 +69,10 @@ class Ledger:
         if self._backlog.is_recovering:
             self._wake_at(absent_until)
 
-    # -- reading ---------------------------------------------------------------------------------
-
     @property
     def counts(self) -> Counts:
         """The live counts; copy them to keep them."""
         return self._backlog.counts
-
-    @property
-    def unfinished(self) -> int:
-        """Jobs that are not final."""
-        return self.counts.ready + self.counts.leased
 
     def oldest_ready(self) -> float | None:
         """When the oldest ready job was accepted; None without any."""
@@ -121,7 +93,7 @@ class Ledger:
 
     def workers(self, now: float) -> list[WorkerView]:
         """All workers that are connected or cordoned, by name."""
-        names = sorted(self._workers.keys() | self._cordons.keys())
+        names = sorted({*self._workers, *self._cordons})
         return [
             sessions.view(name, self._workers.get(name), self._cordons.get(name), now)
             for name in names
@@ -130,8 +102,6 @@ class Ledger:
     def next_deadline(self) -> float | None:
         """When `expire` should be called next; may be early, never late."""
         return self._wake
-
-    # -- clients ---------------------------------------------------------------------------------
 
     def submit(self, first: JobKey, profiles: Sequence[Profile], accepted_at: float) -> None:
         """Takes a batch that is on disk; its keys are `first` and those that follow."""
@@ -143,40 +113,41 @@ class Ledger:
         for key in keys:
             held = self._leases.get(key)
             if held is not None and not held.is_settling:
-                self._drop(held)
+                self._leases.drop(held)
                 self._backlog.withdraw_leased(key)
                 found.append(effects.Revoke(held.session.key, (held.lease,)))
                 found.append(effects.Settle(Cancelled(key)))
-                found += self._drained(held.session)
+                found += self._cordons.drained(held.session)
             elif self._backlog.withdraw_ready(key):
                 found.append(effects.Settle(Cancelled(key)))
         return found
-
-    # -- sessions --------------------------------------------------------------------------------
 
     def hello(self, key: SessionKey, hello: Hello, now: float) -> list[Effect]:
         """Opens a session; an older one of the same worker ends."""
         found: list[Effect] = []
         session = Session(key, hello, connected_at=now, heard_at=now)
         older = self._workers.get(hello.worker_id)
-        moved: dict[JobKey, HeldLease] = {}
         if older is not None:
+            reason = RequeueReason.WORKER_LOST
             if older.hello.instance_id == hello.instance_id:
-                moved = self._move(older, session, now)
+                reason = RequeueReason.NOT_RECEIVED
+                self._leases.move(older, session, now)
             if older.is_connected:
                 found.append(effects.EndSession(older.key, EndReason.FENCED))
-            same = older.hello.instance_id == hello.instance_id
-            reason = RequeueReason.NOT_RECEIVED if same else RequeueReason.WORKER_LOST
             found += self._close(older, reason, ends_drain=False)
         self._sessions[key] = session
         self._workers[hello.worker_id] = session
         self._wake_at(now + self._terms.lease_ttl)
-        kept = tuple(lease for lease in hello.held if self._reclaim(session, lease, moved, now))
+        kept = tuple(
+            lease
+            for lease in hello.held
+            if lease.epoch < self._epoch and self._leases.reclaim(session, lease, now)
+        )
         cordon = self._cordons.get(hello.worker_id)
         found.append(effects.Welcome(key, kept, cordon is not None))
         if cordon is not None and cordon.drain_deadline is not None:
             found.append(effects.AskDrain(key, cordon.drain_deadline))
-            found += self._drained(session)
+            found += self._cordons.drained(session)
         self._absent.discard(hello.worker_id)
         if not self._absent:
             self._backlog.is_recovering = False
@@ -231,41 +202,25 @@ class Ledger:
         self._wake_at(now + self._terms.reconnect_grace)
         return []
 
-    # -- leases ----------------------------------------------------------------------------------
-
     def lease(self, now: float) -> list[Effect]:
         """Leases ready jobs against credit, each to the worker with the most free slots."""
         if not self._backlog.has_leasable:
             return []
-        order = [
-            (-session.free_slots, -session.credit, session.key)
-            for session in self._sessions.values()
-            if self._takes_jobs(session)
-        ]
-        heapq.heapify(order)
-        granted: dict[SessionKey, list[Lease]] = {}
-        first: dict[SessionKey, list[float]] = {}
-        while order:
-            session = self._sessions[order[0][2]]
-            taken = self._backlog.take(session.hello.profiles)
-            if taken is None:
-                heapq.heappop(order)
-                continue
-            lease = Lease(taken.key, self._epoch)
-            self._epoch += 1
-            self._hold(session, lease, taken.facts, now)
-            session.credit -= 1
-            granted.setdefault(session.key, []).append(lease)
-            if taken.is_first:
-                first.setdefault(session.key, []).append(taken.facts.accepted_at)
-            if session.credit:
-                heapq.heapreplace(order, (-session.free_slots, -session.credit, session.key))
-            else:
-                heapq.heappop(order)
-        return [
-            effects.Grant(key, tuple(leases), tuple(first.get(key, ())))
-            for key, leases in granted.items()
-        ]
+        found: list[Effect] = []
+        eligible = [session for session in self._sessions.values() if self._takes_jobs(session)]
+        for share in sharing.shares(eligible, self._backlog):
+            leases: list[Lease] = []
+            for taken in share.taken:
+                lease = Lease(taken.key, self._epoch)
+                self._epoch += 1
+                self._leases.hold(share.session, lease, taken.facts, now)
+                leases.append(lease)
+            share.session.credit -= len(leases)
+            first = tuple(taken.facts.accepted_at for taken in share.taken if taken.is_first)
+            found.append(effects.Grant(share.session.key, tuple(leases), first))
+        if found:
+            self._wake_at(now + self._terms.lease_ttl)
+        return found
 
     def complete(self, key: SessionKey, outcomes: Iterable[Outcome], now: float) -> list[Effect]:
         """Judges a worker's results and refusals."""
@@ -290,54 +245,31 @@ class Ledger:
             if held is None:
                 continue
             session = held.session
-            self._drop(held)
+            self._leases.drop(held)
             if session.key in self._sessions:
                 session.completed += state is JobState.DONE
                 acknowledged.setdefault(session.key, []).append(held.lease)
         for session_key, leases in acknowledged.items():
             found.append(effects.Acknowledge(session_key, tuple(leases)))
-            found += self._drained(self._sessions[session_key])
+            found += self._cordons.drained(self._sessions[session_key])
         return found
-
-    # -- cordons and drains ----------------------------------------------------------------------
 
     def cordon(self, worker_id: str, reason: str, max_leases: int | None) -> CordonAnswer:
         """Stops new leases at once, unless the worker holds more than `max_leases`."""
-        session = self._workers.get(worker_id)
-        leases = 0 if session is None else len(session.leases)
-        if max_leases is not None and leases > max_leases:
-            return CordonAnswer(False, leases)
-        if worker_id not in self._cordons:
-            self._cordons[worker_id] = Cordon(reason)
-        return CordonAnswer(True, leases)
+        return self._cordons.add(worker_id, self._workers.get(worker_id), reason, max_leases)
 
     def is_cordoned(self, worker_id: str) -> bool:
         """Whether the worker is cordoned or draining."""
         return worker_id in self._cordons
 
     def drain(self, worker_id: str, reason: str, deadline: float) -> list[Effect]:
-        """Cordons, and asks the worker to finish by `deadline`; a second call moves the deadline."""
-        cordon = self._cordons.setdefault(worker_id, Cordon(reason))
-        session = self._workers.get(worker_id)
-        if session is None:
-            return [effects.DrainEnded(worker_id, DrainOutcome.LOST, 0)]
-        cordon.drain_deadline = deadline
+        """Cordons, and asks the worker to finish by then; a second call moves the deadline."""
         self._wake_at(deadline)
-        found: list[Effect] = [effects.AskDrain(session.key, deadline)]
-        return found + self._drained(session)
+        return self._cordons.drain(worker_id, self._workers.get(worker_id), reason, deadline)
 
     def uncordon(self, worker_id: str) -> list[Effect]:
         """Lifts a cordon and cancels a drain."""
-        cordon = self._cordons.pop(worker_id, None)
-        if cordon is None or not cordon.is_draining:
-            return []
-        found: list[Effect] = []
-        if (session := self._workers.get(worker_id)) is not None:
-            found.append(effects.LiftDrain(session.key))
-        found.append(effects.DrainEnded(worker_id, DrainOutcome.CANCELLED, cordon.taken_back))
-        return found
-
-    # -- time ------------------------------------------------------------------------------------
+        return self._cordons.lift(worker_id, self._workers.get(worker_id))
 
     def expire(self, now: float) -> list[Effect]:
         """Does what is due: lost and frozen workers, lapsed leases, drain deadlines."""
@@ -350,8 +282,8 @@ class Ledger:
         self._wake = None
         for session in list(self._sessions.values()):
             found += self._expire_session(session, now)
-        for worker_id, cordon in list(self._cordons.items()):
-            found += self._expire_drain(worker_id, cordon, now)
+        for session in list(self._sessions.values()):
+            found += self._expire_drain(session, now)
         if self._backlog.is_recovering:
             self._wake_at(self._absent_until)
         return found
@@ -380,25 +312,23 @@ class Ledger:
         if not lapsed:
             return []
         revoked: Effect = effects.Revoke(session.key, tuple(held.lease for held in lapsed))
-        found = self._requeue(session, lapsed, RequeueReason.LEASE_EXPIRED)
-        return [revoked, *found, *self._drained(session)]
+        found = self._leases.give_back(session, lapsed, RequeueReason.LEASE_EXPIRED)
+        return [revoked, *found, *self._cordons.drained(session)]
 
-    def _expire_drain(self, worker_id: str, cordon: Cordon, now: float) -> list[Effect]:
-        if cordon.drain_deadline is None:
+    def _expire_drain(self, session: Session, now: float) -> list[Effect]:
+        cordon = self._cordons.get(session.worker_id)
+        if cordon is None or cordon.drain_deadline is None:
             return []
-        session = self._workers.get(worker_id)
-        if session is None or now < cordon.drain_deadline:
-            self._wake_at(max(cordon.drain_deadline, now))
+        if now < cordon.drain_deadline:
+            self._wake_at(cordon.drain_deadline)
             return []
         rest = [held for held in session.leases.values() if not held.is_settling]
         if not rest:
             return []
         cordon.taken_back += len(rest)
         revoked: Effect = effects.Revoke(session.key, tuple(held.lease for held in rest))
-        found = self._requeue(session, rest, RequeueReason.DRAIN_DEADLINE)
-        return [revoked, *found, *self._drained(session)]
-
-    # -- inside ----------------------------------------------------------------------------------
+        found = self._leases.give_back(session, rest, RequeueReason.DRAIN_DEADLINE)
+        return [revoked, *found, *self._cordons.drained(session)]
 
     def _hashed(self, session: Session, outcome: Hashed, now: float) -> list[Effect]:
         key = outcome.lease.key
@@ -411,13 +341,13 @@ class Ledger:
             facts = self._backlog.claim(key)
             if facts is None:
                 return [effects.Acknowledge(session.key, (outcome.lease,))]
-            held = self._hold(session, outcome.lease, facts, now)
+            held = self._leases.hold(session, outcome.lease, facts, now)
         elif held.session is not session or held.lease != outcome.lease:
-            self._drop(held)
+            self._leases.drop(held)
             found.append(effects.Revoke(held.session.key, (held.lease,)))
-            found += self._drained(held.session)
-            held = self._hold(session, outcome.lease, held.facts, now)
-        self._settle(held)
+            found += self._cordons.drained(held.session)
+            held = self._leases.hold(session, outcome.lease, held.facts, now)
+        self._leases.settle(held)
         found.append(effects.Settle(done))
         return found
 
@@ -426,60 +356,12 @@ class Ledger:
         if held is None or held.lease != outcome.lease or held.is_settling:
             return [effects.Acknowledge(session.key, (outcome.lease,))]
         if outcome.is_retryable:
-            found = self._requeue(session, [held], RequeueReason.WORKER_REFUSED)
+            found = self._leases.give_back(session, [held], RequeueReason.WORKER_REFUSED)
             found.append(effects.Acknowledge(session.key, (outcome.lease,)))
-            return found + self._drained(session)
-        self._settle(held)
+            return found + self._cordons.drained(session)
+        self._leases.settle(held)
         failure = Failure(FailureReason.REFUSED, outcome.message)
         return [effects.Settle(Failed(outcome.lease.key, failure))]
-
-    def _hold(self, session: Session, lease: Lease, facts: Facts, now: float) -> HeldLease:
-        held = HeldLease(lease, facts, now, now + self._terms.lease_ttl, session)
-        self._leases[lease.key] = held
-        session.leases[lease.key] = held
-        self._wake_at(held.expires_at)
-        return held
-
-    def _settle(self, held: HeldLease) -> None:
-        held.is_settling = True
-        held.session.settling += 1
-
-    def _drop(self, held: HeldLease) -> None:
-        key = held.lease.key
-        if self._leases.get(key) is held:
-            del self._leases[key]
-        if held.session.leases.get(key) is held:
-            del held.session.leases[key]
-            held.session.settling -= held.is_settling
-
-    def _requeue(
-        self, session: Session, leases: Sequence[HeldLease], reason: RequeueReason
-    ) -> list[Effect]:
-        """Gives leased jobs back, or up when their attempts are spent. In order of their grants."""
-        is_fault = reason in _FAULTS
-        suspects = {
-            held.lease.key
-            for held in list(session.leases.values())[: session.hello.slots]
-            if is_fault
-        }
-        found: list[Effect] = []
-        back: list[tuple[JobKey, Facts]] = []
-        for held in leases:
-            key = held.lease.key
-            self._drop(held)
-            if key in suspects or (is_fault and reason is not RequeueReason.WORKER_LOST):
-                attempts = self._backlog.count_attempt(key)
-                if attempts >= self._terms.max_attempts:
-                    self._backlog.withdraw_leased(key)
-                    found.append(effects.Settle(Failed(key, _exhausted(attempts, reason))))
-                    continue
-                found.append(effects.CountAttempt(key, attempts))
-            back.append((key, held.facts))
-        if back:
-            self._backlog.give_back(back)
-            keys = tuple(key for key, _ in back)
-            found.append(effects.Requeued(session.worker_id, keys, reason))
-        return found
 
     def _close(
         self, session: Session, reason: RequeueReason, *, ends_drain: bool = True
@@ -489,64 +371,16 @@ class Ledger:
         if self._workers.get(session.worker_id) is session:
             del self._workers[session.worker_id]
         rest = [held for held in session.leases.values() if not held.is_settling]
-        found = self._requeue(session, rest, reason)
+        found = self._leases.give_back(session, rest, reason)
         found.append(effects.SessionClosed(session.key, session.worker_id))
-        cordon = self._cordons.get(session.worker_id)
-        if ends_drain and cordon is not None and cordon.is_draining:
-            cordon.drain_deadline = None
+        if ends_drain:
             is_clean = reason is RequeueReason.WORKER_LEFT and not rest
-            outcome = DrainOutcome.DRAINED if is_clean else DrainOutcome.LOST
-            found.append(effects.DrainEnded(session.worker_id, outcome, cordon.taken_back))
+            found += self._cordons.closed(session, is_clean=is_clean)
         return found
-
-    def _move(self, older: Session, newer: Session, now: float) -> dict[JobKey, HeldLease]:
-        """Hands what a reconnected process still holds to its new session."""
-        named = set(newer.hello.held)
-        moved: dict[JobKey, HeldLease] = {}
-        for held in list(older.leases.values()):
-            if held.lease not in named and not held.is_settling:
-                continue
-            key = held.lease.key
-            del older.leases[key]
-            older.settling -= held.is_settling
-            held.session = newer
-            held.expires_at = now + self._terms.lease_ttl
-            newer.leases[key] = held
-            newer.settling += held.is_settling
-            moved[key] = held
-        newer.completed = older.completed
-        return moved
-
-    def _reclaim(
-        self, session: Session, lease: Lease, moved: dict[JobKey, HeldLease], now: float
-    ) -> bool:
-        """Whether a lease that the worker says it holds still holds, or can be taken again."""
-        held = moved.get(lease.key)
-        if held is not None:
-            return held.lease == lease and not held.is_settling
-        if lease.epoch >= self._epoch:
-            return False
-        facts = self._backlog.claim(lease.key)
-        if facts is None:
-            return False
-        self._hold(session, lease, facts, now)
-        return True
-
-    def _drained(self, session: Session) -> list[Effect]:
-        """The end of a drain, when there is one and the worker holds nothing."""
-        cordon = self._cordons.get(session.worker_id)
-        if cordon is None or not cordon.is_draining or session.leases:
-            return []
-        cordon.drain_deadline = None
-        outcome = DrainOutcome.DEADLINE if cordon.taken_back else DrainOutcome.DRAINED
-        ended = effects.DrainEnded(session.worker_id, outcome, cordon.taken_back)
-        cordon.taken_back = 0
-        return [ended]
 
     def _takes_jobs(self, session: Session) -> bool:
         return (
-            session.credit > 0
-            and session.is_connected
+            session.is_connected
             and not session.is_leaving
             and session.worker_id not in self._cordons
         )
@@ -560,17 +394,3 @@ class Ledger:
     def _wake_at(self, at: float) -> None:
         if self._wake is None or at < self._wake:
             self._wake = at
-
-
-_FAULTS = (
-    RequeueReason.WORKER_LOST,
-    RequeueReason.LEASE_EXPIRED,
-    RequeueReason.WORKER_REFUSED,
-)
-
-
-def _exhausted(attempts: int, reason: RequeueReason) -> Failure:
-    return Failure(
-        FailureReason.ATTEMPTS_EXHAUSTED,
-        f"given up after {attempts} attempts; the last one ended with {reason.value}",
-    )

@@ -108,8 +108,9 @@ def _faults(spec: JobSpec, profile: Profile, keyring: hashing.Keyring) -> list[V
                 f"has {len(spec.reference)} characters; send at most {_MAX_REFERENCE_CHARACTERS}",
             )
         )
-    if fault := _load_fault(spec.load):
-        faults.append(fault)
+    load_fault = _load_fault(spec.load)
+    if load_fault is not None:
+        faults.append(load_fault)
     return faults
 
 

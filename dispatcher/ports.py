@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatcher.backlog import Unfinished
+from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome, EndReason
 from dispatcher.hashing import Verdict
 from dispatcher.jobs import (
@@ -19,7 +20,6 @@ from dispatcher.jobs import (
     Outcome,
     Payload,
 )
-from dispatcher.ledger import CordonAnswer
 from dispatcher.sessions import Hello, SessionKey, WorkerView
 
 

@@ -1,7 +1,7 @@
 """The ready jobs, in the order in which they will be leased. Pure.
 
-A million jobs must fit, so a ready job is a key, its time of acceptance and a place in a deque; what
-a worker needs is read from the store when the job is leased. A job that leaves the queue out of
+A million jobs must fit, so a ready job is a key, shared facts and a place in a deque; what a worker
+needs is read from the store when the job is leased. A job that leaves the queue out of
 order (cancelled, or finished by a late result) leaves a gap that `pop` skips.
 """
 

@@ -7,6 +7,7 @@ have two results. `final_order` is the results' sequence.
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import apsw
 
@@ -108,11 +109,11 @@ def prepare(connection: apsw.Connection) -> None:
         SchemaError: another program's file, a newer version, or a damaged one.
 
     """
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+    if _row(connection, "PRAGMA journal_mode = WAL")[0] != "wal":
         raise SchemaError("its file system cannot hold a write-ahead log; use a local disk")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (version,) = _row(connection, "PRAGMA user_version")
+    (application,) = _row(connection, "PRAGMA application_id")
+    (tables,) = _row(connection, "SELECT count(*) FROM sqlite_schema")
     if tables == 0:
         with connection:
             connection.execute(_TABLES)
@@ -131,7 +132,7 @@ def prepare(connection: apsw.Connection) -> None:
             f"has schema version {version}, this program knows {_VERSION}; use the program that "
             "wrote it"
         )
-    (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (fault,) = _row(connection, "PRAGMA quick_check(1)")
     if fault != "ok":
         raise SchemaError(f"is damaged ({fault}); restore it from a backup")
 
@@ -142,10 +143,8 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
         connection.execute(
             "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'"
         )
-    meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    row = connection.execute(
-        "SELECT accepted, done, failed, cancelled, final_order FROM numbers"
-    ).fetchone()
+    meta: dict[str, str] = dict(_rows(connection, "SELECT name, value FROM meta"))
+    row = _row(connection, "SELECT accepted, done, failed, cancelled, final_order FROM numbers")
     numbers.restore(Numbers(*row))
     accepted, done, failed, cancelled, _ = row
     return Recovered(
@@ -153,9 +152,9 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
         generation=int(meta["generation"]),
         counts=Counts(accepted=accepted, done=done, failed=failed, cancelled=cancelled),
         unfinished=_unfinished(connection),
-        cordons=dict(connection.execute("SELECT worker_id, reason FROM cordons").fetchall()),
+        cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
-            worker for (worker,) in connection.execute("SELECT worker_id FROM connected")
+            worker for (worker,) in _rows(connection, "SELECT worker_id FROM connected")
         ),
     )
 
@@ -233,6 +232,7 @@ def settle(
 ) -> None:
     """Keeps final states; a job that is final already stays as it is."""
     for final in finals:
+        values: tuple[Any, ...]
         order = None if isinstance(final, Cancelled) else numbers.final_order + 1
         match final:
             case Done(hash=digest, worker_id=worker, service_seconds=seconds):
@@ -336,11 +336,21 @@ def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]
 
 def last_cursor(connection: apsw.Connection) -> int:
     """The newest entry of the results' sequence."""
-    (cursor,) = connection.execute("SELECT final_order FROM numbers").fetchone()
+    (cursor,) = _row(connection, "SELECT final_order FROM numbers")
     return int(cursor)
 
 
-def _job(row: tuple) -> Job:  # type: ignore[type-arg]
+def _row(connection: apsw.Connection, statement: str) -> tuple[Any, ...]:
+    """The one row of a statement that always has one."""
+    (row,) = connection.execute(statement)
+    return tuple(row)
+
+
+def _rows(connection: apsw.Connection, statement: str) -> list[Any]:
+    return connection.execute(statement).fetchall()
+
+
+def _job(row: tuple[Any, ...]) -> Job:
     (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
     (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
     result = failure = None

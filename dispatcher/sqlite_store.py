@@ -259,7 +259,7 @@ class SqliteStore:
     # -- opening ---------------------------------------------------------------------------------
 
     def _lock(self) -> None:
-        """Takes the lock file. Its holder's death frees it, so it is never in the way afterwards."""
+        """Takes the lock file; its holder's death frees it."""
         path = self._path.with_name(self._path.name + ".lock")
         self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

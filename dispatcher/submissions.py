@@ -48,7 +48,7 @@ class Submissions:
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
         jobs = numbers.new_jobs(specs, keyring=self._keyring, default=self._profile)
-        unfinished = self._pump.ledger.unfinished + self._arriving
+        unfinished = self._pump.ledger.counts.unfinished + self._arriving
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)

@@ -48,7 +48,8 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             await errors.abort(context, error)
         return license_pb2.SubmitJobsResponse(job_ids=[self._names.name(key) for key in keys])
 
-    async def StreamJobs(
+    # The stub wants an iterator; a coroutine that writes is the other form grpc.aio serves.
+    async def StreamJobs(  # type: ignore[override]
         self, request_iterator: AsyncIterator[license_pb2.StreamJobsRequest], context: Any
     ) -> None:
         """See license.proto."""

@@ -15,7 +15,6 @@ from dispatcher.jobs import (
     FailureReason,
     Hashed,
     Job,
-    JobKey,
     JobNames,
     JobSpec,
     JobState,
@@ -155,10 +154,11 @@ def job_message(job: Job, names: JobNames) -> job_pb2.Job:
 
 def hello(message: worker_pb2.Hello, names: JobNames) -> Hello:
     """A checked Hello. Unknown profiles are left out: a newer worker may know more."""
-    faults: list[Violation] = []
-    for field in ("worker_id", "instance_id"):
-        if fault := name_fault(getattr(message, field)):
-            faults.append(Violation(f"hello.{field}", fault))
+    faults = [
+        Violation(f"hello.{field}", fault)
+        for field in ("worker_id", "instance_id")
+        if (fault := name_fault(getattr(message, field)))
+    ]
     if not 1 <= message.slots <= _MAX_SLOTS:
         faults.append(Violation("hello.slots", f"is {message.slots}; send 1 to {_MAX_SLOTS}"))
     profiles = frozenset(_PROFILES[value] for value in message.profiles if value in _PROFILES)
@@ -280,7 +280,7 @@ def worker_message(worker: WorkerView, wall: float) -> fleet_pb2.Worker:
     return message
 
 
-def drain_outcome(outcome: DrainOutcome) -> fleet_pb2.DrainOutcome.ValueType:
+def drain_outcome(outcome: DrainOutcome) -> fleet_pb2.DrainOutcome:
     """How a drain ended."""
     return _OUTCOME_VALUES[outcome]
 
@@ -303,8 +303,3 @@ def timestamp(value: float) -> timestamp_pb2.Timestamp:
     """A time in seconds since the Unix epoch."""
     whole = math.floor(value)
     return timestamp_pb2.Timestamp(seconds=whole, nanos=int((value - whole) * 1e9))
-
-
-def checked_key(names: JobNames, name: str) -> JobKey | None:
-    """The job of that name, if this store can have it."""
-    return names.key(name)

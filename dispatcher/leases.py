@@ -1,0 +1,133 @@
+"""Who holds which job: granting, settling, moving and taking back leases. Pure.
+
+An attempt is counted when the worker was lost or refused, never when the worker left, was drained
+or did not receive the job. Of a lost worker only as many jobs are suspects as it has slots: the
+others were queued behind them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dispatcher import effects
+from dispatcher.backlog import Backlog
+from dispatcher.effects import Effect, RequeueReason
+from dispatcher.jobs import Failed, Failure, FailureReason, JobKey, Lease
+from dispatcher.ready import Facts
+from dispatcher.sessions import HeldLease, Session
+
+_FAULTS = (
+    RequeueReason.WORKER_LOST,
+    RequeueReason.LEASE_EXPIRED,
+    RequeueReason.WORKER_REFUSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The ledger's constants, in seconds where they are times."""
+
+    lease_ttl: float = 10.0
+    reconnect_grace: float = 1.0
+    max_attempts: int = 5
+
+
+class Leases:
+    """All leases, each filed under its job and in its session."""
+
+    def __init__(self, terms: Terms, backlog: Backlog) -> None:
+        self._terms = terms
+        self._backlog = backlog
+        self._held: dict[JobKey, HeldLease] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._held
+
+    def get(self, key: JobKey) -> HeldLease | None:
+        """The job's lease; None when nobody holds it."""
+        return self._held.get(key)
+
+    def hold(self, session: Session, lease: Lease, facts: Facts, now: float) -> HeldLease:
+        """Gives a taken job to a session."""
+        held = HeldLease(lease, facts, now, now + self._terms.lease_ttl, session)
+        self._held[lease.key] = held
+        session.leases[lease.key] = held
+        return held
+
+    def settle(self, held: HeldLease) -> None:
+        """Marks that the job's final state is on its way to the disk."""
+        held.is_settling = True
+        held.session.settling += 1
+
+    def drop(self, held: HeldLease) -> None:
+        """Ends a lease."""
+        key = held.lease.key
+        if self._held.get(key) is held:
+            del self._held[key]
+        if held.session.leases.get(key) is held:
+            del held.session.leases[key]
+            held.session.settling -= held.is_settling
+
+    def give_back(
+        self, session: Session, leases: Sequence[HeldLease], reason: RequeueReason
+    ) -> list[Effect]:
+        """Makes leased jobs ready again, or gives them up when their attempts are spent."""
+        suspects = _suspects(session, leases, reason)
+        found: list[Effect] = []
+        back: list[tuple[JobKey, Facts]] = []
+        for held in leases:
+            key = held.lease.key
+            self.drop(held)
+            if key in suspects:
+                attempts = self._backlog.count_attempt(key)
+                if attempts >= self._terms.max_attempts:
+                    self._backlog.withdraw_leased(key)
+                    found.append(effects.Settle(Failed(key, _exhausted(attempts, reason))))
+                    continue
+                found.append(effects.CountAttempt(key, attempts))
+            back.append((key, held.facts))
+        if back:
+            self._backlog.give_back(back)
+            keys = tuple(key for key, _ in back)
+            found.append(effects.Requeued(session.worker_id, keys, reason))
+        return found
+
+    def move(self, older: Session, newer: Session, now: float) -> None:
+        """Hands what a reconnected process still has, and what settles, to its new session."""
+        named = set(newer.hello.held)
+        for key, held in list(older.leases.items()):
+            if held.lease not in named and not held.is_settling:
+                continue
+            del older.leases[key]
+            older.settling -= held.is_settling
+            held.session = newer
+            held.expires_at = now + self._terms.lease_ttl
+            newer.leases[key] = held
+            newer.settling += held.is_settling
+        newer.completed = older.completed
+
+    def reclaim(self, session: Session, lease: Lease, now: float) -> bool:
+        """Whether a lease that the worker says it holds still holds, or can be taken again."""
+        held = session.leases.get(lease.key)
+        if held is not None:
+            return held.lease == lease and not held.is_settling
+        facts = self._backlog.claim(lease.key)
+        if facts is None:
+            return False
+        self.hold(session, lease, facts, now)
+        return True
+
+
+def _suspects(session: Session, leases: Sequence[HeldLease], reason: RequeueReason) -> set[JobKey]:
+    """The jobs among `leases` that may be at fault. Leases are in the order of their grants."""
+    if reason not in _FAULTS:
+        return set()
+    if reason is RequeueReason.WORKER_LOST:
+        leases = leases[: session.hello.slots]
+    return {held.lease.key for held in leases}
+
+
+def _exhausted(attempts: int, reason: RequeueReason) -> Failure:
+    return Failure(
+        FailureReason.ATTEMPTS_EXHAUSTED,
+        f"given up after {attempts} attempts; the last one ended with {reason.value}",
+    )

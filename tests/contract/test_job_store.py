@@ -1,0 +1,235 @@
+"""One suite for every job store."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from dispatcher.backlog import Unfinished
+from dispatcher.jobs import (
+    Busy,
+    Cancelled,
+    Collision,
+    Done,
+    Failed,
+    Failure,
+    FailureReason,
+    JobKey,
+    JobState,
+    NewJob,
+    Payload,
+    Profile,
+    Verify,
+)
+from dispatcher.memory_store import MemoryDisk, MemoryStore
+from dispatcher.ports import JobStore, RequestConflictError, StoreFullError
+from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+
+Reopen = Callable[[], JobStore]
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reopen]:
+    """Makes stores over one disk; the caller closes one before it makes the next."""
+    made: list[JobStore] = []
+    disk = MemoryDisk()
+
+    def make() -> JobStore:
+        is_sqlite = request.param == "sqlite"
+        store: JobStore = SqliteStore(tmp_path / "jobs.db") if is_sqlite else MemoryStore(disk)
+        made.append(store)
+        return store
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+def job(number: str = "AA1", profile: Profile = Profile.LEGACY_SHA256, **more: object) -> NewJob:
+    return NewJob(Payload(profile, number.encode(), **more), "ref " + number)  # type: ignore[arg-type]
+
+
+def done(key: int, digest: str = "d:s") -> Done:
+    return Done(JobKey(key), digest, "w1", 0.25)
+
+
+async def test_an_empty_store_holds_nothing(reopen: Reopen) -> None:
+    store = reopen()
+    recovered = store.open()
+    assert recovered.counts.accepted == 0
+    assert list(recovered.unfinished) == []
+    assert recovered.cordons == {}
+    assert recovered.connected == frozenset()
+    assert await store.jobs([JobKey(1)]) == [None]
+    assert await store.last_cursor() == 0
+
+
+async def test_batches_get_consecutive_keys_from_one(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    first = await store.submit("r1", ["d"], [job("A"), job("B")], 10.0)
+    second = await store.submit("r2", ["d"], [job("C")], 11.0)
+    assert (first.keys, first.is_fresh) == ([1, 2], True)
+    assert second.keys == [3]
+    found = await store.jobs([JobKey(2)])
+    assert found[0] is not None
+    assert (found[0].state, found[0].accepted_at, found[0].reference) == (
+        JobState.READY,
+        10.0,
+        "ref B",
+    )
+
+
+async def test_a_request_is_kept_once(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["new", "old"], [job()], 10.0)
+    again = await store.submit("r1", ["newer", "new"], [job()], 12.0)
+    assert (again.keys, again.is_fresh) == ([1], False)
+    with pytest.raises(RequestConflictError):
+        await store.submit("r1", ["other"], [job("B")], 13.0)
+    assert await store.jobs([JobKey(2)]) == [None]
+    await store.forget_requests(before=11.0)
+    assert (await store.submit("r1", ["other"], [job("B")], 13.0)).keys == [2]
+
+
+async def test_payloads_come_back_whole(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    loads = [None, Collision(24, 7), Verify(3), Busy(0.1)]
+    jobs = [job("A", Profile.HMAC_SHA256, key_id="k1", load=load) for load in loads]
+    keys = (await store.submit("r1", ["d"], jobs, 1.0)).keys
+    found = await store.payloads([*keys, JobKey(99)])
+    assert found == {key: each.payload for key, each in zip(keys, jobs, strict=True)}
+
+
+async def test_a_job_settles_once(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    keys = (await store.submit("r1", ["d"], [job()], 1.0)).keys
+    await store.settle([done(1, "first")], 2.0)
+    await store.settle([done(1, "second"), Cancelled(JobKey(1))], 3.0)
+    (found,) = await store.jobs(keys)
+    assert found is not None
+    assert found.state is JobState.DONE
+    assert found.result is not None
+    assert (found.result.hash, found.result.completed_at) == ("first", 2.0)
+    assert (found.result.worker_id, found.result.service_seconds) == ("w1", 0.25)
+    assert await store.payloads(keys) == {}
+    assert [stored.cursor for stored in await store.results(0, 10)] == [1]
+
+
+async def test_results_come_in_the_order_of_their_storing(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
+    failure = Failure(FailureReason.REFUSED, "cannot")
+    await store.settle([done(3)], 2.0)
+    await store.settle([Cancelled(JobKey(2)), Failed(JobKey(1), failure), done(4)], 3.0)
+    found = await store.results(0, 10)
+    assert [(stored.cursor, stored.job.key) for stored in found] == [(1, 3), (2, 1), (3, 4)]
+    assert found[1].job.failure == failure
+    assert [stored.cursor for stored in await store.results(1, 1)] == [2]
+    assert await store.last_cursor() == 3
+
+
+async def test_pages_follow_the_order_of_acceptance(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
+    await store.settle([done(2)], 2.0)
+    page = await store.page(JobKey(0), 3, None)
+    assert [each.key for each in page] == [1, 2, 3]
+    unfinished = await store.page(JobKey(1), 10, frozenset({JobState.LEASED}))
+    assert [each.key for each in unfinished] == [3, 4]
+
+
+async def test_everything_survives_reopening(reopen: Reopen) -> None:
+    store = reopen()
+    first = store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
+    failure = Failure(FailureReason.ATTEMPTS_EXHAUSTED, "gone")
+    await store.settle([done(1), Cancelled(JobKey(2)), Failed(JobKey(3), failure)], 2.0)
+    await store.count_attempts([(JobKey(4), 2)])
+    await store.set_cordon("w1", "why")
+    await store.set_cordon("w2", "why")
+    await store.set_cordon("w2", None)
+    await store.set_connected("w1", True)
+    await store.set_connected("w2", True)
+    await store.set_connected("w2", False)
+    await store.close()
+    again = reopen()
+    recovered = again.open()
+    assert recovered.generation > first.generation
+    assert recovered.store_id == first.store_id
+    counts = recovered.counts
+    assert (counts.accepted, counts.done, counts.cancelled, counts.failed) == (4, 1, 1, 1)
+    assert list(recovered.unfinished) == [Unfinished(JobKey(4), Profile.LEGACY_SHA256, 1.0, 2)]
+    assert recovered.cordons == {"w1": "why"}
+    assert recovered.connected == frozenset({"w1"})
+    assert (await again.submit("r2", ["d"], [job()], 3.0)).keys == [5]
+    assert not (await again.submit("r1", ["d"], [job()], 3.0)).is_fresh
+    await again.settle([done(4)], 4.0)
+    assert await again.last_cursor() == 3
+
+
+async def open_sqlite(path: Path) -> SqliteStore:
+    store = SqliteStore(path)
+    store.open()
+    return store
+
+
+async def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "jobs.db")
+    with pytest.raises(StoreOpenError, match="in use by another dispatcher"):
+        SqliteStore(tmp_path / "jobs.db").open()
+    await store.close()
+    await (await open_sqlite(tmp_path / "jobs.db")).close()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"not a database at all" * 100, "not a usable database"), (None, "another program")],
+)
+def test_a_file_that_is_no_store_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "jobs.db"
+    if content is None:
+        apsw.Connection(str(path)).execute("CREATE TABLE other (x)")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(StoreOpenError, match=message):
+        SqliteStore(path).open()
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    await (await open_sqlite(path)).close()
+    apsw.Connection(str(path)).execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreOpenError, match="schema version 99"):
+        SqliteStore(path).open()
+
+
+async def test_a_full_disk_keeps_nothing_and_recovers(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "jobs.db")
+    limit = store._writer.execute("PRAGMA page_count").fetchone()[0] + 4  # type: ignore[union-attr, index]
+    store._writer.execute(f"PRAGMA max_page_count = {limit}").fetchall()  # type: ignore[union-attr]
+    big = [job("A" * 60) for _ in range(1000)]
+    with pytest.raises(StoreFullError, match="full"):
+        await store.submit("r1", ["d"], big, 1.0)
+    assert await store.jobs([JobKey(1)]) == [None]
+    store._writer.execute("PRAGMA max_page_count = 1000000").fetchall()  # type: ignore[union-attr]
+    accepted = await store.submit("r1", ["d"], big, 1.0)
+    assert (accepted.first, accepted.is_fresh) == (1, True)
+    await store.close()
+
+
+async def test_numbers_leave_the_files_when_jobs_settle(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "jobs.db")
+    await store.submit("r1", ["d"], [job("KA-47-UT-9173")], 1.0)
+    await store.settle([done(1)], 2.0)
+    await store.close()
+    for path in tmp_path.iterdir():
+        assert b"9173" not in path.read_bytes().replace(b"ref KA-47-UT-9173", b"")
