@@ -153,7 +153,7 @@ missing_packages() {
 check_commands() {
     local name missing=()
     for name in gcc pkg-config libvirtd virsh qemu-system-x86_64 qemu-img prometheus promtool \
-        mksquashfs; do
+        mke2fs lz4 zstd; do
         PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null || missing+=("$name")
     done
     pkg-config --exists libvirt 2>/dev/null || missing+=("libvirt's headers (libvirt-devel)")

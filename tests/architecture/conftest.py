@@ -40,8 +40,10 @@ class Sources:
 @pytest.fixture(scope="session")
 def sources() -> Sources:
     listing = subprocess.run(
-        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others"]
-        + ["--exclude-standard"],
+        [
+            *("git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"),
+            *("--cached", "--others", "--exclude-standard"),
+        ],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
+SCRIPTS = "tests/architecture/test_setup_scripts.py::"
 # Pattern of a command line -> the test that runs it. A new command in the README needs a row.
 COVERED = {
-    r"git clone .+": "tests/architecture/test_setup_scripts.py::test_setup_is_quick_the_second_time",
-    r"cd virtscale": "tests/architecture/test_setup_scripts.py::test_setup_is_quick_the_second_time",
-    r"\./run( .+)?": "tests/architecture/test_setup_scripts.py::test_run_hands_its_arguments_to_up",
-    r"\./virtscale .+": "tests/architecture/test_setup_scripts.py::test_virtscale_takes_any_sub_command",
-    r"\./test( .+)?": "tests/architecture/test_setup_scripts.py::test_test_passes_arguments_to_pytest",
+    r"git clone .+": SCRIPTS + "test_setup_is_quick_the_second_time",
+    r"cd virtscale": SCRIPTS + "test_setup_is_quick_the_second_time",
+    r"\./run( .+)?": SCRIPTS + "test_run_hands_its_arguments_to_up",
+    r"\./virtscale .+": SCRIPTS + "test_virtscale_takes_any_sub_command",
+    r"\./test( .+)?": SCRIPTS + "test_test_passes_arguments_to_pytest",
 }
 _BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.M | re.S)
 

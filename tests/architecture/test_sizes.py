@@ -1,4 +1,4 @@
-"""The size gate. The median function is small everywhere; what makes code hard to change is the tail."""
+"""The size gate: what makes code hard to change is not the average function, it is the tail."""
 
 import ast
 

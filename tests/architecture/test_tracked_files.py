@@ -6,7 +6,7 @@ import re
 _HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "deb.debian" + ".org"]
 _HOSTS += ["archive.ubuntu" + ".com", "registry" + ".yarnpkg"]
 _MACHINE_PATHS = [
-    r"/" + r"root/",
+    r"/" + r"root/\.",
     r"/" + r"home/(?!\$|<|\{|USER|you\b)\w+/",
     r"/" + r"work/(main|shared)",
 ]
