@@ -93,8 +93,9 @@ PolicyConfig = Annotated[ReferenceConfig | BacklogConfig, Field(discriminator="k
 class OutConfig(Settings):
     """Pace of scaling out."""
 
-    window_seconds: Seconds = 0.0
-    """Stabilization window: the lowest wish of so long counts."""
+    window_seconds: Seconds = 1.0
+    """Stabilization window: the lowest wish of so long counts. A queue of one moment is no reason
+    to start a domain."""
     cooldown_seconds: Seconds = 0.0
     """No scale-out for so long after one."""
     step: Annotated[int, Field(ge=1, le=10_000)] = 4

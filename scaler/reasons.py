@@ -14,7 +14,6 @@ class Reason(StrEnum):
     CPU_ABOVE_TARGET = "cpu_above_target"
     CPU_ABOVE_TARGET_NOT_SUSTAINED = "cpu_above_target_not_sustained"
     CPU_FITS_ONE_FEWER = "cpu_fits_one_fewer"
-    CPU_FITS_ONE_FEWER_NOT_SUSTAINED = "cpu_fits_one_fewer_not_sustained"
     NONE_ACTIVE = "none_active"
     POOL_IN_TRANSITION = "pool_in_transition"
     DEMAND = "demand"

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from scaler.pool import DomainState, PoolView
 from scaler.readings import Failed, Reading, is_complete, usable_value
@@ -16,24 +15,19 @@ DEMAND = "demand"
 DEMAND_AVERAGE = "demand_average"
 
 
-class Direction(StrEnum):
-    """Which way a sustained condition points."""
-
-    OUT = "out"
-    IN = "in"
-
-
 @dataclass(frozen=True, slots=True)
 class Sustained:
     """A condition that has held without a break since a moment."""
 
-    direction: Direction
     since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What one policy wants. Any capacity from `low` to `high` is fine by it; all None: unknown."""
+    """What one policy wants: out to `desired` from below `low`, in to `high` from above it.
+
+    All None: it does not know.
+    """
 
     policy: str
     reason: Reason
@@ -64,7 +58,7 @@ class ReferencePolicy:
 class BacklogPolicy:
     """Slots of demand over slots of a domain. Jumps to the capacity needed in one step.
 
-    Every slot of the present demand gets a slot; the average demand runs at `target_ratio`.
+    Every slot of the present demand gets a slot; the average demand causes `target_ratio`.
     """
 
     name: str = "backlog"
@@ -121,18 +115,15 @@ def _propose_reference(
         return hold(Reason.POOL_IN_TRANSITION), None
     count = pool.ready
     if ratio > policy.target_ratio:
-        direction, step = Direction.OUT, 1
-        reason, waiting = Reason.CPU_ABOVE_TARGET, Reason.CPU_ABOVE_TARGET_NOT_SUSTAINED
+        memory = memory or Sustained(now)
+        if now - memory.since < policy.sustained_seconds:
+            return hold(Reason.CPU_ABOVE_TARGET_NOT_SUSTAINED), memory
+        reason, wanted = Reason.CPU_ABOVE_TARGET, count + 1
     elif (policy.target_ratio - ratio) * count > policy.target_ratio:
-        direction, step = Direction.IN, -1
-        reason, waiting = Reason.CPU_FITS_ONE_FEWER, Reason.CPU_FITS_ONE_FEWER_NOT_SUSTAINED
+        # No sustained time of its own: the stabilization window for scaling in is that.
+        memory, reason, wanted = None, Reason.CPU_FITS_ONE_FEWER, count - 1
     else:
         return hold(Reason.STEADY), None
-    if memory is None or memory.direction is not direction:
-        memory = Sustained(direction, now)
-    if now - memory.since < policy.sustained_seconds:
-        return hold(waiting), memory
-    wanted = count + step
     return Proposal(policy.name, reason, wanted, wanted, wanted, is_complete=complete), memory
 
 
@@ -143,15 +134,15 @@ def _propose_backlog(policy: BacklogPolicy, readings: Readings, context: PolicyC
     if values == [None, None]:
         return Proposal(policy.name, Reason.SIGNAL_UNKNOWN)
     slots = context.pool.slots_per_domain(policy.slots_per_domain)
-    needed = max(
-        max(0.0, values[0] or 0.0) / slots,
-        max(0.0, values[1] or 0.0) / (slots * policy.target_ratio),
-    )
+    now_needed = max(0.0, values[0] or 0.0) / slots
+    needed = max(0.0, values[1] or 0.0) / (slots * policy.target_ratio)
+    # Jobs that overlap for a moment are a reason to grow (the queue waits), not a reason to stay:
+    # a capacity that the average does not need is given back.
     return Proposal(
         policy.name,
         Reason.DEMAND,
-        desired=_domains(needed),
-        low=_domains(needed / (1 + policy.tolerance_ratio)),
+        desired=_domains(max(now_needed, needed)),
+        low=_domains(max(now_needed, needed / (1 + policy.tolerance_ratio))),
         high=_domains(needed / (1 - policy.tolerance_ratio)),
         is_complete=is_complete(present) and is_complete(average),
     )

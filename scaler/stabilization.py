@@ -18,7 +18,7 @@ class Limits:
 
     min: int = 1
     max: int = 4
-    out_window_seconds: float = 0.0
+    out_window_seconds: float = 1.0
     in_window_seconds: float = 30.0
     out_cooldown_seconds: float = 0.0
     in_cooldown_seconds: float = 10.0

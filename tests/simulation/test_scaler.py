@@ -1,0 +1,227 @@
+"""The whole scaler on virtual time, with faults. A failure prints its seed."""
+
+import pytest
+
+from scaler.breaker import BreakerSettings
+from scaler.decision import Hold, Settings
+from scaler.pool import OperationKind
+from scaler.readings import Empty, NotANumber, Stale
+from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.stabilization import Limits
+from scaler.tracking import Timing
+from tests.simulation.world import OUTAGE, World
+
+BOTH = (ReferencePolicy(), BacklogPolicy())
+
+
+def settings(**limits):
+    return Settings(limits=Limits(**{"min": 1, "max": 4, **limits}), policies=BOTH)
+
+
+@pytest.fixture
+async def world_of():
+    worlds = []
+
+    def make(seed=0, **arguments):
+        arguments.setdefault("settings", settings())
+        worlds.append(World(seed, **arguments))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.end()
+
+
+async def test_scales_out_under_load_and_in_when_it_ends(world_of):
+    world = world_of()
+    await world.run(20)
+    assert world.serving == ["domain-0"]
+    world.arrivals_per_second = 2.5
+    await world.run(60)
+    assert len(world.serving) >= 3
+    world.arrivals_per_second = 0.2
+    await world.run(300)
+    assert len(world.active) == 1
+    assert len(world.done) >= len(world.service_seconds) - 1
+
+
+async def test_the_reference_policy_alone_scales_one_at_a_time(world_of):
+    world = world_of(settings=Settings(limits=Limits(max=3), policies=(ReferencePolicy(),)))
+    world.arrivals_per_second = 1.7
+    await world.run(15)
+    assert len(world.active) == 1
+    await world.run(240)
+    assert len(world.serving) == 3
+    world.arrivals_per_second = 0.1
+    await world.run(400)
+    assert len(world.active) == 1
+
+
+async def test_a_burst_is_met_in_one_step(world_of):
+    world = world_of()
+    await world.run(20)
+    world.submit(30)
+    await world.run(3)
+    assert len(world.active) == 4
+
+
+@pytest.mark.parametrize("outage", [OUTAGE, Empty(), NotANumber(), Stale(60.0)])
+async def test_no_data_never_scales_in(world_of, outage):
+    world = world_of()
+    world.arrivals_per_second = 2.5
+    await world.run(60)
+    serving = world.serving
+    world.arrivals_per_second = 0.0
+    world.metrics.outage = outage
+    await world.run(600)
+    assert world.serving == serving
+
+
+async def test_a_killed_domain_is_replaced_at_once(world_of):
+    world = world_of()
+    await world.run(20)
+    world.crash("domain-0")
+    await world.run(2)
+    assert len(world.active) == 1
+    await world.run(15)
+    assert len(world.serving) == 1
+
+
+async def test_boots_that_always_fail_start_few_domains(world_of):
+    world = world_of(
+        settings=Settings(limits=Limits(min=2, max=4), breaker=BreakerSettings(), policies=BOTH)
+    )
+    world.faults.boot_never_finishes = 1.0
+    await world.run(2 * 3600)
+    assert world.peak_active <= 4
+    assert world.starts <= 20
+    world.faults.boot_never_finishes = 0.0
+    await world.run(1900)
+    assert len(world.serving) == 2
+
+
+async def test_starts_that_are_refused_back_off(world_of):
+    world = world_of()
+    world.faults.start_fails = 1.0
+    await world.run(3600)
+    failed = [one for one in world.log.records if one.get("outcome") == "failed"]
+    assert 5 <= len(failed) <= 20
+    world.faults.start_fails = 0.0
+    await world.run(1900)
+    assert len(world.serving) == 1
+
+
+async def test_a_drain_goes_on_after_the_scaler_was_killed(world_of):
+    world = world_of()
+    world.job_seconds = 40.0
+    world.submit(4)
+    await world.run(45)
+    assert len(world.serving) == 4
+    world.job_seconds = 0.01
+    drains = 0
+    for _ in range(400):
+        await world.step()
+        operations = [one.operation for one in world.hypervisor.domains.values()]
+        if any(one is not None and one.kind is OperationKind.DRAIN for one in operations):
+            drains += 1
+            await world.kill_scaler()
+    assert drains > 0
+    await world.run(120)
+    assert len(world.active) == 1
+
+
+async def test_new_demand_wins_back_a_draining_domain(world_of):
+    world = world_of(settings=settings(max=2), domains=2)
+    world.job_seconds = 30.0
+    world.submit(2)
+    await world.run(45)
+    for _ in range(300):
+        await world.step()
+        if (
+            len(world.serving) == 1
+            and len(world.active) == 2
+            and any(worker.leases for worker in world.workers.values())
+        ):
+            break
+        if world.clock.monotonic() % 60 < 1:
+            world.submit(2)
+    starts = world.starts
+    world.submit(20)
+    await world.run(4)
+    assert len(world.serving) == 2
+    assert world.starts == starts
+
+
+async def test_a_lost_power_button_is_pressed_again_and_the_power_cut_in_the_end(world_of):
+    world = world_of(settings=settings(min=0))
+    world.submit(1)
+    await world.run(12)
+    world.faults.power_button_lost = 1.0
+    await world.run(200)
+    assert len(world.active) == 1  # the reference policy keeps one
+    world.arrivals_per_second = 3
+    await world.run(30)
+    world.arrivals_per_second = 0
+    await world.run(400)
+    assert len(world.active) == 1
+    assert max(one.shutdown_requests for one in world.hypervisor.domains.values()) >= 3
+
+
+async def test_a_hold_stops_every_action_until_it_is_lifted(world_of):
+    world = world_of()
+    await world.run(20)
+    world.holds.hold = Hold("tester")
+    world.submit(50)
+    await world.run(30)
+    assert len(world.active) == 1
+    world.holds.hold = None
+    await world.run(5)
+    assert len(world.active) == 4
+
+
+async def test_never_touches_domains_of_others(world_of):
+    world = world_of()
+    world.hypervisor.define("foreign", pool=None)
+    world.hypervisor.define("theirs", pool="other")
+    world.submit(100)
+    await world.run(120)
+    assert not {"foreign", "theirs"} & set(world.active)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_survives_a_random_history(world_of, seed):
+    world = world_of(
+        seed,
+        settings=Settings(
+            limits=Limits(min=1, max=4),
+            timing=Timing(boot_deadline_seconds=20.0, silence_deadline_seconds=20.0),
+            breaker=BreakerSettings(first_backoff_seconds=5.0, max_backoff_seconds=20.0),
+            policies=BOTH,
+        ),
+    )
+    chance = world.random.random
+    for _ in range(40):
+        world.arrivals_per_second = world.random.choice([0, 0.3, 1, 2, 3.5])
+        world.job_seconds = world.random.choice([0.5, 1, 4])
+        world.faults.boot_never_finishes = 0.3 if chance() < 0.2 else 0.0
+        world.faults.start_fails = 0.3 if chance() < 0.2 else 0.0
+        world.faults.power_button_lost = 0.5 if chance() < 0.2 else 0.0
+        world.metrics.outage = OUTAGE if chance() < 0.15 else None
+        world.fleet.is_away = chance() < 0.15
+        world.hypervisor.is_away = chance() < 0.1
+        if chance() < 0.3 and world.active:
+            world.crash(world.random.choice(world.active))
+        if chance() < 0.3:
+            await world.kill_scaler()
+        await world.run(world.random.uniform(1, 40))
+    world.faults.boot_never_finishes = world.faults.start_fails = 0.0
+    world.faults.power_button_lost = 0.0
+    world.metrics.outage = None
+    world.fleet.is_away = world.hypervisor.is_away = False
+    world.arrivals_per_second = 0.0
+    await world.run(3600)
+    assert not world.ready, "jobs wait for ever"
+    assert len(world.done) == len(world.service_seconds)
+    assert len(world.active) == 1
+    operations = [one.operation for one in world.hypervisor.domains.values()]
+    assert operations == [None] * len(operations)
