@@ -11,7 +11,6 @@ request pipe means that the worker is gone: the process ends, in the middle of a
 
 import os
 import select
-import sys
 import time
 
 from guest_worker import pipe
@@ -143,7 +142,3 @@ def main() -> int:
     os.dup2(2, 1)
     run(0, answers)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

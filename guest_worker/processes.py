@@ -26,6 +26,13 @@ from guest_worker.values import (
 # Jobs of a few microseconds travel together: the way to a process and back costs more than they do.
 MAX_LIGHT_JOBS = 32
 
+_REPLACEMENT = """\
+import sys
+sys.path[:] = {path!r}
+from guest_worker.hashing_process import main
+sys.exit(main())
+"""
+
 
 class _Process:
     """One hashing process as its parent sees it."""
@@ -182,11 +189,11 @@ class HashingPool:
 
         child_requests, requests = os.pipe()
         answers, child_answers = os.pipe()
-        # The same -X, -S, -P ... as this interpreter: a lean guest depends on them.
+        # The same -I, -S, -X ... as this interpreter, and its path: a lean guest depends on both.
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, *flags, "-m", "guest_worker.hashing_process"],
+            [sys.executable, *flags, "-c", _REPLACEMENT.format(path=sys.path)],
             os.environ,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, child_requests, 0),

@@ -1,7 +1,10 @@
 import os
 import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,7 @@ from guest_worker.values import (
     Verify,
 )
 
+ROOT = Path(__file__).parents[3]
 PATIENCE_MS = 30_000
 FOR_EVER = Busy(3600)
 
@@ -158,3 +162,35 @@ def test_a_dead_worker_takes_its_hashing_processes_along() -> None:
 
 def _is_alive() -> Callable[[int], bool]:
     return lambda pid: os.path.exists(f"/proc/{pid}")
+
+
+def test_a_replacement_starts_in_an_isolated_interpreter_too() -> None:
+    """As in our guest image: no site, no environment, a path that only the program knows."""
+    code = f"""
+import os, select, signal, sys
+sys.path.append({str(ROOT)!r})
+from guest_worker.processes import HashingPool
+from guest_worker.values import Assignment, Busy, Lease
+pool = HashingPool(1)
+pool.fork()
+def outcome(load):
+    pool.start([Assignment(Lease("a", 1), "legacy-sha256", b"n", "", load)])
+    if load:
+        os.kill(pool.pids[0], signal.SIGKILL)
+    found = []
+    while not found:
+        select.select(pool.file_descriptors(), [], [])
+        found = pool.collect()
+    return found[0].result
+print(type(outcome(Busy(3600))).__name__, type(outcome(None)).__name__)
+pool.close()
+"""
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("Refusal str\n", "")
