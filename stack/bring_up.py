@@ -43,7 +43,6 @@ class Stack:
     domains: LibvirtDomains | None = None
     acceleration: str = ""
     generation: str = ""
-    defined: tuple[str, ...] = ()
 
 
 class BringUp:
@@ -107,8 +106,8 @@ class BringUp:
         killed = guests.cleanup(self._state) if self._settings.url is None else []
         endpoints.remove(self._state)
         if ended or killed:
-            left = ", ".join([*ended, *(f"domain {name}" for name in killed)])
-            self._screen.tell(f"  ended what an interrupted run had left: {left}")
+            services = [f"ended the {name} left by an earlier run" for name in ended]
+            self._screen.tell("  " + "; ".join([*services, *killed]))
 
     def _check(self) -> None:
         used = self._settings.listeners()
@@ -155,27 +154,32 @@ class BringUp:
         """libvirt, the domains and the acceleration; `join_key` only where domains are defined."""
         stack, settings = self.stack, self._settings
         if settings.url is None:
-            await self._start(guests.libvirtd(self._state, service_plan.environment(self._state)))
-        probing = asyncio.create_task(asyncio.to_thread(guests.probe, self._state))
+            await self._start(guests.libvirtd(self._state))
         stack.domains = LibvirtDomains(stack.uri, pool=settings.pool)
-        try:
+        if join_key is None:
             await self._connect(stack.domains)
-            stack.acceleration = await probing
-        finally:
-            probing.cancel()
-        if join_key is not None:
-            stack.generation, stack.defined = await asyncio.to_thread(
-                guests.define,
-                self._state,
-                settings,
-                uri=stack.uri,
-                acceleration=stack.acceleration,
-                join_key=join_key,
-            )
-        elif not await stack.domains.list_domains():
+            await self._need_domains(stack.domains)
+            return
+        probed, _ = await asyncio.gather(
+            asyncio.to_thread(guests.probe, self._state), self._connect(stack.domains)
+        )
+        kind, why = probed
+        stack.acceleration = kind
+        self._screen.tell(f"  domains run on {stack.acceleration.upper()} ({why})")
+        stack.generation = await asyncio.to_thread(
+            guests.define,
+            self._state,
+            settings,
+            uri=stack.uri,
+            kind=kind,
+            join_key=join_key,
+        )
+
+    async def _need_domains(self, domains: LibvirtDomains) -> None:
+        if not await domains.list_domains():
             raise StartError(
-                f"no domain at {stack.uri} belongs to the pool {settings.pool!r}; let virtscale "
-                "define some there with --define, or mark your own: see "
+                f"no domain at {self.stack.uri} belongs to the pool {self._settings.pool!r}; let "
+                "virtscale define some there with --define, or mark your own: see "
                 "docs/OPERATIONS.md, 'Your own domains'"
             )
 

@@ -35,9 +35,6 @@ class JobLoad:
         return f"{self.kind}, {amount} {units[self.kind]}"
 
 
-NO_LOAD = JobLoad("none")
-
-
 def difficulty_fault(kind: str, amount: float) -> str | None:
     """Why `amount` cannot be the difficulty of the load `kind`; None when it can."""
     bounds: dict[str, tuple[float, float, str]] = {
@@ -51,6 +48,10 @@ def difficulty_fault(kind: str, amount: float) -> str | None:
     if not low <= amount <= high:
         return f"difficulty = {amount:g}: a {kind} load takes {words}"
     return None
+
+
+NO_LOAD = JobLoad("none")
+"""The hash alone."""
 
 
 def is_long_enough(service_seconds: float) -> bool:

@@ -4,20 +4,36 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator
+
+import libvirt
 
 from servicekit.lifecycle import StartError
 from stack import image
+from stack.hypervisor import acceleration, pool
+from stack.hypervisor import libvirtd as daemon
+from stack.hypervisor.domain_xml import Kind
+from stack.hypervisor.errors import HypervisorError
 from stack.image import sources
+from stack.image.build import prune
 from stack.paths import StateDirectory
 from stack.settings import UpSettings
 from stack.supervisor import Service
+
+_HOST_SEEN_BY_GUEST = "10.0.2.2"
+"""The host's loopback, on QEMU's user-mode network."""
 
 
 def is_image_built(state: StateDirectory) -> bool:
     """True when the newest image is what this installation would build."""
     newest = image.latest(state.root)
-    return newest is not None and newest.recipe_key == sources.find().key()
+    if newest is None:
+        return False
+    try:
+        return newest.recipe_key == sources.find().key()
+    except image.ImageError as error:
+        raise StartError(str(error)) from None
 
 
 def build_image(state: StateDirectory, *, tell: Callable[[str], None]) -> image.Image:
@@ -38,13 +54,135 @@ def build_image(state: StateDirectory, *, tell: Callable[[str], None]) -> image.
 
 
 def uri(state: StateDirectory) -> str:
-    """libvirt URI of the private daemon."""
-    from stack import hypervisor
-
-    return hypervisor.uri(state.root)
+    """URI of the private libvirtd."""
+    return daemon.uri(state.root)
 
 
 def end_group(pid: int) -> None:
     """Ends a process group that was started as a session of its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGTERM)
+
+
+def libvirtd(state: StateDirectory) -> Service:
+    """The private daemon.
+
+    Raises:
+        StartError: when it is not installed.
+
+    """
+    try:
+        daemon.write_config(state.root)
+        command, environment = daemon.libvirtd_command(state.root)
+    except HypervisorError as error:
+        raise StartError(str(error)) from None
+    return Service("libvirtd", command, environment, stop_seconds=10.0)
+
+
+def cleanup(state: StateDirectory) -> list[str]:
+    """Ends QEMUs and daemons that an earlier run left; says what it did."""
+    return daemon.cleanup(state.root)
+
+
+def probe(state: StateDirectory) -> tuple[Kind, str]:
+    """What domains run on, and why.
+
+    Raises:
+        StartError: when QEMU is not installed.
+
+    """
+    with _plain():
+        found = acceleration.probe(state.root)
+    return found.kind, found.reason
+
+
+def define(
+    state: StateDirectory, settings: UpSettings, *, uri: str, kind: Kind, join_key: bytes
+) -> str:
+    """Defines the pool's domains; returns the image's generation. Old images are removed.
+
+    Raises:
+        StartError: with libvirt's reason.
+
+    """
+    newest = image.latest(state.root)
+    if newest is None:
+        raise StartError("there is no guest image; build it with: virtscale image build")
+    common = pool.PoolSpec(
+        pool=settings.pool,
+        image=newest,
+        kind=kind,
+        dispatcher=f"{_HOST_SEEN_BY_GUEST}:{settings.port('dispatcher_port')}",
+        logs=daemon.guest_logs(state.root),
+        prefix="vs" if settings.pool == "default" else f"vs-{settings.pool}",
+        vcpus=settings.vcpus,
+        memory_mib=settings.memory,
+    )
+    with _connected(uri) as connection:
+        pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key))
+        prune(state.root, keep=pool.generations_in_use(connection))
+    return newest.generation
+
+
+def undefine(uri: str, pool_name: str) -> None:
+    """Forgets the pool's domains that are off.
+
+    Raises:
+        StartError: with libvirt's reason.
+
+    """
+    with _connected(uri) as connection:
+        pool.undefine_pool(connection, pool_name)
+
+
+@contextlib.contextmanager
+def _connected(uri: str) -> Iterator[libvirt.virConnect]:
+    with _plain():
+        try:
+            connection = libvirt.open(uri)
+        except libvirt.libvirtError as error:
+            raise StartError(f"libvirt at {uri}: {error}") from None
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
+
+
+@contextlib.contextmanager
+def _plain() -> Iterator[None]:
+    try:
+        yield
+    except HypervisorError as error:
+        raise StartError(str(error)) from None
+
+
+def show_image(state: StateDirectory, *, as_json: bool) -> str:
+    """What the newest image is, for a person or a program.
+
+    Raises:
+        StartError: when there is none.
+
+    """
+    newest = image.latest(state.root)
+    if newest is None:
+        raise StartError(
+            f"there is no guest image in {state.image}; build it with: virtscale image build"
+        )
+    facts = {
+        "generation": newest.generation,
+        "directory": str(newest.directory),
+        "size_bytes": newest.size_bytes,
+        "kernel_release": newest.kernel_release,
+        "python": newest.python,
+        "built_at": newest.built_at,
+        "build_seconds": newest.build_seconds,
+        "fits_this_installation": newest.recipe_key == sources.find().key(),
+        "packages": list(newest.packages),
+    }
+    if as_json:
+        return json.dumps(facts, indent=2)
+    facts["size_bytes"] = f"{newest.size_bytes / 1_000_000:.0f} MB"
+    facts["built_at"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(newest.built_at))
+    facts["packages"] = len(newest.packages)
+    return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in facts.items())

@@ -49,7 +49,7 @@ def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
     """The dispatcher, on loopback: guests reach it through user-mode networking."""
     config = {
         "listen": f"{HOST}:{settings.port('dispatcher_port')}",
-        "store": str(state.of("dispatcher") / "dispatcher.db"),
+        "database": str(state.of("dispatcher") / "dispatcher.db"),
         "join_key_file": str(state.secrets / "join.key"),
         "pepper_file": str(state.secrets / "pepper"),
     }

@@ -67,7 +67,7 @@ class UpSettings(Settings):
     """Most domains in any state."""
     vcpus: int = Field(default=1, ge=1, le=64)
     """vCPUs of each domain."""
-    memory: int = Field(default=256, ge=128, le=1_048_576)
+    memory: int = Field(default=192, ge=128, le=1_048_576)
     """Memory of each domain in MiB."""
     policy: Literal["both", "reference", "backlog"] = "both"
     """What the scaler decides by: the reference rule on CPU, the backlog, or both together."""

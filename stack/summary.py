@@ -107,7 +107,7 @@ def _since(began_at: float, at: float | None) -> float | None:
 def is_good(document: dict[str, Any]) -> bool:
     """Nothing lost, nothing stored twice, nothing left running; open jobs only when interrupted."""
     is_finished = document["submitted"] == document["completed"] + document["failed"]
-    return (
+    return bool(
         document["lost"] == 0
         and document["duplicated"] == 0
         and document["domains_left_running"] == 0

@@ -22,7 +22,6 @@ from stack.listeners import HOST
 from stack.load import LoadGenerator, highest_rate
 from stack.monitor import Monitor
 from stack.paths import StateDirectory
-from stack.ports import DomainsError
 from stack.run_record import RunRecord
 from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
@@ -214,9 +213,9 @@ class UpSession:
             seconds=_SHUTDOWN_SECONDS if is_orderly else _FAST_SHUTDOWN_SECONDS,
             tell=self._screen.tell,
         )
-        if stack.defined and self._settings.url is not None:
-            with contextlib.suppress(DomainsError):
-                await asyncio.to_thread(guests.undefine, stack.uri, stack.defined)
+        if self._settings.define and stack.generation and not left:
+            with contextlib.suppress(StartError):
+                await asyncio.to_thread(guests.undefine, stack.uri, self._settings.pool)
         return left
 
     async def _judge(self, left: list[str], *, stopped_early: bool) -> summary.Outcome:
@@ -290,8 +289,9 @@ class UpSession:
         self._screen.tell(
             f"dispatcher {HOST}:{settings.port('dispatcher_port')} (gRPC) | "
             f"Prometheus http://{HOST}:{settings.port('prometheus_port')} | "
-            f"scaler http://{HOST}:{settings.port('scaler_port')} | libvirt {self._bring_up.stack.uri}"
+            f"scaler http://{HOST}:{settings.port('scaler_port')}"
         )
+        self._screen.tell(f"libvirt {self._bring_up.stack.uri}")
         self._screen.tell(f"follow the logs with: tail -f {self._state.logs}/*.log")
 
     def _describe_load(self) -> str:

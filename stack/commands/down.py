@@ -63,10 +63,12 @@ def _run(given: options.State, now: bool, wait_seconds: float) -> None:
             time.sleep(_POLL_SECONDS)
         typer.echo("the stack has ended")
     with up_entry.own_state(state):
-        left = [*processes.end_recorded(state.run), *guests.cleanup(state)]
+        ended = processes.end_recorded(state.run)
+        left = [f"ended the {name} left by an earlier run" for name in ended]
+        left += guests.cleanup(state)
         endpoints.remove(state)
     if left:
-        typer.echo(f"ended what an interrupted run had left: {', '.join(left)}")
+        typer.echo("\n".join(left))
     elif not pid:
         typer.echo(f"no stack is running in {state.root}")
 

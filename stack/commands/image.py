@@ -28,7 +28,7 @@ def show(state: options.State = None, json: options.Json = False) -> None:
     from stack import guests
 
     with options.plain_errors():
-        guests.show_image(options.state_directory(state), as_json=json)
+        typer.echo(guests.show_image(options.state_directory(state), as_json=json))
 
 
 @app.command(help="Boot one guest on this terminal, for looking inside.")

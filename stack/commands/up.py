@@ -84,7 +84,7 @@ def up(
         int | None, typer.Option(metavar="N", help="vCPUs of each domain (default 1).")
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 256).")
+        int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 192).")
     ] = None,
     policy: Annotated[
         str | None,
