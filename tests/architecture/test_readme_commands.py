@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import typer
 
 SCRIPTS = "tests/architecture/test_setup_scripts.py::"
 # Pattern of a command line -> the test that runs it. A new command in the README needs a row.
@@ -42,3 +43,29 @@ def test_the_named_test_exists(sources, test_id):
 def test_reads_commands_from_shell_blocks_only():
     text = "```sh\n# note\n$ ./run --for 2 \\\n  --x  # why\n```\n```json\n{}\n```\n"
     assert list(commands(text)) == ["./run --for 2    --x"]
+
+
+def option_names(command):
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/PARITY.md", "CONTRIBUTING.md"])
+def test_every_option_shown_exists(sources, document):
+    """Renaming an option without its documents is caught here."""
+    from stack.__main__ import app
+
+    known = typer.main.get_command(app).commands
+    text = (sources.root / document).read_text(encoding="utf-8")
+    shown = [*commands(text), *re.findall(r"`(\./(?:run|virtscale)[^`]*)`", text)]
+    unknown = []
+    for line in shown:
+        words = line.split()
+        if words[0] not in ("./run", "./virtscale"):
+            continue
+        name = "up" if words[0] == "./run" else words[1]
+        if name not in known:
+            unknown.append(line)
+        elif not hasattr(known[name], "commands"):
+            options = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
+            unknown += sorted(options - option_names(known[name]) - {"--help", "--setup-only"})
+    assert not unknown
