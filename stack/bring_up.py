@@ -1,9 +1,10 @@
 """The start of the stack: what is independent starts at the same time, each step is shown."""
 
 import asyncio
+import os
 import shutil
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +50,20 @@ class BringUp:
     """Starts the stack; `stack` holds what runs so far, also after a failure."""
 
     def __init__(
-        self, settings: UpSettings, state: StateDirectory, *, screen: Screen, clock: Clock
+        self,
+        settings: UpSettings,
+        state: StateDirectory,
+        *,
+        screen: Screen,
+        clock: Clock,
+        on_pool: Callable[[LibvirtDomains], Awaitable[None]],
     ) -> None:
+        """`on_pool` gets the defined domains before anything can start one."""
         self._settings = settings
         self._state = state
         self._screen = screen
         self._clock = clock
+        self._on_pool = on_pool
         self.stack = Stack(
             uri=settings.url or guests.uri(state),
             supervisor=Supervisor(state, clock, tell=screen.tell),
@@ -85,6 +94,8 @@ class BringUp:
                 self._start(service_plan.alertmanager(state, settings)),
                 self._hypervisor(join_key if needs_guests else None),
             )
+        assert self.stack.domains is not None
+        await self._on_pool(self.stack.domains)
         with self._screen.step("collector, scaler and Prometheus"):
             await _all(
                 self._start_and_wait(
@@ -217,8 +228,6 @@ class BringUp:
         return lambda: http_api.not_ready(url)
 
     def _endpoints(self, began_at: float) -> endpoints.Endpoints:
-        import os
-
         def address(field: str) -> str:
             return f"{HOST}:{self._settings.port(field)}"
 

@@ -22,6 +22,7 @@ from stack.listeners import HOST
 from stack.load import LoadGenerator, highest_rate
 from stack.monitor import Monitor
 from stack.paths import StateDirectory
+from stack.ports import Domains
 from stack.run_record import RunRecord
 from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
@@ -58,7 +59,9 @@ class UpSession:
         self._began_at = began_at
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         draw = random.Random(seed).random
-        self._bring_up = BringUp(settings, state, screen=screen, clock=clock)
+        self._bring_up = BringUp(
+            settings, state, screen=screen, clock=clock, on_pool=self._watch_pool
+        )
         self._journal = Journal(prefix=f"up-{secrets.token_hex(4)}-", draw=draw)
         self._record = RunRecord(least=settings.min)
         self._client = DispatcherClient(f"{HOST}:{settings.port('dispatcher_port')}")
@@ -83,14 +86,12 @@ class UpSession:
             code = await asyncio.shield(asyncio.ensure_future(self._end(stop, failure)))
         return code
 
-    async def _work(self, stop: Stop) -> None:
+    async def _watch_pool(self, domains: Domains) -> None:
+        """Begins to look before the first domain can start: the summary needs to see it."""
         settings = self._settings
-        self._tell_where()
-        stack = self._bring_up.stack
-        assert stack.domains is not None
         self._monitor = Monitor(
             dispatcher=self._client,
-            domains=stack.domains,
+            domains=domains,
             scaler=f"{HOST}:{settings.port('scaler_port')}",
             prometheus=f"{HOST}:{settings.port('prometheus_port')}",
             pool=settings.pool,
@@ -98,6 +99,13 @@ class UpSession:
             on_domains=lambda seen, now: self._record.observe_domains(seen, now=now),
             on_workers=lambda seen, now: self._record.observe_workers(seen, now=now),
         )
+        await self._monitor.observe_pool()
+        self._spawn(self._monitor.run(seconds=_OBSERVE_SECONDS), self._account())
+
+    async def _work(self, stop: Stop) -> None:
+        settings = self._settings
+        self._tell_where()
+        assert self._monitor is not None
         console = Console(
             self._screen,
             self._monitor,
@@ -107,7 +115,7 @@ class UpSession:
             set_delta=self._set_delta,
             hold=self._hold,
         )
-        self._spawn(self._monitor.run(seconds=_OBSERVE_SECONDS), self._account(), console.run())
+        self._spawn(console.run())
         if not settings.no_load:
             self._spawn(self._feed(), self._load.follow())
         if settings.for_seconds is not None:
