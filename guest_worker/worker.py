@@ -106,6 +106,8 @@ class Worker:
         now = self._clock.monotonic()
         self._look_for_pause(now, now - before - wait)
         for event in self._transport.take():
+            if self._exit_code is not None:
+                return  # after GoodbyeAck the stream's end is no news
             if isinstance(event, values.Lost):
                 self._lost(event, now)
                 continue

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 from virtscale.v1 import job_pb2, worker_pb2
 
 from tests.contract.worker_dispatcher import (
@@ -246,6 +247,42 @@ def test_a_wrong_token_is_reported_without_the_token_and_is_not_hammered(
     assert TOKEN not in text
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 1
+
+
+def test_a_worker_that_another_process_replaced_does_not_fight_for_its_name(
+    dispatcher: ScriptedDispatcher, start: Start, tmp_path: Path
+) -> None:
+    worker = start()
+    stream = dispatcher.greet()
+    stream.expect("credit")
+    stream.abort(grpc.StatusCode.ABORTED, "fenced")
+    log = tmp_path / "worker.log"
+    while "dispatcher.rejected" not in log.read_text():
+        assert worker.poll() is None
+    assert "retry_seconds=30" in log.read_text()
+
+
+def test_the_stream_may_be_encrypted_with_both_ends_proven(start: Start, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    server, client = authority.issue_cert("localhost"), authority.issue_cert("pool-1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    client.private_key_pem.write_to_path(tmp_path / "key.pem")
+    credentials = grpc.ssl_server_credentials(
+        [(server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())],
+        authority.cert_pem.bytes(),
+        require_client_auth=True,
+    )
+    dispatcher = ScriptedDispatcher(credentials)
+    try:
+        files = {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+        flags = [f"--tls-{name}={tmp_path / file}" for name, file in files.items()]
+        worker = start(f"--dispatcher=localhost:{dispatcher.port}", *flags)
+        stream = dispatcher.greet()
+        stream.expect("credit")
+        finish(worker, stream)
+    finally:
+        dispatcher.stop()
 
 
 def test_a_missing_dispatcher_is_retried_until_it_is_there(

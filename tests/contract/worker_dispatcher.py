@@ -124,8 +124,9 @@ class _Servicer(worker_pb2_grpc.WorkerServiceServicer):
 class ScriptedDispatcher:
     """A server whose streams a test talks through. May be stopped and started on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.streams: queue.Queue[Stream] = queue.Queue()
+        self._credentials = credentials
         self.port = 0
         self.start()
 
@@ -133,7 +134,11 @@ class ScriptedDispatcher:
         self._pool = futures.ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(_Servicer(self.streams), self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, self._credentials)
         self._server.start()
 
     def stop(self) -> None:

@@ -84,7 +84,7 @@ class FakeTransport:
                 self.arrived.append(values.ResultAcks(leases))
                 self.wake()
             elif isinstance(message, values.Goodbye):
-                self.arrived.append(values.GoodbyeAck())
+                self.arrived += [values.GoodbyeAck(), Lost("ended", False)]
                 self.wake()
 
     def take(self) -> list[values.MessageDown | Lost]:
@@ -152,6 +152,7 @@ def test_a_job_goes_through_and_the_leave_is_clean() -> None:
     log = rig.close()
     assert "session.opened session=s1" in log
     assert "worker.leaving reason=test" in log
+    assert "stream.lost" not in log
 
 
 def test_a_lost_stream_is_opened_again() -> None:
