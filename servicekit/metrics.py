@@ -176,6 +176,8 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
+        # After a kill -9 the old process's connections linger in TIME_WAIT for a minute.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # The base class looks up the host's name, which can hang where DNS does not answer.
         socket.socket.bind(self.socket, self.server_address)
         self.server_address = self.socket.getsockname()
