@@ -43,8 +43,8 @@ def load(
 ) -> Model:
     """Builds `model` from its defaults, a YAML file, the environment and flags; later ones win.
 
-    A top-level field `listen_port` is read from the variable `<prefix>LISTEN_PORT`; lists and groups
-    are written there as YAML (`[a, b]`). Flags that are None count as not given.
+    A top-level field `listen_port` is read from the variable `<prefix>LISTEN_PORT`; lists and
+    groups are written there as YAML (`[a, b]`). Flags that are None count as not given.
 
     Raises:
         ConfigError: with every fault found.

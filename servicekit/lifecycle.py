@@ -69,8 +69,8 @@ def run(
 ) -> int:
     """Runs `main` until it returns; SIGTERM, SIGINT and SIGHUP request its stop.
 
-    With `on_hangup`, SIGHUP runs that (a reload) instead; when it raises one of the errors below the
-    service goes on as it was. Returns the exit code: what `main` returned (None is 0), 1 for
+    With `on_hangup`, SIGHUP runs that (a reload) instead; when it raises one of the errors below
+    the service goes on as it was. Returns the exit code: what `main` returned (None is 0), 1 for
     `StartError`, 2 for `ConfigError`; both are printed in full, also out of a task group.
     """
     try:

@@ -16,7 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The directory says how fast a test must be; `full` takes a test out of its directory's rule."""
+    """The directory says how fast a test must be; `full` takes one out of its directory's rule."""
     for item in items:
         parts = item.path.relative_to(ROOT / "tests").parts
         if parts[0] in _QUICK and item.get_closest_marker("full") is None:
@@ -33,7 +33,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_leaked_threads() -> Iterator[None]:
-    """A thread that survives its test would disturb a later one, where nobody looks for the cause."""
+    """A surviving thread would disturb a later test, where nobody looks for the cause."""
     before = set(threading.enumerate())
     yield
     leaked = [

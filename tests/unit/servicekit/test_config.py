@@ -15,7 +15,7 @@ class Listener(Settings):
     """Where it listens."""
     token: SecretStr | None = Field(default=None, min_length=8)
     """Never shown."""
-    labels: list[str] = []
+    labels: tuple[str, ...] = ()
     """Texts."""
     tls: Tls = Tls()
     """Files."""
@@ -137,7 +137,7 @@ def test_check_names_its_source():
 
 
 def test_a_list_in_the_environment_is_written_as_yaml():
-    assert loaded(environ={"X_LABELS": "[a, b]"}).labels == ["a", "b"]
+    assert loaded(environ={"X_LABELS": "[a, b]"}).labels == ("a", "b")
 
 
 def test_a_nested_secret_never_reaches_an_error():
