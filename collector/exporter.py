@@ -120,4 +120,4 @@ class Exporter:
             asked = float(header) - _MARGIN_SECONDS if header else self._timeout_seconds
         except ValueError:
             asked = self._timeout_seconds
-        return max(_SHORTEST_SECONDS, min(asked, self._timeout_seconds))
+        return max(_SHORTEST_SECONDS, min(self._timeout_seconds, asked))

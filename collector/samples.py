@@ -160,13 +160,14 @@ def is_active(statistics: Statistics) -> bool:
 def is_complete(statistics: Statistics) -> bool:
     """False for an active domain whose record lacks what only its hypervisor can tell.
 
-    libvirt leaves those fields out without a word while another call holds the domain.
+    libvirt leaves those fields out without a word while another call holds the domain. Then the
+    counters of disks are missing, and the resident size, which is there for domains without disks.
     """
     if not is_active(statistics):
         return True
     if lacks_bulk_statistics(statistics) or "cpu.time" not in statistics:
         return False
-    if "balloon.maximum" in statistics and "balloon.current" not in statistics:
+    if "balloon.rss" not in statistics:
         return False
     disks = range(_integer(statistics, "block.count") or 0)
     return all(f"block.{number}.{_SECTOR_COUNTERS_OF_DISK}" in statistics for number in disks)
