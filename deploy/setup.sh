@@ -6,7 +6,7 @@
 # shellcheck shell=bash
 
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-PACKAGES=(servicekit collector scaler dispatcher guest_worker stack prometheus proto/virtscale)
+PACKAGES=(servicekit collector scaler dispatcher guest_worker stack prometheus proto/virtscale locks)
 SYSTEM_USER=virtscale
 NEEDED_FREE_MB=1500
 
