@@ -24,7 +24,8 @@ class Sources:
 
     def files(self) -> list[Path]:
         """Every file that decides what the image is, in a fixed order."""
-        found = [self.lock, *sorted(GUEST.iterdir()), *sorted(HERE.glob("*.py"))]
+        found = [self.lock, *sorted(p for p in GUEST.iterdir() if p.is_file())]
+        found += sorted(HERE.glob("*.py"))
         for package in self.packages:
             found += sorted(package.rglob("*.py"))
         return found
