@@ -1,0 +1,220 @@
+"""The pool's domains in libvirt: defined, renewed, removed. Never started or stopped here."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import libvirt
+
+from stack.hypervisor import domain_xml
+from stack.hypervisor.domain_xml import DomainSpec, Kind
+from stack.hypervisor.errors import HypervisorError
+from stack.image.values import Image
+
+_JOIN_DOMAIN = b"virtscale-join-v1:"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What `define_pool` did, by domain name."""
+
+    added: tuple[str, ...]
+    renewed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    outdated: tuple[str, ...]
+    """Active, so their old definition stays until they are next defined while inactive."""
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """What the pool's domains have in common."""
+
+    pool: str
+    image: Image
+    kind: Kind
+    dispatcher: str
+    """HOST:PORT as a guest reaches it; on the user-mode network the host is 10.0.2.2."""
+    logs: Path
+    """Directory of the consoles' output."""
+    prefix: str = "vs"
+    tier: str = "cold"
+    vcpus: int = 1
+    memory_mib: int = 192
+    network: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+    """More settings for the worker, by credential name, such as `("slots", "2")`."""
+
+
+def join_token(key: bytes, worker_id: str) -> str:
+    """What a guest shows to the dispatcher: only this worker's, and worthless for another."""
+    digest = hmac.digest(key, _JOIN_DOMAIN + worker_id.encode(), hashlib.sha256)
+    return "v1." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def domain_specs(common: PoolSpec, count: int, join_key: bytes) -> list[DomainSpec]:
+    """The specifications of `<prefix>-1` to `<prefix>-<count>`.
+
+    Raises:
+        HypervisorError: when the prefix cannot be a domain's name.
+
+    """
+    if not _NAME.fullmatch(common.prefix):
+        raise HypervisorError(
+            f"domain name prefix {common.prefix!r}: use lower-case letters, digits, '.', '_', '-', "
+            "at most 61, beginning with a letter or digit"
+        )
+    image = common.image
+    specs = []
+    for number in range(1, count + 1):
+        name = f"{common.prefix}-{number}"
+        credentials = {
+            **dict(common.extra),
+            "dispatcher": common.dispatcher,
+            "worker-id": name,
+            "join-token": join_token(join_key, name),
+            "generation": image.generation,
+        }
+        specs.append(
+            DomainSpec(
+                name=name,
+                pool=common.pool,
+                tier=common.tier,
+                generation=image.generation,
+                kind=common.kind,
+                kernel=image.kernel,
+                initramfs=image.initramfs,
+                root=image.root,
+                kernel_arguments=image.kernel_arguments,
+                console_log=common.logs / f"{name}.log",
+                credentials=credentials,
+                vcpus=common.vcpus,
+                memory_mib=common.memory_mib,
+                network=common.network,
+            )
+        )
+    return specs
+
+
+def define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> Defined:
+    """Makes the pool's definitions equal to `specs`; doing it again changes nothing.
+
+    Inactive domains are renewed when their definition differs, inactive surplus ones of the same
+    pool removed, active ones left as they are.
+
+    Raises:
+        HypervisorError: when a name is taken by a domain that is not ours, before any change; or
+            with libvirt's reason.
+
+    """
+    try:
+        return _define_pool(connection, specs)
+    except libvirt.libvirtError as error:
+        raise HypervisorError(
+            f"libvirt at {connection.getURI()} refused to define the pool: {error}"
+        ) from None
+
+
+def _define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> Defined:
+    present = {domain.name(): domain for domain in connection.listAllDomains()}
+    ours = {name: found for name, domain in present.items() if (found := pool_of(domain))}
+    for spec in specs:
+        if spec.name in present and ours.get(spec.name) != spec.pool:
+            owner = f"belongs to the pool {ours[spec.name]!r}" if spec.name in ours else (
+                "is not of virtscale"
+            )  # fmt: skip
+            raise HypervisorError(
+                f"a domain named {spec.name!r} exists and {owner}; it is not touched. "
+                "Choose another name prefix for this pool"
+            )
+    done: dict[str, list[str]] = {
+        "added": [], "renewed": [], "unchanged": [], "outdated": [], "removed": []
+    }  # fmt: skip
+    for spec in specs:
+        _prepare_log(spec.console_log)
+        done[_define(connection, present.get(spec.name), spec)].append(spec.name)
+    wanted = {spec.name for spec in specs}
+    pools = {spec.pool for spec in specs}
+    for name, pool in sorted(ours.items()):
+        if pool in pools and name not in wanted and not present[name].isActive():
+            present[name].undefineFlags(_UNDEFINE)
+            done["removed"].append(name)
+    return Defined(**{action: tuple(names) for action, names in done.items()})
+
+
+def undefine_pool(connection: libvirt.virConnect, pool: str) -> list[str]:
+    """Forgets the pool's inactive domains; their names.
+
+    Raises:
+        HypervisorError: with libvirt's reason.
+
+    """
+    removed = []
+    try:
+        for domain in connection.listAllDomains():
+            if pool_of(domain) == pool and not domain.isActive():
+                domain.undefineFlags(_UNDEFINE)
+                removed.append(domain.name())
+    except libvirt.libvirtError as error:
+        raise HypervisorError(
+            f"libvirt at {connection.getURI()} refused to undefine the pool: {error}"
+        ) from None
+    return sorted(removed)
+
+
+def generations_in_use(connection: libvirt.virConnect) -> set[str]:
+    """Images that defined domains boot from, of any pool: not to be pruned."""
+    return {value for domain in connection.listAllDomains() if (value := _of(domain, "generation"))}
+
+
+def pool_of(domain: libvirt.virDomain) -> str | None:
+    """The domain's pool; None when it is not ours."""
+    return _of(domain, "pool")
+
+
+def _of(domain: libvirt.virDomain, attribute: str) -> str | None:
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain_xml.METADATA_URI)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+            libvirt.VIR_ERR_NO_DOMAIN,
+        ):
+            return None
+        raise
+    attributes: Mapping[str, str] = ElementTree.fromstring(text).attrib
+    return attributes.get(attribute)
+
+
+def _define(
+    connection: libvirt.virConnect, domain: libvirt.virDomain | None, spec: DomainSpec
+) -> str:
+    if domain is None:
+        connection.defineXML(domain_xml.render(spec)).setAutostart(False)
+        return "added"
+    present = domain_xml.key_of(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if present == domain_xml.definition_key(spec):
+        return "unchanged"
+    if domain.isActive():
+        return "outdated"
+    # A saved state holds the old image's memory and would fail on the new disk.
+    if domain.hasManagedSaveImage():
+        domain.managedSaveRemove()
+    domain.undefineFlags(_UNDEFINE)
+    connection.defineXML(domain_xml.render(spec)).setAutostart(False)
+    return "renewed"
+
+
+def _prepare_log(path: Path) -> None:
+    # QEMU may append to a file where it may not create one; on another machine there is no file.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o644, exist_ok=True)
