@@ -282,6 +282,9 @@ def _record(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> Do
     state = fields.get("state.state", libvirt.VIR_DOMAIN_NOSTATE)
     lifecycle = _LIFECYCLES.get(state, Lifecycle.RUNNING)
     reason = fields.get("state.reason", 0)
+    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
+        # Every start passes through this for a moment.
+        lifecycle = Lifecycle.RUNNING
     cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
     token = _number(attributes.get("token"))
     return DomainRecord(name, lifecycle, cause, _operation(attributes, int(token)), int(token))

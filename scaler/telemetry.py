@@ -196,9 +196,7 @@ class ServiceLog:
         news = (fingerprint(record), tuple(map(str, record["actions"])))
         if news != self._told:
             self._told = news
-            del record["type"], record["time"]
-            record["dry_run"] = self._is_dry_run
-            self._logger.info("capacity.decided", **record)
+            self._logger.info("capacity.decided", dry_run=self._is_dry_run, **_brief(record))
 
     def resulted(self, result: ActionResult) -> None:
         """See `Observer.resulted`."""
@@ -214,3 +212,28 @@ class ServiceLog:
             outcome=result.outcome.value,
             error=result.error,
         )
+
+
+def _brief(record: dict[str, Any]) -> dict[str, Any]:
+    """The record on one line for people; the decision log has all of it."""
+    brief = {
+        "reason": record["reason"],
+        "current": record["current"],
+        "desired": record["desired"],
+        "states": record["states"],
+        "signals": {
+            name: round(signal["value"], 3) if "value" in signal else signal["kind"]
+            for name, signal in record["signals"].items()
+        },
+        "wishes": {
+            f"{one['policy']}/{one['reason']}": one["desired"] for one in record["proposals"]
+        },
+        "steps": [f"{one['reason']} {one['before']}->{one['after']}" for one in record["steps"]],
+        "actions": [
+            f"{one['action']} {one['domain']} ({one['reason']})" for one in record["actions"]
+        ],
+        "limits": record["limits"],
+        "hold": record["hold"],
+        "errors": record["errors"],
+    }
+    return {name: value for name, value in brief.items() if value not in ([], None)}

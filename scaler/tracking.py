@@ -167,9 +167,14 @@ def _state(
     now: float,
 ) -> DomainState:
     operation = None if record.operation is None else record.operation.kind
+    # While it is being started a domain is off, then paused, and neither is what it will be.
+    if memory.in_flight is ActionKind.START and record.lifecycle in (
+        Lifecycle.OFF,
+        Lifecycle.PAUSED,
+    ):
+        return DomainState.STARTING
     if record.lifecycle is Lifecycle.OFF:
-        starting = memory.in_flight is ActionKind.START
-        return DomainState.STARTING if starting else DomainState.OFF
+        return DomainState.OFF
     if record.lifecycle is Lifecycle.STOPPING:
         return DomainState.SHUTTING_DOWN
     if operation in (OperationKind.SHUTDOWN, OperationKind.DESTROY):

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from scaler.decision import Settings
 from scaler.pool import Lifecycle
 from scaler.ports import ErrorKind, HypervisorError, SignalQuery
-from scaler.readings import Empty, Failed, Known
+from scaler.readings import Failed
 from scaler.recommendation import CPU, DEMAND, DEMAND_AVERAGE
 from scaler.reconciler import Ports, Reconciler
 from tests.simulation.clock import VirtualClock
 from tests.simulation.fleet_fake import FakeFleet
 from tests.simulation.hypervisor_fake import FakeHypervisor
+from tests.simulation.metrics_fake import MetricsFake
 
 QUERIES = tuple(SignalQuery(name, name) for name in (CPU, DEMAND, DEMAND_AVERAGE))
 _STEP_SECONDS = 0.5
@@ -44,28 +45,15 @@ class Faults:
     power_button_lost: float = 0.0
 
 
-class MetricsFake:
-    """Signals of the world as Prometheus would see them."""
+class WorldMetrics(MetricsFake):
+    """The world's signals; `outage` replaces every reading."""
 
-    def __init__(self, world):
-        self._world = world
+    def __init__(self):
+        super().__init__()
         self.outage = None
 
-    async def read(self, queries):
-        await asyncio.sleep(0)
-        return {query.signal: self._reading(query.signal) for query in queries}
-
-    def _reading(self, signal):
-        if self.outage is not None:
-            return self.outage
-        world = self._world
-        if signal == DEMAND:
-            return Known(world.demand(), 1.0)
-        if signal == DEMAND_AVERAGE:
-            recent = [demand for _, demand, _ in world.samples][-20:]
-            return Known(sum(recent) / len(recent), 1.0) if recent else Empty()
-        ratios = [ratio for _, _, ratio in world.samples if ratio is not None]
-        return Known(sum(ratios) / len(ratios), 1.0) if ratios else Empty()
+    def _reading(self, name):
+        return self.outage or super()._reading(name)
 
 
 class LogFake:
@@ -100,7 +88,7 @@ class World:
         self.hypervisor.on_off = self._lose_worker
         self.hypervisor.on_shutdown = self._press_power_button
         self.fleet = FakeFleet(self)
-        self.metrics = MetricsFake(self)
+        self.metrics = WorldMetrics()
         self.log = LogFake()
         self.holds = HoldFake()
         self.workers = {}
@@ -220,6 +208,13 @@ class World:
         connected = [ratio for ratio in busy if ratio is not None]
         ratio = sum(connected) / len(connected) if connected else None
         self.samples.append((now, self.demand(), ratio))
+        recent = [demand for _, demand, _ in self.samples][-20:]
+        ratios = [ratio for _, _, ratio in self.samples if ratio is not None]
+        self.metrics.series = {
+            DEMAND: [self.demand()],
+            DEMAND_AVERAGE: [sum(recent) / len(recent)],
+            CPU: [sum(ratios) / len(ratios)] if ratios else [],
+        }
 
     def _work(self, worker, seconds, now):
         if not worker.is_connected:
@@ -263,7 +258,7 @@ class World:
         worker.is_connected = False
 
     async def _settle(self):
-        for _ in range(20):
+        for _ in range(10):
             await asyncio.sleep(0)
         failing = self.random.random() < self.faults.start_fails
         error = HypervisorError(ErrorKind.FATAL, "start refused") if failing else None

@@ -1,0 +1,97 @@
+"""A real Prometheus that scrapes what a test says, for the contract of the metrics source."""
+
+import http.server
+import math
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import requests
+
+_CONFIG = """
+global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}}
+scrape_configs:
+  - job_name: test
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+class Exposition(http.server.ThreadingHTTPServer):
+    """Serves `series`: name -> values, one series per value."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.series = {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def text(self):
+        lines = []
+        for name, values in self.series.items():
+            for number, value in enumerate(values):
+                shown = "NaN" if math.isnan(value) else repr(float(value))
+                lines.append(f'{name}{{number="{number}"}} {shown}\n')
+        return "".join(lines)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.server.text().encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class RealPrometheus:
+    def __init__(self):
+        self.exposition = Exposition()
+        self.root = Path(tempfile.mkdtemp(prefix="vs-prometheus-"))
+        config = self.root / "prometheus.yml"
+        config.write_text(_CONFIG.format(port=self.exposition.server_address[1]))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={self.root / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=error",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        self.until(lambda: requests.get(f"{self.url}/-/ready", timeout=1).ok)
+
+    def shows(self, name, count):
+        answer = requests.get(f"{self.url}/api/v1/query", params={"query": name}, timeout=1)
+        return len(answer.json()["data"]["result"]) == count
+
+    def until(self, condition, seconds=20.0):
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                if condition():
+                    return
+            except requests.RequestException:
+                pass
+            assert time.monotonic() < end, "Prometheus does not come to it"
+            time.sleep(0.05)
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(20)
+        self.exposition.shutdown()
+        self.exposition.server_close()
+        shutil.rmtree(self.root, ignore_errors=True)

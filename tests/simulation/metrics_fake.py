@@ -1,0 +1,33 @@
+"""Signals in memory. A query is the name of a series; it passes the contract of the real source."""
+
+import asyncio
+import math
+
+from scaler.readings import Empty, Failed, Known, NotANumber, Stale
+
+
+class MetricsFake:
+    """`series` maps a name to the values of its series; `ages` to the age of the newest sample."""
+
+    def __init__(self, stale_after_seconds=10.0):
+        self.series = {}
+        self.ages = {}
+        self.is_away = False
+        self._stale_after_seconds = stale_after_seconds
+
+    async def read(self, queries):
+        await asyncio.sleep(0)
+        return {query.signal: self._reading(query.query) for query in queries}
+
+    def _reading(self, name):
+        if self.is_away:
+            return Failed("cannot connect")
+        values = self.series.get(name, [])
+        if not values:
+            return Empty()
+        if len(values) > 1:
+            return Failed(f"expected 1 series, got {len(values)}")
+        if not math.isfinite(values[0]):
+            return NotANumber()
+        age = self.ages.get(name, 1.0)
+        return Stale(age) if age > self._stale_after_seconds else Known(values[0], age)
