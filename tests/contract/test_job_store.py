@@ -231,5 +231,5 @@ async def test_numbers_leave_the_files_when_jobs_settle(tmp_path: Path) -> None:
     await store.submit("r1", ["d"], [job("KA-47-UT-9173")], 1.0)
     await store.settle([done(1)], 2.0)
     await store.close()
-    for path in tmp_path.iterdir():
+    for path in sorted(tmp_path.glob("*")):  # noqa: ASYNC240
         assert b"9173" not in path.read_bytes().replace(b"ref KA-47-UT-9173", b"")

@@ -1,0 +1,302 @@
+"""What clients see of the dispatcher: streams, pages, cancelling, errors, metrics."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from virtscale.v1 import job_pb2, license_pb2
+
+from tests.contract.dispatcher_process import (
+    PATIENCE,
+    ROOT,
+    DispatcherProcess,
+    ScriptedWorker,
+    until,
+)
+
+DETAILS = "grpc-status-details-bin"
+
+
+@pytest.fixture
+async def dispatcher(tmp_path: Path) -> AsyncIterator[DispatcherProcess]:
+    process = DispatcherProcess(tmp_path, max_unfinished_jobs=1500)
+    process.start()
+    yield process
+    await process.close()
+
+
+@pytest.fixture
+async def worker(dispatcher: DispatcherProcess) -> AsyncIterator[ScriptedWorker]:
+    worker = await ScriptedWorker(dispatcher.address).connect()
+    yield worker
+    await worker.cut()
+
+
+async def refused(call: Any, code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    assert raised.value.code() == code
+    return raised.value
+
+
+def details(error: grpc.aio.AioRpcError) -> bytes:
+    return dict(error.trailing_metadata())[DETAILS]  # type: ignore[arg-type, return-value]
+
+
+async def test_a_stream_submits_and_returns_results(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    request_id = str(uuid.uuid4())
+    request = license_pb2.StreamJobsRequest(
+        request_id=request_id, jobs=[job_pb2.JobSpec(number=number) for number in "ABC"]
+    )
+    call = dispatcher.licenses.StreamJobs()
+    await call.write(request)
+    accepted = (await call.read()).accepted
+    assert (accepted.request_id, len(accepted.job_ids)) == (request_id, 3)
+    await call.done_writing()
+    await worker.credit(3)
+    for _ in range(3):
+        await worker.answer(await worker.take())
+    finished = [(await call.read()).finished for _ in range(3)]
+    assert {job.job_id for job in finished} == set(accepted.job_ids)
+    assert await call.read() is grpc.aio.EOF
+    # A client that reconnects repeats its batch: accepted once, results sent again.
+    again = dispatcher.licenses.StreamJobs()
+    await again.write(request)
+    await again.done_writing()
+    events = [event async for event in again]
+    assert events[0].accepted == accepted
+    assert [event.finished.state for event in events[1:]] == [job_pb2.JOB_STATE_DONE] * 3
+    assert (await dispatcher.backlog()).accepted == 3
+
+
+async def test_results_can_be_followed_from_a_cursor(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    await worker.credit(9)
+    job_ids = await dispatcher.submit("A", "B")
+    for _ in range(2):
+        await worker.answer(await worker.take())
+    watch = dispatcher.licenses.WatchResults(license_pb2.WatchResultsRequest(from_start=True))
+    seen = [await asyncio.wait_for(watch.read(), PATIENCE) for _ in range(2)]
+    assert {each.job.job_id for each in seen} == set(job_ids)
+    watch.cancel()
+    resumed = dispatcher.licenses.WatchResults(
+        license_pb2.WatchResultsRequest(cursor=seen[0].cursor)
+    )
+    assert (await asyncio.wait_for(resumed.read(), PATIENCE)) == seen[1]
+    (late,) = await dispatcher.submit("C")
+    await worker.answer(await worker.take())
+    assert (await asyncio.wait_for(resumed.read(), PATIENCE)).job.job_id == late
+    resumed.cancel()
+    wrong = license_pb2.WatchResultsRequest(cursor="no-cursor")
+    await refused(dispatcher.licenses.WatchResults(wrong).read(), grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_jobs_can_be_cancelled(dispatcher: DispatcherProcess, worker: ScriptedWorker) -> None:
+    await worker.credit(1)
+    job_ids = await dispatcher.submit("A", "B")
+    leased = await worker.take()
+    answer = await dispatcher.licenses.CancelJobs(license_pb2.CancelJobsRequest(job_ids=job_ids))
+    assert [job.state for job in answer.jobs] == [job_pb2.JOB_STATE_CANCELLED] * 2
+    await worker.was_told("leases_revoked")
+    await worker.answer(leased)
+    await worker.acknowledged(leased)
+    assert (await dispatcher.backlog()).cancelled == 2
+
+
+async def test_pages_show_every_job_once(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    job_ids = await dispatcher.submit(*"ABCDE")
+    await worker.credit(1)
+    leased = await worker.take()
+    found: list[str] = []
+    token = ""
+    while True:
+        page = await dispatcher.licenses.ListJobs(
+            license_pb2.ListJobsRequest(page_size=2, page_token=token)
+        )
+        found += [job.job_id for job in page.jobs]
+        if not (token := page.next_page_token):
+            break
+    assert found == job_ids
+    only = license_pb2.ListJobsRequest(states=[job_pb2.JOB_STATE_LEASED])
+    page = await dispatcher.licenses.ListJobs(only)
+    assert [job.job_id for job in page.jobs] == [leased.lease.job_id]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "field"),
+    [
+        ([], "jobs"),
+        ([job_pb2.JobSpec(number="A")] * 1001, "jobs"),
+        ([job_pb2.JobSpec(number="A"), job_pb2.JobSpec(number="SECRET\x07")], "jobs[1].number"),
+        ([job_pb2.JobSpec(number=" - ")], "jobs[0].number"),
+        ([job_pb2.JobSpec(number="SECRET" * 11)], "jobs[0].number"),
+        ([job_pb2.JobSpec(number="A", reference="r" * 129)], "jobs[0].reference"),
+        (
+            [job_pb2.JobSpec(number="A", load={"collision": {"difficulty_bits": 41}})],
+            "jobs[0].load.collision.difficulty_bits",
+        ),
+        (
+            [job_pb2.JobSpec(number="A", load={"verify": {"repetitions": 0}})],
+            "jobs[0].load.verify.repetitions",
+        ),
+        (
+            [job_pb2.JobSpec(number="A", load={"busy": {"duration": {"seconds": 3601}}})],
+            "jobs[0].load.busy.duration",
+        ),
+        ([job_pb2.JobSpec(number="A", profile=77)], "jobs[0].profile"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_malformed_batch_names_the_field_and_never_the_number(
+    dispatcher: DispatcherProcess, jobs: list[job_pb2.JobSpec], field: str
+) -> None:
+    request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=jobs)
+    error = await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+    assert field in str(error.details())
+    assert b"google.rpc.BadRequest" in details(error)
+    assert field.encode() in details(error)
+    assert "SECRET" not in str(error.details()) + dispatcher.log.read_text()
+    assert b"SECRET" not in details(error)
+    assert (await dispatcher.backlog()).accepted == 0
+
+
+async def test_too_many_jobs_are_refused_with_a_time_to_come_back(
+    dispatcher: DispatcherProcess,
+) -> None:
+    await dispatcher.submit(*["A"] * 1000)
+    error = await refused(dispatcher.submit(*["A"] * 501), grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert b"google.rpc.RetryInfo" in details(error)
+    await dispatcher.submit(*["A"] * 500)
+
+
+async def test_a_huge_message_is_refused(dispatcher: DispatcherProcess) -> None:
+    request = license_pb2.SubmitJobsRequest(
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 6_000_000)]
+    )
+    await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_unknown_jobs_are_not_found(dispatcher: DispatcherProcess) -> None:
+    for job_id in ("", "nonsense", "00000000-1", "-1"):
+        await refused(
+            dispatcher.licenses.GetJob(license_pb2.GetJobRequest(job_id=job_id)),
+            grpc.StatusCode.NOT_FOUND,
+        )
+
+
+async def test_a_request_id_must_be_a_uuid(dispatcher: DispatcherProcess) -> None:
+    error = await refused(
+        dispatcher.submit("A", request_id="mine"), grpc.StatusCode.INVALID_ARGUMENT
+    )
+    assert "request_id" in str(error.details())
+
+
+async def test_verification_knows_what_it_cannot_say(dispatcher: DispatcherProcess) -> None:
+    async def verify(number: str, digest: str) -> Any:
+        return await dispatcher.licenses.VerifyLicense(
+            license_pb2.VerifyLicenseRequest(number=number, hash=digest)
+        )
+
+    await refused(verify("A", "rubbish"), grpc.StatusCode.INVALID_ARGUMENT)
+    greedy = "$argon2id$v=19$m=4194304,t=2,p=1,keyid=k1$" + "A" * 22 + "$" + "A" * 43
+    error = await refused(verify("A", greedy), grpc.StatusCode.INVALID_ARGUMENT)
+    assert "out of bounds" in str(error.details())
+    foreign = "$hmac-sha256$keyid=other$" + "A" * 43
+    await refused(verify("A", foreign), grpc.StatusCode.FAILED_PRECONDITION)
+    assert not (await verify("A", "0" * 64 + ":" + "0" * 32)).matches
+
+
+async def test_health_and_reflection_are_served(dispatcher: DispatcherProcess) -> None:
+    health = health_pb2_grpc.HealthStub(dispatcher.channel)
+    for service in ("", "virtscale.v1.LicenseService", "virtscale.v1.WorkerService"):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    call = reflection_pb2_grpc.ServerReflectionStub(dispatcher.channel).ServerReflectionInfo()
+    await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    services = {each.name for each in (await call.read()).list_services_response.service}
+    assert "virtscale.v1.FleetService" in services
+    call.cancel()
+
+
+async def test_metrics_add_up_and_workers_leave_them(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    await worker.credit(1)
+    await dispatcher.submit("A", "B")
+    assignment = await worker.take()
+    text = await asyncio.to_thread(dispatcher.metrics)
+    assert 'virtscale_dispatcher_jobs{state="leased"} 1.0' in text
+    assert 'virtscale_dispatcher_jobs{state="ready"} 1.0' in text
+    assert "virtscale_dispatcher_jobs_accepted_total 2.0" in text
+    assert 'virtscale_dispatcher_slots{state="busy"} 1.0' in text
+    assert 'virtscale_worker_leases{worker="w1"} 1.0' in text
+    await worker.answer(assignment)
+    await worker.acknowledged(assignment)
+    await worker.cut()
+
+    async def is_gone() -> bool:
+        return 'worker="w1"' not in await asyncio.to_thread(dispatcher.metrics)
+
+    assert await until(is_gone)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dispatcher", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def test_a_configuration_is_checked_without_starting() -> None:
+    done = run("--check-config")
+    assert (done.returncode, done.stdout) == (0, "configuration OK\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--listen", "0.0.0.0:50051"], "other machines"),
+        (["--listen", "nowhere"], "HOST:PORT"),
+        (["--config", "/does/not/exist.yaml"], "no such file"),
+        (["--join-key-file", "/does/not/exist"], "join_key_file"),
+        (["--pepper-file", "/does/not/exist"], "pepper_file"),
+        (["--no-such-flag"], "no-such-flag"),
+    ],
+)
+def test_a_wrong_configuration_is_a_clear_error(flags: list[str], words: str) -> None:
+    done = run("--check-config", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_busy_port_and_a_busy_database_are_clear_errors(
+    dispatcher: DispatcherProcess, tmp_path: Path
+) -> None:
+    flags = ["--listen-address", "127.0.0.1:0", "--listen"]
+    busy = await asyncio.to_thread(
+        run, *flags, dispatcher.address, "--database", str(tmp_path / "other.db")
+    )
+    assert (busy.returncode, "in use" in busy.stderr) == (1, True)
+    assert "Traceback" not in busy.stderr
+    second = await asyncio.to_thread(
+        run, *flags, "127.0.0.1:0", "--database", str(tmp_path / "jobs.db")
+    )
+    assert (second.returncode, "another dispatcher" in second.stderr) == (1, True)
