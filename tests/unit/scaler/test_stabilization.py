@@ -1,0 +1,118 @@
+import pytest
+
+from scaler.reasons import Reason
+from scaler.recommendation import Proposal
+from scaler.stabilization import Limits, Memory, Step, scaled, stabilise
+
+LIMITS = Limits(
+    min=1,
+    max=8,
+    out_window_seconds=0.0,
+    in_window_seconds=30.0,
+    out_cooldown_seconds=5.0,
+    in_cooldown_seconds=10.0,
+    out_step=4,
+    in_step=1,
+)
+FULL = Memory(watching_since=-1000.0)
+
+
+def wish(desired, low=None, high=None, complete=True, policy="p"):
+    return Proposal(
+        policy,
+        Reason.DEMAND,
+        desired,
+        desired if low is None else low,
+        desired if high is None else high,
+        complete,
+    )
+
+
+UNKNOWN = Proposal("u", Reason.SIGNAL_UNKNOWN)
+
+
+@pytest.fixture
+def run(make):
+    def run(current, *proposals, memory=FULL, now=0.0, limits=LIMITS, leaving=0):
+        pool = make.pool(
+            *(make.view(f"r{n}", "ready") for n in range(current)),
+            *(make.view(f"s{n}", "shutting_down") for n in range(leaving)),
+        )
+        _, result = stabilise(memory, proposals, pool, limits, now)
+        return result.desired, result.steps
+
+    return run
+
+
+def test_out_goes_to_the_highest_known_wish(run):
+    assert run(1, wish(2), wish(4), UNKNOWN) == (4, ())
+
+
+def test_in_needs_every_policy_to_know(run):
+    assert run(3, wish(1), UNKNOWN) == (3, (Step(Reason.SIGNAL_UNKNOWN, 1, 3),))
+    assert run(3, wish(1), wish(1, complete=False))[0] == 3
+
+
+def test_in_needs_every_policy_to_agree(run):
+    assert run(3, wish(1), wish(3)) == (3, ())
+
+
+def test_nobody_knows_is_no_reason_to_change_anything(run):
+    assert run(3, UNKNOWN, UNKNOWN) == (3, (Step(Reason.NO_SIGNAL, 3, 3),))
+
+
+def test_small_differences_are_tolerated(run):
+    assert run(3, wish(4, low=3, high=4)) == (3, (Step(Reason.WITHIN_TOLERANCE, 4, 3),))
+
+
+def test_in_waits_until_the_window_is_full_after_a_start(run):
+    memory = Memory(watching_since=0.0)
+    desired, steps = run(3, wish(1), memory=memory, now=29.0)
+    assert (desired, steps) == (3, (Step(Reason.IN_WINDOW_FILLING, 1, 3),))
+    assert run(3, wish(1), memory=memory, now=30.0)[0] == 2
+
+
+def test_in_takes_the_highest_wish_of_the_window(run):
+    memory = Memory(history=((5.0, 3), (20.0, 1)), watching_since=-100.0)
+    assert run(3, wish(1), memory=memory, now=35.0)[1][0] == Step(Reason.IN_WINDOW, 1, 3)
+    assert run(3, wish(1), memory=memory, now=35.1)[0] == 2
+
+
+def test_out_takes_the_lowest_wish_of_its_window(run):
+    limits = Limits(max=8, out_window_seconds=2.0)
+    memory = Memory(history=((9.0, 1), (10.0, 5)), watching_since=0.0)
+    assert run(1, wish(5), memory=memory, now=11.0, limits=limits)[0] == 1
+    assert run(1, wish(5), memory=memory, now=11.1, limits=limits)[0] == 5
+
+
+def test_each_direction_has_its_cooldown_and_in_also_waits_after_out(run):
+    out = scaled(FULL, out=True, now=100.0)
+    assert run(1, wish(3), memory=out, now=104.0)[1] == (Step(Reason.OUT_COOLDOWN, 3, 1),)
+    assert run(1, wish(3), memory=out, now=105.0)[0] == 3
+    assert run(3, wish(1), memory=out, now=109.0)[1] == (Step(Reason.IN_COOLDOWN, 1, 3),)
+    inward = scaled(FULL, out=False, now=100.0)
+    assert run(1, wish(3), memory=inward, now=101.0)[0] == 3
+    assert run(3, wish(1), memory=inward, now=109.0)[0] == 3
+
+
+def test_steps_limit_one_decision(run):
+    assert run(1, wish(7)) == (5, (Step(Reason.OUT_STEP, 7, 5),))
+    assert run(5, wish(1)) == (4, (Step(Reason.IN_STEP, 1, 4),))
+
+
+def test_domains_on_their_way_out_use_up_the_step(run):
+    assert run(4, wish(1), leaving=1) == (4, (Step(Reason.IN_STEP, 1, 4),))
+
+
+def test_bounds_hold_against_everything(run):
+    assert run(0, UNKNOWN) == (1, (Step(Reason.NO_SIGNAL, 0, 0), Step(Reason.MIN, 0, 1)))
+    assert run(7, wish(11))[0] == 8
+    assert run(9, UNKNOWN)[0] == 8
+
+
+def test_history_is_no_longer_than_the_windows(make):
+    memory = FULL
+    pool = make.pool(make.view("a", "ready"))
+    for now in range(1000):
+        memory, _ = stabilise(memory, [wish(1)], pool, LIMITS, float(now))
+    assert len(memory.history) == 31
