@@ -1,0 +1,225 @@
+"""Writes docs/METRICS.md from what the services really export: `python docs/generate_metrics.py`.
+
+Each service's own telemetry is filled with one example of everything and asked for its families,
+so that the document cannot say what the code does not do. `--check` fails when it is not current.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "proto")]
+
+from collector import families  # noqa: E402
+from dispatcher import telemetry as dispatcher_telemetry  # noqa: E402
+from dispatcher.effects import RequeueReason  # noqa: E402
+from dispatcher.jobs import Counts  # noqa: E402
+from dispatcher.sessions import WorkerState, WorkerView  # noqa: E402
+from scaler import telemetry as scaler_telemetry  # noqa: E402
+from scaler.config import ScalerConfig, pool_settings, signal_queries  # noqa: E402
+from scaler.decision import ActionResult, Observation, Outcome, State, decide  # noqa: E402
+from scaler.pool import ActionKind  # noqa: E402
+from scaler.readings import Known  # noqa: E402
+from scaler.tracking import Incident  # noqa: E402
+
+TARGET = ROOT / "docs" / "METRICS.md"
+
+_UNITS = (
+    ("_timestamp_seconds", "Unix seconds"),
+    ("_seconds", "seconds"),
+    ("_bytes", "bytes"),
+    ("_slots", "slots"),
+    ("_domains", "domains"),
+    ("_info", "always 1"),
+)
+
+_RULES = {
+    "pool_domain:libvirt_domain_cpu_seconds:running": (
+        "domain, instance, job, pool",
+        "seconds",
+        "CPU clock of a domain of a pool, present only while the domain runs.",
+    ),
+    "pool_domain:libvirt_domain_cpu_utilisation:avg5s": (
+        "domain, instance, job, pool",
+        "ratio, 0 to 1",
+        "Share of its virtual CPUs that a running domain used in the last 5 s, or since it began "
+        "to run if that is less. Absent before its second scrape.",
+    ),
+    "pool_domain:libvirt_domain_cpu_utilisation:avg30s": (
+        "domain, instance, job, pool",
+        "ratio, 0 to 1",
+        "The same over 30 s.",
+    ),
+    "pool:libvirt_domain_cpu_utilisation:avg5s": (
+        "pool",
+        "ratio, 0 to 1",
+        "Mean of the above over the running domains of the pool. Absent when there is none.",
+    ),
+    "pool:libvirt_domain_cpu_utilisation:avg30s": ("pool", "ratio, 0 to 1", "The same over 30 s."),
+    "pool:virtscale_job_service_seconds:mean1m": (
+        "pool",
+        "seconds",
+        "Mean CPU time of the jobs that finished in the last minute. Absent when none did.",
+    ),
+    "pool:virtscale_demand_slots:current": (
+        "pool",
+        "slots",
+        "Busy slots, and as many more as would empty the queue within 5 s at the mean service "
+        "time, but no more than jobs are ready; one per ready job while that time is not known.",
+    ),
+    "pool:virtscale_demand_slots:avg10s": ("pool", "slots", "Mean of the above over 10 s."),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One metric as documented."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+    @property
+    def unit(self) -> str:
+        """From the suffix of the name, as the naming rules have it."""
+        name = self.name.removesuffix("_total")
+        if name.endswith("_ratio"):
+            return "ratio, 0 to 1"
+        return next((unit for suffix, unit in _UNITS if name.endswith(suffix)), "")
+
+
+def collector_rows() -> list[Row]:
+    """From the collector's catalogue."""
+    return [Row(one.name, one.kind, one.labels, one.help) for one in families.CATALOGUE]
+
+
+def dispatcher_rows() -> list[Row]:
+    """From the dispatcher's telemetry with one worker."""
+    registry = CollectorRegistry()
+    telemetry = dispatcher_telemetry.Telemetry(registry)
+    worker = WorkerView("d0", WorkerState.READY, slots=1, takes_jobs=True)
+    snapshot = dispatcher_telemetry.Snapshot(Counts(), 0.0, (worker,))
+    telemetry.show(lambda: snapshot)
+    telemetry.requeued(next(iter(RequeueReason)), 1)
+    return rows_of(registry)
+
+
+def scaler_rows() -> list[Row]:
+    """From the scaler's telemetry after two turns with known signals."""
+    config = ScalerConfig()
+    registry = CollectorRegistry()
+    telemetry = scaler_telemetry.Telemetry(config.pool, registry)
+    readings = {query.signal: Known(0.5, 0.0) for query in signal_queries(config)}
+    observation = Observation(domains=(), workers=(), readings=readings)
+    state, decision = decide(pool_settings(config), State(), observation, 0.0)
+    decision = replace(decision, incidents=(("d0", Incident.BOOT_FAILED),))
+    telemetry.decided(decision, state, 0.0)
+    telemetry.decided(decision, state, 1.0)
+    telemetry.resulted(ActionResult(ActionKind.START, "d0", Outcome.DONE))
+    return rows_of(registry)
+
+
+def rows_of(registry: CollectorRegistry) -> list[Row]:
+    """Every family of a registry; its labels are those of its first series."""
+    rows = []
+    for family in registry.collect():
+        if not family.samples:
+            raise SystemExit(f"{family.name} has no series: give its service one to show")
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        kind = "gauge" if family.type == "info" else family.type
+        labels = tuple(name for name in family.samples[0].labels if name != "le")
+        rows.append(Row(family.name + suffix, kind, labels, family.documentation))
+    return rows
+
+
+def table(rows: Iterable[Row]) -> str:
+    """A Markdown table."""
+    lines = ["| Name | Type | Labels | Unit | Meaning |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{row.name}` | {row.kind} | {', '.join(row.labels)} | {row.unit} | {row.help} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def rules_table() -> str:
+    """The recording rules, in the order in which Prometheus runs them."""
+    path = ROOT / "prometheus" / "rules" / "virtscale.yml"
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    names = [rule["record"] for group in groups for rule in group["rules"]]
+    if set(names) != set(_RULES):
+        raise SystemExit(f"describe in {Path(__file__).name}: {set(names) ^ set(_RULES)}")
+    lines = ["| Name | Labels | Unit | Meaning |", "|---|---|---|---|"]
+    for name in names:
+        labels, unit, meaning = _RULES[name]
+        lines.append(f"| `{name}` | {labels} | {unit} | {meaning} |")
+    return "\n".join(lines)
+
+
+def document() -> str:
+    """The whole file."""
+    return f"""# Metrics
+
+<!-- Written by docs/generate_metrics.py; a test says when it is not current. -->
+
+Every service answers `/metrics` on its own port, and exports beside the tables below \
+`virtscale_SERVICE_build_info` (label `version`) and the usual `process_` and `python_` metrics. \
+Base units; what is not known is absent, never 0. Prometheus adds the labels `job` and `instance`; \
+a label `instance` of a series becomes `exported_instance`.
+
+## Collector
+
+Default port 9177. Names are those that the exporters of Tinkoff and inovex share. A domain \
+without our metadata has no `virtscale_domain_info` and so belongs to no pool. Counters exist for \
+active domains only and start again with the domain. While a domain's hypervisor does not answer \
+(`libvirt_domain_timed_out` is 1), its disk counters and resident size are absent and its CPU \
+times, which the host knows, are not.
+
+{table(collector_rows())}
+
+## Dispatcher
+
+Default port 9181. At every scrape the accepted jobs are the sum of `virtscale_dispatcher_jobs` \
+over all states. Series of a worker vanish with its session.
+
+{table(dispatcher_rows())}
+
+## Scaler
+
+Default port 9182.
+
+{table(scaler_rows())}
+
+## Recording rules
+
+From `prometheus/rules/virtscale.yml`, evaluated every second. A dispatcher serves one pool and \
+does not know its name; the rules give its demand the label `pool="default"`.
+
+{rules_table()}
+"""
+
+
+def main() -> int:
+    """Writes the file, or compares it."""
+    parser = argparse.ArgumentParser(description="Writes docs/METRICS.md.")
+    parser.add_argument("--check", action="store_true", help="fail when the file is not current")
+    wanted = document()
+    if parser.parse_args().check:
+        if TARGET.read_text(encoding="utf-8") == wanted:
+            return 0
+        sys.stderr.write("docs/METRICS.md is not current; run: python docs/generate_metrics.py\n")
+        return 1
+    TARGET.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
