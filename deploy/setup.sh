@@ -21,39 +21,45 @@ fail() {
 # step TEXT COMMAND...: runs it with its output in $LOG, showing that it is alive. The command stays
 # in the foreground, so Ctrl-C and sudo's question for a password reach it as usual.
 step() {
-    local text=$1 ticker rc=0 began=$SECONDS
+    local text=$1 rc=0 began=$SECONDS
     shift
     printf '\n== %s\n' "$text" >>"$LOG"
-    tick "$text" "$began" &
-    ticker=$!
-    "$@" >>"$LOG" 2>&1 || rc=$?
-    kill "$ticker" 2>/dev/null || true
-    wait "$ticker" 2>/dev/null || true
+    exec 8> >(tick "$text" "$began")
+    TICKER=$!
+    "$@" >>"$LOG" 2>&1 8>&- || rc=$?
+    stop_ticker
     if [ "$rc" -ne 0 ]; then
-        [ -t 2 ] && printf '\r\033[K' >&2
         say "  $text: failed after $((SECONDS - began)) s"
         explain_failure "$text" "$rc"
     fi
-    [ -t 2 ] && printf '\r\033[K' >&2
     say "  $text: done in $((SECONDS - began)) s"
 }
 
-# Waits with the shell's own read: a `sleep` would outlive the ticker.
+# Ends when its input does, which only this shell holds open: even kill -9 leaves no ticker behind.
 tick() {
-    local text=$1 began=$2 silence
-    trap - INT TERM EXIT
-    exec {silence}<> <(:)
-    if [ -t 2 ]; then
-        while :; do
-            printf '\r  %s ... %d s ' "$text" $((SECONDS - began)) >&2
-            read -rt 1 -u "$silence" || true
-        done
-    fi
-    say "  $text ..."
+    local text=$1 began=$2 turn=0 rc
+    trap '' INT
+    [ -t 2 ] || say "  $text ..."
     while :; do
-        read -rt 20 -u "$silence" || true
-        say "  $text: still working after $((SECONDS - began)) s"
+        if [ -t 2 ]; then
+            printf '\r  %s ... %d s ' "$text" $((SECONDS - began)) >&2
+        elif [ $turn -gt 0 ] && [ $((turn % 20)) -eq 0 ]; then
+            say "  $text: still working after $((SECONDS - began)) s"
+        fi
+        turn=$((turn + 1))
+        rc=0
+        read -rt 1 || rc=$?
+        [ "$rc" -gt 128 ] || return 0
     done
+}
+
+TICKER=
+stop_ticker() {
+    [ -n "$TICKER" ] || return 0
+    exec 8>&-
+    wait "$TICKER" 2>/dev/null || true
+    TICKER=
+    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }
 
 # Turns the end of the log into the reader's next move.
@@ -88,9 +94,15 @@ explain_failure() {
 }
 
 interrupted() {
-    [ -t 2 ] && printf '\r\033[K' >&2
+    stop_ticker
     say "interrupted; nothing half done will be used. Run the same command again to go on."
-    exit 130
+    exit "$1"
+}
+
+trap_interruptions() {
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
+    trap 'interrupted 129' HUP
 }
 
 # --- The machine ------------------------------------------------------------------------------
@@ -327,13 +339,13 @@ setup_stack() {
         say "note: a stack is running from $VENV, so it is not updated now; stop it (virtscale down) to use the changes."
         return
     fi
-    trap interrupted INT
+    trap_interruptions
     make_state_directory
     exec 9>"$STATE/.setup.lock"
     flock --nonblock 9 || { say "Another set-up is at work; waiting for it."; flock 9; }
     if ! is_stack_ready; then setup_missing; fi
     exec 9>&-
-    trap - INT
+    trap - INT TERM HUP
 }
 
 make_state_directory() {
@@ -416,7 +428,7 @@ setup_tests() {
     fi
     NOTES=$(mktemp -d)
     LOG=$NOTES/setup.log
-    trap interrupted INT
+    trap_interruptions
     if is_debian; then
         [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     else
@@ -426,5 +438,5 @@ setup_tests() {
     key=$(lock_key dev)
     [ "$(stamp_of "$VENV")" = "$key" ] || build_venv "$VENV" dev "$key"
     rm -rf "$NOTES"
-    trap - INT
+    trap - INT TERM HUP
 }

@@ -140,12 +140,12 @@ def test_a_running_stack_keeps_its_version(ready):
 
 def test_an_interrupted_set_up_is_not_mistaken_for_a_finished_one(state):
     script = f"""
-        PYTHON=$(find_python); LOG={state}/setup.log
-        pip_in() {{ echo 'killed in the middle'; return 1; }}
+        PYTHON=true; LOG={state}/setup.log
+        pip_in() {{ mkdir {state}/venv-1; kill -INT $BASHPID; }}
         build_venv {state}/venv-1 stack key1
     """
     result = sourced(script)
-    assert result.returncode != 0
+    assert result.returncode != 0, result.stderr
     assert (state / "venv-1").is_dir()
     assert not (state / "venv-1" / ".virtscale-stamp").exists()
     assert sourced(f"stamp_of {state}/venv-1").stdout == ""
