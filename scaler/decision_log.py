@@ -1,6 +1,7 @@
 """Decisions in a file of JSON lines, rotated by size, readable by anybody."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ class JsonLinesLog:
         self._recent: deque[dict[str, Any]] = deque(maxlen=_MEMORY_RECORDS)
         self._logger = logs.get()
         self._is_failing = False
+        # A crash may have cut the last line short: the next record needs a line of its own.
+        self._needs_newline = path is not None and _is_cut(path)
         if path is not None:
             self._recent.extend(read(path))
 
@@ -35,7 +38,9 @@ class JsonLinesLog:
         try:
             self._rotate(self._path)
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, separators=(",", ":")) + "\n")
+                start = "\n" if self._needs_newline else ""
+                file.write(start + json.dumps(record, separators=(",", ":")) + "\n")
+                self._needs_newline = False
         except OSError as error:
             if not self._is_failing:
                 self._logger.error(
@@ -79,6 +84,15 @@ def read(path: Path, limit: int = _MEMORY_RECORDS) -> list[dict[str, Any]]:
         if isinstance(record, dict):
             records.append(record)
     return records
+
+
+def _is_cut(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -1,0 +1,229 @@
+"""What must hold of the scaler's decisions, whatever is observed."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide, feed
+from scaler.pool import (
+    ActionKind,
+    DomainRecord,
+    DomainState,
+    Lifecycle,
+    Operation,
+    OperationKind,
+    WorkerRecord,
+    WorkerState,
+)
+from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
+from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.stabilization import Limits
+
+NAMES = [f"d{number}" for number in range(6)]
+MAX = 4
+SETTINGS = Settings(
+    limits=Limits(min=1, max=MAX, in_window_seconds=5.0, in_cooldown_seconds=2.0),
+    policies=(ReferencePolicy(), BacklogPolicy()),
+)
+
+# A busy machine must not fail a test by its deadline.
+RELAXED = settings(max_examples=60, deadline=None)
+
+numbers = st.floats(0, 40) | st.integers(0, 8).map(float)
+unknown = st.sampled_from([Empty(), NotANumber(), Stale(None), Failed("x")])
+readings = st.fixed_dictionaries(
+    {
+        "cpu": st.floats(0, 1).map(lambda value: Known(value, 1.0)) | unknown,
+        "demand": numbers.map(lambda value: Known(value, 1.0)) | unknown,
+        "demand_average": numbers.map(lambda value: Known(value, 1.0))
+        | unknown
+        | st.just(Partial(0.0, 1.0, "half")),
+    }
+)
+operations = st.none() | st.builds(
+    Operation, st.sampled_from(OperationKind), st.floats(0, 100), st.just(1)
+)
+
+
+@st.composite
+def observations(draw, most=6, signals=readings):
+    names = NAMES[: draw(st.integers(0, most))]
+    records = tuple(
+        DomainRecord(name, draw(st.sampled_from(Lifecycle)), "", draw(operations)) for name in names
+    )
+    workers = tuple(
+        WorkerRecord(
+            name,
+            draw(st.sampled_from(WorkerState)),
+            leases=draw(st.integers(0, 3)),
+            connected_since=draw(st.floats(0, 100)),
+        )
+        for name in draw(st.lists(st.sampled_from(NAMES), unique=True))
+    )
+    return Observation(
+        None if draw(st.integers(0, 15)) == 0 else records,
+        None if draw(st.integers(0, 7)) == 0 else workers,
+        draw(signals),
+    )
+
+
+histories = st.lists(
+    st.tuples(st.floats(0.1, 40), observations(), st.sampled_from(Outcome)), min_size=1, max_size=8
+)
+
+
+def play(history):
+    """Decisions of one scaler's life; actions report back before the next turn."""
+    state, now = State(), 100.0
+    for seconds, observation, outcome in history:
+        now += seconds
+        before = state
+        state, decision = decide(SETTINGS, state, observation, now)
+        yield before, observation, decision, now
+        for action in decision.plan.actions:
+            state = feed(SETTINGS, state, ActionResult(action.kind, action.domain, outcome), now)
+
+
+@RELAXED
+@given(histories)
+def test_never_more_than_the_ceiling_in_any_state(history):
+    for _, _, decision, _ in play(history):
+        starts = [one for one in decision.plan.actions if one.kind is ActionKind.START]
+        assert not starts or decision.pool.active + len(starts) <= MAX
+        assert decision.desired is None or 1 <= decision.desired <= MAX
+
+
+@RELAXED
+@given(histories)
+def test_at_most_one_action_per_domain_and_only_on_domains_that_are_there(history):
+    for _, observation, decision, _ in play(history):
+        names = [one.domain for one in decision.plan.actions]
+        assert len(names) == len(set(names))
+        assert set(names) <= {record.name for record in observation.domains or ()}
+
+
+@RELAXED
+@given(histories)
+def test_no_power_is_taken_from_a_worker_that_holds_leases_before_its_deadline(history):
+    for _, _, decision, now in play(history):
+        domains = {domain.name: domain for domain in decision.pool.domains}
+        for action in decision.plan.actions:
+            domain = domains[action.domain]
+            if action.kind not in (ActionKind.SHUTDOWN, ActionKind.DESTROY):
+                continue
+            if domain.state is DomainState.DRAINING and domain.leases:
+                assert domain.operation is not None and domain.worker is not None
+                gone = domain.worker.state is WorkerState.DISCONNECTED
+                assert gone or now - domain.operation.since >= 60.0
+            else:
+                assert domain.state is not DomainState.READY
+
+
+@RELAXED
+@given(observations(most=MAX, signals=st.fixed_dictionaries({"cpu": unknown})), st.integers(1, 9))
+def test_no_data_never_scales_in(observation, turns):
+    state = State()
+    for turn in range(turns):
+        state, decision = decide(SETTINGS, state, observation, 100.0 + 20 * turn)
+        assert decision.desired is None or decision.desired >= min(MAX, decision.pool.current)
+        begun = [
+            one
+            for one in decision.plan.actions
+            if one.kind is ActionKind.DRAIN and one.reason.value != "drain_resumed"
+        ]
+        assert not begun
+
+
+@RELAXED
+@given(histories, observations(), numbers, st.floats(0, 20))
+def test_more_load_never_lowers_the_desired_capacity(history, observation, demand, more):
+    state, now = State(), 100.0
+    for seconds, earlier, _ in history:
+        now += seconds
+        state, _ = decide(SETTINGS, state, earlier, now)
+
+    def desired(value, ratio):
+        signals = {
+            "cpu": Known(ratio, 1.0),
+            "demand": Known(value, 1.0),
+            "demand_average": Known(value, 1.0),
+        }
+        _, decision = decide(SETTINGS, state, replace(observation, readings=signals), now + 1)
+        return -1 if decision.desired is None else decision.desired
+
+    ratio = min(1.0, demand / 10)
+    assert desired(demand + more, min(1.0, ratio + more / 10)) >= desired(demand, ratio)
+
+
+@RELAXED
+@given(observations())
+def test_decides_the_same_from_the_same(observation):
+    assert decide(SETTINGS, State(), observation, 100.0) == decide(
+        SETTINGS, State(), observation, 100.0
+    )
+
+
+@RELAXED
+@given(st.permutations(range(len(NAMES))), observations())
+def test_the_order_of_what_is_observed_does_not_matter(order, observation):
+    def shuffled(items):
+        if items is None:
+            return None
+        return tuple(items[index] for index in order if index < len(items))
+
+    other = replace(
+        observation,
+        domains=shuffled(observation.domains),
+        workers=shuffled(observation.workers),
+    )
+    _, decision = decide(SETTINGS, State(), observation, 100.0)
+    _, again = decide(SETTINGS, State(), other, 100.0)
+    assert decision.plan == again.plan
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 6), st.integers(1, MAX))
+def test_constant_load_reaches_a_fixed_point(load, count):
+    """Domains start and stop at once; the CPU is the load spread over them."""
+    running = set(NAMES[:count])
+    state = State()
+    changes = []
+    for turn in range(400):
+        now = 100.0 + turn
+        records = tuple(
+            DomainRecord(name, Lifecycle.RUNNING if name in running else Lifecycle.OFF)
+            for name in NAMES
+        )
+        workers = tuple(
+            WorkerRecord(name, WorkerState.READY, connected_since=0.0) for name in running
+        )
+        ratio = min(1.0, load / len(running)) if running else 0.0
+        signals = {
+            "cpu": Known(ratio, 1.0),
+            "demand": Known(load, 1.0),
+            "demand_average": Known(load, 1.0),
+        }
+        state, decision = decide(SETTINGS, state, Observation(records, workers, signals), now)
+        for action in decision.plan.actions:
+            changes.append(turn)
+            state = feed(
+                SETTINGS, state, ActionResult(action.kind, action.domain, Outcome.DONE), now
+            )
+            if action.kind is ActionKind.START:
+                running.add(action.domain)
+            elif action.kind is ActionKind.DRAIN:
+                running.discard(action.domain)
+    assert not [turn for turn in changes if turn > 300], "flaps"
+
+
+@RELAXED
+@given(observations())
+def test_a_restart_goes_on_with_what_is_under_way(observation):
+    """What does not depend on windows comes out the same with and without a past."""
+    lived = State()
+    for turn in range(3):
+        lived, _ = decide(SETTINGS, lived, replace(observation, domains=None), 90.0 + turn)
+    _, remembered = decide(SETTINGS, lived, observation, 100.0)
+    _, fresh = decide(SETTINGS, State(), observation, 100.0)
+    assert remembered.plan.actions == fresh.plan.actions

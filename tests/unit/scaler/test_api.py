@@ -1,0 +1,107 @@
+import io
+import json
+
+import pytest
+
+from scaler.api import Api
+from scaler.decision import Hold
+from scaler.decision_log import JsonLinesLog
+from scaler.hold_file import HoldFile
+
+
+class Client:
+    def __init__(self):
+        self.status_record = {"pool": "default", "desired": 2}
+        self.log = JsonLinesLog(None)
+        self.holds = HoldFile(None)
+        self.wakes = 0
+        self.api = Api(lambda: self.status_record, self.log, self.holds, self._wake)
+
+    def _wake(self):
+        self.wakes += 1
+
+    def call(self, method, path, body=b"", **environ):
+        path, _, query = path.partition("?")
+        answer = {}
+
+        def start_response(status, headers):
+            answer["status"] = int(status.split()[0])
+
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+            **environ,
+        }
+        text = b"".join(self.api(environ, start_response))
+        return answer["status"], json.loads(text)
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+def test_pausing_and_resuming_show_in_the_status(client):
+    assert client.call("GET", "/api/v1/status")[1]["paused"] is False
+    body = json.dumps({"author": "ann", "reason": "upgrade"}).encode()
+    assert client.call("POST", "/api/v1/pause", body) == (200, {"paused": True})
+    assert client.holds.get() == Hold("ann", "upgrade")
+    status = client.call("GET", "/api/v1/status")[1]
+    assert (status["paused"], status["desired"]) == (True, 2)
+    assert status["hold"] == {"author": "ann", "reason": "upgrade"}
+    assert client.call("POST", "/api/v1/resume") == (200, {"paused": False})
+    assert client.holds.get() is None
+    assert client.wakes == 2
+
+
+def test_there_is_no_status_before_the_first_turn(client):
+    client.status_record = None
+    assert client.call("GET", "/api/v1/status")[0] == 503
+
+
+def test_lists_decisions_from_a_moment_on(client):
+    for number in range(5):
+        client.log.append({"time": float(number)})
+    assert client.call("GET", "/api/v1/decisions?limit=2")[1] == {
+        "decisions": [{"time": 3.0}, {"time": 4.0}]
+    }
+    found = client.call("GET", "/api/v1/decisions?since=3.5")[1]["decisions"]
+    assert found == [{"time": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "text"),
+    [
+        ("GET", "/api/v1/decisions?limit=many", b"", 400, "limit = 'many'"),
+        ("GET", "/api/v1/decisions?since=nan", b"", 400, "since = 'nan'"),
+        ("GET", "/api/v1/decisions?limit=-1", b"", 400, "limit = '-1'"),
+        ("POST", "/api/v1/pause", b"{", 400, "not JSON"),
+        ("POST", "/api/v1/pause", b"[]", 400, "JSON object"),
+        ("POST", "/api/v1/pause", b'{"author": 1}', 400, "author"),
+        ("POST", "/api/v1/pause", b" " * 10_001, 413, "10000 bytes"),
+        ("GET", "/api/v1/pause", b"", 405, "POST /api/v1/pause"),
+        ("GET", "/api/v1/nothing", b"", 404, "GET /api/v1/status"),
+    ],
+)
+def test_refusals_say_what_is_wrong(client, method, path, body, status, text):
+    code, answer = client.call(method, path, body)
+    assert code == status
+    assert text in answer["error"]
+    assert client.holds.get() is None
+
+
+def test_a_web_page_cannot_pause(client):
+    code, _ = client.call("POST", "/api/v1/pause", HTTP_ORIGIN="https://example.org")
+    assert code == 403
+    assert client.holds.get() is None
+
+
+def test_an_order_that_cannot_be_kept_is_refused(client, tmp_path):
+    client.holds = HoldFile(tmp_path / "missing" / "hold.json")
+    client.api = Api(lambda: {}, client.log, client.holds, client._wake)
+    code, answer = client.call("POST", "/api/v1/pause")
+    assert (code, client.wakes) == (500, 0)
+    assert "No such file" in answer["error"]

@@ -1,0 +1,68 @@
+import pytest
+
+from scaler.config import ScalerConfig, pool_settings, signal_queries
+from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from servicekit.config import ConfigError, check
+
+
+def config(**values):
+    return check(ScalerConfig, values, source="test")
+
+
+def test_the_defaults_make_both_policies_and_ask_for_their_signals():
+    settings = pool_settings(config(pool="web"))
+    assert settings.policies == (ReferencePolicy(), BacklogPolicy())
+    assert (settings.limits.min, settings.limits.max) == (1, 4)
+    queries = {one.signal: one for one in signal_queries(config(pool="web"))}
+    assert set(queries) == {"cpu", "demand", "demand_average"}
+    assert queries["cpu"].query == 'pool:libvirt_domain_cpu_utilisation:avg30s{pool="web"}'
+    assert all("$pool" not in f"{one.query}{one.freshness}" for one in queries.values())
+
+
+def test_everything_can_be_set():
+    settings = pool_settings(
+        config(
+            min=2,
+            max=9,
+            scale_in={"window_seconds": 5, "step": 2},
+            scale_out={"cooldown_seconds": 7},
+            timing={"boot_deadline_seconds": 120},
+            breaker={"threshold": 5},
+            policies=[{"kind": "backlog", "target_ratio": 0.5, "slots_per_domain": 2}],
+        )
+    )
+    assert settings.limits.in_step == 2
+    assert settings.limits.out_cooldown_seconds == 7
+    assert settings.timing.boot_deadline_seconds == 120
+    assert settings.breaker.threshold == 5
+    assert settings.policies == (BacklogPolicy(target_ratio=0.5, slots_per_domain=2.0),)
+
+
+def test_only_signals_that_a_policy_needs_are_asked_for():
+    values = config(policies=[{"kind": "reference", "cpu": {"query": "x", "freshness": "y"}}])
+    (query,) = signal_queries(values)
+    assert (query.signal, query.query, query.freshness) == ("cpu", "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"pool": 'a"}'}, "pool"),
+        ({"min": 5, "max": 2}, "min = 5 must not exceed max = 2"),
+        ({"max": 0}, "max = 0"),
+        ({"prometheus_url": "prometheus"}, "http://127.0.0.1:9090"),
+        ({"dispatcher": "here"}, "HOST:PORT"),
+        ({"listen_address": "127.0.0.1:99999"}, "HOST:PORT"),
+        ({"policies": []}, "at least one policy"),
+        ({"policies": [{"kind": "magic"}]}, "policies.0"),
+        ({"policies": [{"kind": "backlog"}, {"kind": "backlog"}]}, "twice"),
+        ({"scale_in": {"window": 5}}, "scale_in.window"),
+        ({"timing": {"boot_deadline_seconds": 0}}, "boot_deadline_seconds"),
+        ({"tick_seconds": 0}, "tick_seconds"),
+        ({"coolness": 1}, "unknown key 'coolness'"),
+    ],
+)
+def test_faults_name_the_field(values, text):
+    with pytest.raises(ConfigError) as caught:
+        config(**values)
+    assert text in str(caught.value)

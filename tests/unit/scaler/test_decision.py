@@ -1,0 +1,176 @@
+import pytest
+
+from scaler.breaker import BreakerSettings
+from scaler.decision import (
+    ActionResult,
+    Hold,
+    Observation,
+    Outcome,
+    Settings,
+    State,
+    decide,
+    feed,
+)
+from scaler.pool import ActionKind, DomainState
+from scaler.readings import Empty, Known
+from scaler.reasons import Reason
+from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.stabilization import Limits
+
+SETTINGS = Settings(
+    limits=Limits(min=1, max=3, out_window_seconds=0.0),
+    policies=(ReferencePolicy(), BacklogPolicy()),
+)
+
+
+def signals(demand=0.0, cpu=0.1):
+    return {
+        "cpu": Known(cpu, 1.0),
+        "demand": Known(demand, 1.0),
+        "demand_average": Known(demand, 1.0),
+    }
+
+
+def seen(records, workers=(), readings=None, **fields):
+    return Observation(tuple(records), tuple(workers), readings or signals(), **fields)
+
+
+def acts(decision):
+    return [(one.kind.value, one.domain, one.reason.value) for one in decision.plan.actions]
+
+
+@pytest.fixture
+def off(make):
+    return [make.record(name) for name in "abcd"]
+
+
+def test_starts_from_nothing_and_says_why(off):
+    state, decision = decide(SETTINGS, State(), seen(off), 0.0)
+    assert acts(decision) == [("start", "a", "scale_out")]
+    assert decision.reason is Reason.NONE_ACTIVE
+    assert state.token == 1
+    assert state.tracks["a"].in_flight is ActionKind.START
+
+
+def test_the_token_is_newer_than_any_that_was_seen(make):
+    state, _ = decide(SETTINGS, State(), seen([make.record("a", token=41)]), 0.0)
+    assert state.token == 42
+
+
+def test_a_newer_scaler_ends_this_ones_actions(make, off):
+    state, _ = decide(SETTINGS, State(), seen(off), 0.0)
+    _, decision = decide(SETTINGS, state, seen([make.record("b", token=2), *off[2:]]), 1.0)
+    assert decision.plan.actions == ()
+    assert decision.reason is Reason.FENCED
+
+
+def test_does_not_start_twice_what_is_being_started(off):
+    state, _ = decide(SETTINGS, State(), seen(off), 0.0)
+    _, decision = decide(SETTINGS, state, seen(off), 1.0)
+    assert decision.plan.actions == ()
+    assert decision.pool.count(DomainState.STARTING) == 1
+
+
+def test_demand_is_met_in_one_step_up_to_the_ceiling(off):
+    _, decision = decide(SETTINGS, State(), seen(off, readings=signals(demand=9)), 0.0)
+    assert [domain for _, domain, _ in acts(decision)] == ["a", "b", "c"]
+    assert decision.reason is Reason.DEMAND
+    assert Reason.MAX in [step.reason for step in decision.stabilised.steps]
+
+
+def test_nothing_happens_while_the_hypervisor_does_not_answer():
+    observation = Observation(None, (), signals(demand=9), errors=("no libvirt",))
+    _, decision = decide(SETTINGS, State(), observation, 0.0)
+    assert decision.plan.actions == ()
+    assert decision.reason is Reason.HYPERVISOR_UNKNOWN
+    assert decision.desired is None
+    assert decision.errors == ("no libvirt",)
+
+
+def test_a_hold_keeps_the_recommendation_but_stops_the_actions(off):
+    observation = seen(off, readings=signals(demand=9), hold=Hold("me"))
+    state, decision = decide(SETTINGS, State(), observation, 0.0)
+    assert (decision.desired, decision.reason) == (3, Reason.PAUSED)
+    assert decision.plan.actions == ()
+    _, decision = decide(SETTINGS, state, seen(off, readings=signals(demand=9)), 1.0)
+    assert len(decision.plan.actions) == 3
+
+
+def test_the_minimum_needs_no_signal(off):
+    unknown = dict.fromkeys(("cpu", "demand", "demand_average"), Empty())
+    only_backlog = Settings(limits=Limits(min=2, max=3), policies=(BacklogPolicy(),))
+    _, decision = decide(only_backlog, State(), seen(off, readings=unknown), 0.0)
+    assert len(decision.plan.actions) == 2
+    assert decision.reason is Reason.MIN
+
+
+def test_a_start_that_failed_counts_and_a_busy_hypervisor_does_not(off):
+    settings = Settings(limits=Limits(max=3), breaker=BreakerSettings(threshold=1))
+    state, _ = decide(settings, State(), seen(off), 0.0)
+    busy = ActionResult(ActionKind.START, "a", Outcome.RETRYABLE, "busy")
+    assert feed(settings, state, busy, 1.0).breaker.failures == 0
+    failed = ActionResult(ActionKind.START, "a", Outcome.FAILED, "no memory")
+    state = feed(settings, state, failed, 1.0)
+    assert state.tracks["a"].failures == 1
+    _, decision = decide(settings, state, seen(off), 2.0)
+    assert decision.reason is Reason.BREAKER_OPEN
+    assert decision.plan.wake_at == 31.0
+    _, decision = decide(settings, state, seen(off), 31.0)
+    assert acts(decision) == [("start", "b", "scale_out")]
+
+
+def test_after_the_back_off_one_probe_at_a_time(make, off):
+    settings = Settings(limits=Limits(min=3, max=3), breaker=BreakerSettings(threshold=1))
+    state, _ = decide(settings, State(), seen(off), 0.0)
+    for name in "abc":
+        result = ActionResult(ActionKind.START, name, Outcome.FAILED)
+        state = feed(settings, state, result, 0.0)
+    state, decision = decide(settings, state, seen(off), 1000.0)
+    assert acts(decision) == [("start", "d", "scale_out")]
+    _, decision = decide(settings, state, seen(off), 1001.0)
+    assert decision.plan.actions == ()
+    assert Reason.BREAKER_PROBE in decision.plan.reasons
+
+
+def test_a_report_of_a_drain_that_was_cancelled_changes_nothing(make, off):
+    state, _ = decide(SETTINGS, State(), seen(off), 0.0)
+    late = ActionResult(ActionKind.DRAIN, "a", Outcome.CANCELLED)
+    assert feed(SETTINGS, state, late, 1.0) is state
+    assert feed(SETTINGS, state, ActionResult(ActionKind.START, "x", Outcome.DONE), 1.0) is state
+
+
+def test_last_known_workers_stand_in_while_the_dispatcher_is_away(make):
+    running = [make.record("a", "running")]
+    state, decision = decide(SETTINGS, State(), seen(running, [make.worker("a")]), 0.0)
+    assert decision.pool.ready == 1
+    away = Observation(tuple(running), None, signals())
+    _, decision = decide(SETTINGS, state, away, 100.0)
+    assert decision.pool.ready == 1
+
+
+def test_a_restart_in_a_drain_leads_to_the_same_next_action(make):
+    records = [
+        make.record("a", "running"),
+        make.record("b", "running", "drain", since=95.0, token=3),
+    ]
+    workers = [make.worker("a"), make.worker("b", "draining", leases=1)]
+    idle = seen(records, workers)
+    _, decision = decide(SETTINGS, State(), idle, 100.0)
+    assert acts(decision) == [("drain", "b", "drain_resumed")]
+    busy = seen(records, workers, readings=signals(demand=5))
+    _, decision = decide(SETTINGS, State(), busy, 100.0)
+    assert acts(decision) == [("cancel_drain", "b", "demand_returned")]
+
+
+def test_scale_in_is_explained_by_the_policy_that_allows_it(make):
+    records = [make.record("a", "running"), make.record("b", "running")]
+    workers = [make.worker("a", leases=1), make.worker("b")]
+    state = State()
+    for now in range(32):
+        state, decision = decide(SETTINGS, state, seen(records, workers), float(now))
+        if decision.plan.actions:
+            break
+        assert decision.reason is Reason.IN_WINDOW_FILLING
+    assert now == 30
+    assert acts(decision) == [("drain", "b", "scale_in")]
+    assert decision.reason is Reason.CPU_FITS_ONE_FEWER

@@ -1,0 +1,77 @@
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide
+from scaler.pool import ActionKind
+from scaler.readings import Empty, Known
+from scaler.recommendation import BacklogPolicy
+from scaler.stabilization import Limits
+from scaler.telemetry import Telemetry
+
+SETTINGS = Settings(limits=Limits(max=3, out_window_seconds=0.0), policies=(BacklogPolicy(),))
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def telemetry(registry):
+    return Telemetry("web", registry)
+
+
+def decided(make, telemetry, domains=("a", "b"), average=None):
+    readings = {"demand": Known(2.0, 1.0), "demand_average": average or Empty()}
+    records = None if domains is None else tuple(make.record(name) for name in domains)
+    observation = Observation(records, (), readings)
+    state, decision = decide(SETTINGS, State(), observation, 5.0)
+    telemetry.decided(decision, state, 1_700_000_000.0)
+
+
+def test_exports_the_newest_turn(make, registry, telemetry):
+    decided(make, telemetry)
+    text = generate_latest(registry).decode()
+    for line in [
+        'virtscale_scaler_desired_domains{pool="web"} 2.0',
+        'virtscale_scaler_domains{pool="web",state="off"} 2.0',
+        'virtscale_scaler_domains{pool="web",state="ready"} 0.0',
+        'virtscale_scaler_recommendation_domains{policy="backlog",pool="web"} 2.0',
+        'virtscale_scaler_signal_value{pool="web",signal="demand"} 2.0',
+        'virtscale_scaler_signal_known{pool="web",signal="demand"} 1.0',
+        'virtscale_scaler_signal_known{pool="web",signal="demand_average"} 0.0',
+        'virtscale_scaler_decisions_total{pool="web",reason="demand"} 1.0',
+        'virtscale_scaler_decisions_total{pool="web",reason="paused"} 0.0',
+        "virtscale_scaler_last_tick_timestamp_seconds 1.7e+09",
+        'virtscale_scaler_paused{pool="web"} 0.0',
+    ]:
+        assert line in text
+    assert 'signal_value{pool="web",signal="demand_average"}' not in text
+
+
+def test_what_is_not_known_is_absent_not_zero(make, registry, telemetry):
+    decided(make, telemetry, domains=None)
+    text = generate_latest(registry).decode()
+    assert "virtscale_scaler_desired_domains" not in text
+    assert "virtscale_scaler_domains{" not in text
+
+
+def test_counts_how_actions_ended(registry, telemetry):
+    telemetry.resulted(ActionResult(ActionKind.START, "a", Outcome.FAILED))
+    text = generate_latest(registry).decode()
+    line = 'virtscale_scaler_actions_total{action="start",pool="web",result="failed"} 1.0'
+    assert line in text
+
+
+def test_the_status_tells_of_every_domain(make, telemetry):
+    assert telemetry.status() is None
+    decided(make, telemetry)
+    status = telemetry.status()
+    assert (status["pool"], status["desired"]) == ("web", 2)
+    assert [one["name"] for one in status["domains"]] == ["a", "b"]
+    assert status["decision"]["signals"]["demand"] == {
+        "kind": "known",
+        "value": 2.0,
+        "age_seconds": 1.0,
+    }
+    assert status["decision"]["signals"]["demand_average"] == {"kind": "empty"}

@@ -1,0 +1,135 @@
+import pytest
+
+from scaler.pool import ActionKind, DomainState
+from scaler.tracking import Fleet, Incident, Timing, Track, track
+
+TIMING = Timing(boot_deadline_seconds=60.0, silence_deadline_seconds=40.0, worker_return_seconds=15)
+
+
+@pytest.fixture
+def see():
+    def see(record, *workers, memory=None, now=100.0, known_since=0.0):
+        tracks = {} if memory is None else {record.name: memory}
+        fleet = Fleet({one.worker_id: one for one in workers}, known_since)
+        return track(tracks, (record,), fleet, TIMING, now)
+
+    return see
+
+
+def state(result):
+    return result.pool.domains[0].state
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "op", "worker_state", "expected"),
+    [
+        ("off", None, None, "off"),
+        ("off", "start", None, "off"),
+        ("off", "drain", "disconnected", "off"),
+        ("running", "start", None, "booting"),
+        ("running", "start", "ready", "ready"),
+        ("running", "start", "cordoned", "cordoned"),
+        ("running", None, "ready", "ready"),
+        ("running", None, "cordoned", "cordoned"),
+        ("running", None, "draining", "cordoned"),
+        ("running", None, "disconnected", "silent"),
+        ("running", None, None, "silent"),
+        ("running", "drain", "ready", "draining"),
+        ("running", "drain", None, "draining"),
+        ("running", "shutdown", "ready", "shutting_down"),
+        ("running", "destroy", None, "shutting_down"),
+        ("stopping", None, "ready", "shutting_down"),
+        ("paused", None, "ready", "paused"),
+        ("paused", "drain", "ready", "draining"),
+        ("crashed", None, None, "failed"),
+        ("crashed", "destroy", None, "shutting_down"),
+    ],
+)
+def test_derives_the_state_with_no_memory(make, see, lifecycle, op, worker_state, expected):
+    workers = [] if worker_state is None else [make.worker("a", worker_state, connected=95.0)]
+    result = see(make.record("a", lifecycle, op, since=90.0), *workers)
+    assert state(result) is DomainState(expected)
+    assert result.incidents == ()
+
+
+@pytest.mark.parametrize("lifecycle", ["off", "paused"])
+def test_a_start_call_under_way_is_neither_off_nor_paused(make, see, lifecycle):
+    memory = Track(in_flight=ActionKind.START)
+    assert state(see(make.record("a", lifecycle), memory=memory)) is DomainState.STARTING
+
+
+def test_a_session_from_before_the_start_is_not_this_domains(make, see):
+    old = make.worker("a", connected=80.0)
+    assert state(see(make.record("a", "running", "start", since=90.0), old)) is DomainState.BOOTING
+    skewed = make.worker("a", connected=88.5)
+    assert state(see(make.record("a", "running", "start", since=90.0), skewed)) is DomainState.READY
+
+
+def test_a_boot_fails_at_its_deadline_and_stays_failed(make, see):
+    memory = Track(DomainState.BOOTING)
+    record = make.record("a", "running", "start", since=0.0)
+    assert state(see(record, memory=memory, now=59.9)) is DomainState.BOOTING
+    result = see(record, memory=memory, now=60.0)
+    assert state(result) is DomainState.FAILED
+    assert result.incidents == (("a", Incident.BOOT_FAILED),)
+    assert result.tracks["a"].failures == 1
+    late = see(record, make.worker("a", connected=60.5), memory=result.tracks["a"], now=61.0)
+    assert state(late) is DomainState.FAILED
+    assert late.incidents == ()
+
+
+@pytest.mark.parametrize("known_since", [None, 50.0])
+def test_no_boot_is_judged_while_the_dispatcher_was_away(make, see, known_since):
+    record = make.record("a", "running", "start", since=0.0)
+    result = see(record, memory=Track(DomainState.BOOTING), now=64.0, known_since=known_since)
+    assert state(result) is DomainState.BOOTING
+
+
+def test_a_worker_that_stays_away_fails_its_domain(make, see):
+    record = make.record("a", "running")
+    first = see(record, memory=Track(DomainState.READY), now=100.0)
+    assert state(first) is DomainState.SILENT
+    assert state(see(record, memory=first.tracks["a"], now=139.9)) is DomainState.SILENT
+    result = see(record, memory=first.tracks["a"], now=140.0)
+    assert state(result) is DomainState.FAILED
+    assert result.incidents == (("a", Incident.WENT_SILENT),)
+    assert result.tracks["a"].failures == 0
+
+
+def test_silence_is_not_timed_while_the_dispatcher_is_away(make, see):
+    record = make.record("a", "running")
+    memory = Track(DomainState.SILENT, silent_since=10.0)
+    result = see(record, memory=memory, now=100.0, known_since=None)
+    assert state(result) is DomainState.SILENT
+    assert result.tracks["a"].silent_since is None
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "incident"),
+    [
+        ("ready", "crashed", Incident.CRASHED),
+        ("ready", "shutdown", Incident.STOPPED),
+        ("booting", "crashed", Incident.BOOT_FAILED),
+        ("shutting_down", "shutdown", None),
+        ("starting", "failed", None),
+        ("failed", "destroyed", None),
+    ],
+)
+def test_going_off_is_news_unless_it_was_wanted(make, see, before, cause, incident):
+    memory = Track(DomainState(before))
+    result = see(make.record("a", "off", cause=cause), memory=memory)
+    assert result.incidents == (() if incident is None else (("a", incident),))
+
+
+def test_a_good_boot_clears_the_failures(make, see):
+    memory = Track(DomainState.BOOTING, failures=3)
+    record = make.record("a", "running", "start", since=90.0)
+    result = see(record, make.worker("a", connected=95.0), memory=memory)
+    assert result.incidents == (("a", Incident.BOOT_FINISHED),)
+    assert result.tracks["a"].failures == 0
+
+
+def test_vanished_domains_are_reported_once_and_forgotten(see, make):
+    result = track({"b": Track(), "a": Track()}, (make.record("a"),), Fleet({}, 0.0), TIMING, 0.0)
+    assert result.incidents == (("b", Incident.VANISHED),)
+    assert set(result.tracks) == {"a"}
