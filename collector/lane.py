@@ -24,9 +24,10 @@ class Lane(Generic[Result]):
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     @property
-    def is_idle(self) -> bool:
-        """True when a job would start at once."""
-        return self._current is None or self._current.done()
+    def in_flight(self) -> "Future[Result] | None":
+        """The job that occupies the lane; None when a job would start at once."""
+        current = self._current
+        return None if current is None or current.done() else current
 
     def submit(self, job: Callable[[], Result]) -> "Future[Result]":
         """Starts `job`; only for an idle lane, and from one thread at a time."""

@@ -64,9 +64,12 @@ class LibvirtSource:
         self._usual_seconds = 0.0
         self._descriptions = Descriptions()
         self._lanes = [
-            _Connection(url, clock, self._descriptions, number) for number in range(_FULL_LANES)
+            _Connection(url, clock, self._descriptions, number, _ALL_GROUPS)
+            for number in range(_FULL_LANES)
         ]
-        self._reserve = _Connection(url, clock, self._descriptions, _FULL_LANES)
+        self._reserve = _Connection(
+            url, clock, self._descriptions, _FULL_LANES, _GROUPS_WITHOUT_MONITOR
+        )
 
     @property
     def reconnects(self) -> int:
@@ -75,46 +78,40 @@ class LibvirtSource:
 
     def read(self, timeout_seconds: float) -> HostReading:
         """See `DomainSource.read`."""
-        deadline = self._clock.monotonic() + timeout_seconds
-        pending: set[Future[HostReading]] = set()
+        began = self._clock.monotonic()
+        deadline = began + timeout_seconds
+        share = timeout_seconds / (_FULL_LANES + 1)
+        patience = min(share, max(self._hedge_after_seconds, _SLOW * self._usual_seconds))
+        last_chance, ask_next = deadline - share, began
+        unasked, asked = [*self._lanes, self._reserve], dict[Future[HostReading], _Connection]()
         fault: BaseException | None = None
-        for lane, groups, until in self._attempts(deadline, timeout_seconds):
-            pending.add(lane.start(groups))
-            while pending:
-                left = max(0.0, until - self._clock.monotonic())
-                done, pending = wait(pending, left, FIRST_COMPLETED)
-                for future in done:
-                    fault = future.exception()
-                    if fault is None:
-                        return self._note(future.result(), lane)
-                if not done:
-                    break
-            else:
+        while (now := self._clock.monotonic()) < deadline:
+            lane = self._next_lane(unasked, may_ask=now >= ask_next, is_last=now >= last_chance)
+            if lane is not None:
+                unasked.remove(lane)
+                asked[lane.start()] = lane
+                ask_next = now + patience
+            until = min(moment for moment in (ask_next, last_chance, deadline) if moment > now)
+            # Calls that earlier readings left behind matter too: their end makes a lane idle.
+            awaited = {*asked, *(one.in_flight for one in self._lanes if one.in_flight)}
+            done, _ = wait(awaited, until - now, FIRST_COMPLETED)
+            for future in done & asked.keys():
+                answered = asked.pop(future)
+                fault = future.exception()
+                if fault is None:
+                    return self._note(future.result(), answered)
+            if fault is not None and not asked:
                 # libvirt answered, with an error: another lane would hear the same.
                 break
         raise self._failure(fault, timeout_seconds)
 
-    def _attempts(
-        self, deadline: float, timeout_seconds: float
-    ) -> list[tuple["_Connection", int, float]]:
-        """Which idle lane asks for what, and until when to wait before the next one asks.
-
-        The reserve comes in for the last quarter of the time: it knows little, but at once.
-        """
-        share = timeout_seconds / (_FULL_LANES + 1)
-        patience = min(share, max(self._hedge_after_seconds, _SLOW * self._usual_seconds))
-        began = deadline - timeout_seconds
-        lanes = [lane for lane in self._lanes if lane.is_idle]
-        attempts = [
-            (lane, _ALL_GROUPS, began + patience * turn) for turn, lane in enumerate(lanes, 1)
-        ]
-        has_reserve = self._reserve.is_idle
-        if attempts:
-            end = deadline - share if has_reserve else deadline
-            attempts[-1] = (lanes[-1], _ALL_GROUPS, end)
-        if has_reserve:
-            attempts.append((self._reserve, _GROUPS_WITHOUT_MONITOR, deadline))
-        return attempts
+    def _next_lane(
+        self, unasked: list["_Connection"], *, may_ask: bool, is_last: bool
+    ) -> "_Connection | None":
+        """The lane to ask now. The reserve knows little, so it comes last, when time runs out."""
+        lanes = [self._reserve, *self._lanes] if is_last else self._lanes
+        idle = (one for one in lanes if one in unasked and one.in_flight is None)
+        return next(idle, None) if may_ask or is_last else None
 
     def _note(self, reading: HostReading, lane: "_Connection") -> HostReading:
         """Remembers how long a query takes here, for the next one's patience."""
@@ -136,7 +133,10 @@ class LibvirtSource:
 class _Connection:
     """One read-only connection and the one thread that uses it."""
 
-    def __init__(self, url: str, clock: Clock, descriptions: Descriptions, number: int) -> None:
+    def __init__(
+        self, url: str, clock: Clock, descriptions: Descriptions, number: int, groups: int
+    ) -> None:
+        self._groups = groups
         self._url = url
         self._clock = clock
         self._descriptions = descriptions
@@ -151,23 +151,23 @@ class _Connection:
         self.reconnects = 0
 
     @property
-    def is_idle(self) -> bool:
-        return self._lane.is_idle
+    def in_flight(self) -> Future[HostReading] | None:
+        return self._lane.in_flight
 
-    def start(self, groups: int) -> Future[HostReading]:
-        return self._lane.submit(lambda: self._query(groups))
+    def start(self) -> Future[HostReading]:
+        return self._lane.submit(self._query)
 
-    def _query(self, groups: int) -> HostReading:
+    def _query(self) -> HostReading:
         if self._handle is not None and self._handle.isAlive():
             try:
-                return self._read(groups)
+                return self._read()
             except libvirt.libvirtError:
                 # The daemon may have been restarted under us: the fault counts on a fresh
                 # connection only.
                 pass
         self._open()
         try:
-            return self._read(groups)
+            return self._read()
         except libvirt.libvirtError:
             self._close()
             raise
@@ -225,10 +225,10 @@ class _Connection:
         else:
             self._descriptions.is_kept_fresh = True
 
-    def _read(self, groups: int) -> HostReading:
+    def _read(self) -> HostReading:
         began = self._clock.monotonic()
         records = self._handle.getAllDomainStats(
-            groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+            self._groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         )
         self._descriptions.keep_only({domain.UUIDString() for domain, _ in records})
         counted = self._clock.monotonic()
@@ -237,7 +237,7 @@ class _Connection:
         samples = [
             found
             for domain, statistics in records
-            if (found := self._sample(domain, statistics, described[domain.UUIDString()], groups))
+            if (found := self._sample(domain, statistics, described[domain.UUIDString()]))
         ]
         return HostReading(
             domains=tuple(samples),
@@ -248,9 +248,9 @@ class _Connection:
         )
 
     def _sample(
-        self, domain: Any, statistics: dict[str, Any], description: Description | None, groups: int
+        self, domain: Any, statistics: dict[str, Any], description: Description | None
     ) -> DomainSample | None:
-        if groups == _ALL_GROUPS and lacks_bulk_statistics(statistics):
+        if self._groups == _ALL_GROUPS and lacks_bulk_statistics(statistics):
             try:
                 statistics = {**statistics, **self._basic(domain)}
             except libvirt.libvirtError:
