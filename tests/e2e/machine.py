@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +35,7 @@ def wait_for(
 ) -> Value:
     """The first true value of `condition`; fails naming `what` after `within` seconds."""
     deadline = time.monotonic() + within
-    pause = __import__("threading").Event()
+    pause = threading.Event()
     last: BaseException | None = None
     while time.monotonic() < deadline:
         try:
@@ -265,3 +266,16 @@ def running_stack(state: Path, *arguments: str, command: Iterable[str]) -> Itera
                     process.wait()
             for left in processes_of(state):
                 left.kill()
+
+
+def run_to_end(command: Iterable[str], *arguments: str, within: float = 60.0) -> tuple[int, str]:
+    """Runs the command with nothing on its standard input: exit code, and all it printed."""
+    done = subprocess.run(
+        [*command, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=within,
+    )
+    return done.returncode, done.stdout
