@@ -118,7 +118,8 @@ class BringUp:
         endpoints.remove(self._state)
         if ended or killed:
             services = [f"ended the {name} left by an earlier run" for name in ended]
-            self._screen.tell("  " + "; ".join([*services, *killed]))
+            domains = [f"ended domain {name} left by an earlier run" for name in killed]
+            self._screen.tell("  " + "; ".join([*services, *domains]))
 
     def _check(self) -> None:
         used = self._settings.listeners()

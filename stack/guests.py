@@ -80,7 +80,7 @@ def libvirtd(state: StateDirectory) -> Service:
 
 
 def cleanup(state: StateDirectory) -> list[str]:
-    """Ends QEMUs and daemons that an earlier run left; says what it did."""
+    """Ends QEMUs and daemons that an earlier run left; names of the domains ended."""
     return daemon.cleanup(state.root)
 
 

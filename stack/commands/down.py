@@ -65,7 +65,7 @@ def _run(given: options.State, now: bool, wait_seconds: float) -> None:
     with up_entry.own_state(state):
         ended = processes.end_recorded(state.run)
         left = [f"ended the {name} left by an earlier run" for name in ended]
-        left += guests.cleanup(state)
+        left += [f"ended domain {name} left by an earlier run" for name in guests.cleanup(state)]
         endpoints.remove(state)
     if left:
         typer.echo("\n".join(left))
