@@ -335,12 +335,17 @@ class Pump:
             finals, self._unsettled = self._unsettled, []
             attempts, self._attempts = self._attempts, {}
             connected, self._connected = self._connected, {}
-            for worker_id, is_connected in connected.items():
-                await self._stored(self._store.set_connected, worker_id, is_connected)
+            writes = [
+                self._stored(self._store.set_connected, worker_id, is_connected)
+                for worker_id, is_connected in connected.items()
+            ]
             if attempts:
-                await self._stored(self._store.count_attempts, [*attempts.items()])
+                writes.append(self._stored(self._store.count_attempts, [*attempts.items()]))
             if finals:
-                await self._stored(self._store.settle, finals, self._clock.wall())
+                writes.append(self._stored(self._store.settle, finals, self._clock.wall()))
+            # Queued together, they share one transaction.
+            await asyncio.gather(*writes)
+            if finals:
                 await self._settled(finals)
 
     async def _stored(
