@@ -147,6 +147,7 @@ async def _serve(config: ScalerConfig, stop: Stop) -> int:
                 log,
                 holds,
                 lambda: _wake(loop, reconciler),
+                is_remote_control=config.remote_control,
             )
             host, port = config.host_and_port
             server = MetricsServer(

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from scaler.decision import Hold
 from scaler.ports import HoldStore
 from servicekit.metrics import Application, StartResponse, respond
+from servicekit.tls import is_loopback
 
 _MAX_BODY_BYTES = 10_000
 _MAX_TEXT = 200
@@ -34,11 +35,14 @@ class Api:
         decisions: Decisions,
         holds: HoldStore,
         wake: Callable[[], None],
+        *,
+        is_remote_control: bool = False,
     ) -> None:
         self._status = status
         self._decisions = decisions
         self._holds = holds
         self._wake = wake
+        self._is_remote_control = is_remote_control
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -96,6 +100,12 @@ class Api:
         if environ.get("HTTP_ORIGIN"):
             # Only browsers send it: a web page must not pause a pool behind its reader's back.
             raise _RefusedError("403 Forbidden", "requests from web pages are refused")
+        if not (self._is_remote_control or is_loopback(str(environ.get("REMOTE_ADDR", "")))):
+            raise _RefusedError(
+                "403 Forbidden",
+                "orders are taken from this host only; set remote_control: true to take them "
+                "from everybody who reaches this port",
+            )
         try:
             self._holds.set(hold)
         except OSError as error:

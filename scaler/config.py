@@ -192,6 +192,8 @@ class ScalerConfig(Settings):
     """Size at which the decision log is rotated; three old files are kept."""
     listen_address: str = "127.0.0.1:9182"
     """HOST:PORT of metrics and API."""
+    remote_control: bool = False
+    """Take pause and resume from other hosts, from anybody who reaches `listen_address`."""
     loglevel: Literal["debug", "info", "warning", "error"] = "info"
     """Least important lines that are logged."""
     logfile: Path | None = None

@@ -31,6 +31,7 @@ class Client:
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
             "QUERY_STRING": query,
+            "REMOTE_ADDR": "127.0.0.1",
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": io.BytesIO(body),
             **environ,
@@ -97,6 +98,16 @@ def test_a_web_page_cannot_pause(client):
     code, _ = client.call("POST", "/api/v1/pause", HTTP_ORIGIN="https://example.org")
     assert code == 403
     assert client.holds.get() is None
+
+
+def test_another_host_may_look_but_not_pause_unless_that_is_wanted(client):
+    there = {"REMOTE_ADDR": "192.0.2.7"}
+    assert client.call("GET", "/api/v1/status", **there)[0] == 200
+    code, answer = client.call("POST", "/api/v1/pause", **there)
+    assert code == 403
+    assert "remote_control" in answer["error"]
+    client.api = Api(lambda: {}, client.log, client.holds, client._wake, is_remote_control=True)
+    assert client.call("POST", "/api/v1/pause", **there)[0] == 200
 
 
 def test_an_order_that_cannot_be_kept_is_refused(client, tmp_path):

@@ -51,6 +51,9 @@ class Scene:
 
     async def act(self, kind, **fields):
         self.executor.launch(Action(kind, "a", Reason.STEADY, **fields), token=7)
+        await self.settle()
+
+    async def settle(self):
         for _ in range(30):
             await asyncio.sleep(0)
 
@@ -86,7 +89,7 @@ async def test_drains_until_the_worker_holds_nothing(scene):
     assert scene.domain.operation == Operation(OperationKind.DRAIN, NOW, 7)
     assert scene.results == []
     scene.fleet.drained.set_result(DrainEnd.DRAINED)
-    await asyncio.sleep(0.01)
+    await scene.settle()
     assert scene.outcomes == [(ActionKind.DRAIN, Outcome.DONE)]
 
 
