@@ -4,7 +4,7 @@
 one.
 """
 
-from stack.image.build import build, latest
+from stack.image.build import build, latest, prune
 from stack.image.values import Image, ImageError
 
-__all__ = ["Image", "ImageError", "build", "latest"]
+__all__ = ["Image", "ImageError", "build", "latest", "prune"]

@@ -1,0 +1,114 @@
+"""Defining, against libvirt's own test driver."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from stack.hypervisor import domain_xml, pool
+from stack.hypervisor.domain_xml import DomainSpec
+from stack.hypervisor.errors import HypervisorError
+from stack.image.values import Image
+
+EMPTY = """<node><cpu><mhz>1000</mhz><model>x</model><active>1</active><nodes>1</nodes>
+<sockets>1</sockets><cores>1</cores><threads>1</threads></cpu><memory>8000000</memory></node>"""
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[libvirt.virConnect]:
+    node = tmp_path / "node.xml"
+    node.write_text(EMPTY)
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    with contextlib.closing(libvirt.open(f"test://{node}")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def common(tmp_path: Path) -> pool.PoolSpec:
+    image = Image(
+        directory=tmp_path,
+        generation="sha256:ab",
+        kernel_arguments="quiet",
+        kernel_release="6.1",
+        python="3.11",
+        packages=(),
+        recipe_key="k",
+        built_at=0.0,
+        build_seconds=0.0,
+    )
+    return pool.PoolSpec(
+        pool="default", image=image, kind="tcg", dispatcher="10.0.2.2:1", logs=tmp_path / "logs"
+    )
+
+
+def specs(common: pool.PoolSpec, count: int, key: bytes = b"key") -> list[DomainSpec]:
+    return pool.domain_specs(common, count, key)
+
+
+def test_defining_twice_changes_nothing(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    first = pool.define_pool(connection, specs(common, 2))
+    second = pool.define_pool(connection, specs(common, 2))
+
+    assert first.added == ("vs-1", "vs-2")
+    assert second.unchanged == ("vs-1", "vs-2")
+    assert (tuple(sorted(d.name() for d in connection.listAllDomains()))) == ("vs-1", "vs-2")
+    assert pool.generations_in_use(connection) == {"sha256:ab"}
+
+
+def test_a_changed_setting_renews_inactive_domains_and_leaves_active_ones(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    pool.define_pool(connection, specs(common, 2))
+    connection.lookupByName("vs-1").create()
+
+    done = pool.define_pool(connection, specs(common, 2, key=b"another key"))
+
+    assert (done.renewed, done.outdated) == (("vs-2",), ("vs-1",))
+
+
+def test_inactive_surplus_domains_go_and_active_ones_stay(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    pool.define_pool(connection, specs(common, 3))
+    connection.lookupByName("vs-2").create()
+
+    assert pool.define_pool(connection, specs(common, 1)).removed == ("vs-3",)
+    assert pool.undefine_pool(connection, "default") == ["vs-1"]
+
+
+def test_a_foreign_domain_of_the_same_name_is_an_error_before_any_change(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    connection.defineXML(
+        "<domain type='test'><name>vs-2</name><memory>1</memory><os><type>hvm</type></os></domain>"
+    )
+
+    with pytest.raises(HypervisorError, match="'vs-2' exists and is not of virtscale"):
+        pool.define_pool(connection, specs(common, 2))
+    assert [domain.name() for domain in connection.listAllDomains()] == ["vs-2"]
+    assert pool.undefine_pool(connection, "default") == []
+
+
+def test_a_token_belongs_to_one_worker_and_one_key() -> None:
+    tokens = {pool.join_token(key, name) for key in (b"a", b"b") for name in ("vs-1", "vs-2")}
+
+    assert len(tokens) == 4
+    assert all(token.startswith("v1.") and "=" not in token for token in tokens)
+
+
+def test_a_prefix_that_cannot_be_a_name_is_an_error(common: pool.PoolSpec) -> None:
+    bad = pool.PoolSpec(**{**common.__dict__, "prefix": "A/b"})
+
+    with pytest.raises(HypervisorError, match="'A/b'"):
+        pool.domain_specs(bad, 1, b"")
+
+
+def test_guests_are_told_who_they_are(common: pool.PoolSpec) -> None:
+    text = domain_xml.render(specs(common, 1)[0])
+
+    assert "virtscale.worker-id=vs-1" in text
+    assert "virtscale.generation=sha256:ab" in text
