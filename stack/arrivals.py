@@ -10,12 +10,16 @@ from typing import Literal
 
 ShapeName = Literal["wave", "steady"]
 
-WAVE_HIGH_SECONDS = 40.0
-WAVE_LOW_SECONDS = 40.0
+# The low phase outlasts the scaler's window for scaling in, so two minutes show both directions.
+WAVE_HIGH_SECONDS = 30.0
+WAVE_LOW_SECONDS = 50.0
 WAVE_SLOPE_SECONDS = 5.0
 WAVE_PERIOD_SECONDS = WAVE_HIGH_SECONDS + WAVE_LOW_SECONDS + 2 * WAVE_SLOPE_SECONDS
-WAVE_HIGH = 1.6
-WAVE_LOW = 0.4
+WAVE_HIGH = 1.8
+# Makes the mean over a period 1, whatever the other four say.
+WAVE_LOW = (WAVE_PERIOD_SECONDS - WAVE_HIGH * (WAVE_HIGH_SECONDS + WAVE_SLOPE_SECONDS)) / (
+    WAVE_LOW_SECONDS + WAVE_SLOPE_SECONDS
+)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from stack.hypervisor import acceleration, pool
 from stack.hypervisor import libvirtd as daemon
 from stack.hypervisor.domain_xml import Kind
 from stack.hypervisor.errors import HypervisorError
-from stack.image import sources
+from stack.image import sources, terminal
 from stack.image.build import prune
 from stack.paths import StateDirectory
 from stack.settings import UpSettings
@@ -186,3 +186,18 @@ def show_image(state: StateDirectory, *, as_json: bool) -> str:
     facts["built_at"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(newest.built_at))
     facts["packages"] = len(newest.packages)
     return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in facts.items())
+
+
+def boot_image(state: StateDirectory) -> int:
+    """One guest on this terminal; QEMU's exit code.
+
+    Raises:
+        StartError: when there is no image or no QEMU.
+
+    """
+    with _plain():
+        kind = acceleration.probe(state.root).kind
+    try:
+        return terminal.boot(state.root, use_kvm=kind == "kvm")
+    except image.ImageError as error:
+        raise StartError(str(error)) from None

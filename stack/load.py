@@ -5,6 +5,7 @@ import contextlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from servicekit import logs
 from servicekit.clock import Clock
@@ -126,8 +127,7 @@ class LoadGenerator:
                 continue
             now = self._clock.monotonic()
             if planned > now:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), planned - now)
+                await self._sleep(planned - now)
                 continue
             batch: list[tuple[JobSpec, float]] = []
             offset = self._clock.wall() - now
@@ -184,6 +184,18 @@ class LoadGenerator:
     def unanswered(self) -> int:
         """Submissions whose answer has not come: their jobs may or may not be stored."""
         return len(self._submissions)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Ends early when the stream of arrivals changes."""
+        waits: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+            asyncio.ensure_future(self._changed.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _dispatch(self, batch: list[tuple[JobSpec, float]]) -> None:
         while len(self._submissions) >= _MAX_IN_FLIGHT:

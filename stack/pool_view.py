@@ -105,7 +105,9 @@ def _state(domain: DomainView, worker: WorkerView | None, seconds: float | None)
         "paused": "paused",
         "crashed": "error",
     }
-    if domain.state in still:
+    # libvirt calls a domain paused until its start has finished.
+    is_starting = domain.state == "paused" and domain.operation == "start"
+    if domain.state in still and not is_starting:
         return still[domain.state]
     if domain.state == "stopping" or domain.operation in ("shutdown", "destroy"):
         return "stopping"

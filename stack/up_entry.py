@@ -79,20 +79,40 @@ def own_state(state: StateDirectory) -> Iterator[StackLock]:
             state.create()
             lock.acquire()
     except OSError as error:
-        raise StartError(
-            f"state directory {state.root} cannot be used: {error.strerror}: {error.filename}; "
-            "choose another with --state DIR"
-        ) from None
+        raise _unusable(state, error) from None
     try:
         yield lock
     finally:
         lock.release()
 
 
+def prepare(state: StateDirectory) -> None:
+    """Makes the state directory's layout without taking its lock, and drops root.
+
+    Raises:
+        StartError: when the directory cannot be used.
+
+    """
+    try:
+        if os.geteuid() == 0:
+            privilege.own(state.root, privilege.account())
+            become_stack_user(state)
+        state.create()
+    except OSError as error:
+        raise _unusable(state, error) from None
+
+
 def become_stack_user(state: StateDirectory) -> None:
     """Drops root, if this is root."""
     if os.geteuid() == 0:
         privilege.drop(privilege.account(), home=state.root)
+
+
+def _unusable(state: StateDirectory, error: OSError) -> StartError:
+    return StartError(
+        f"state directory {state.root} cannot be used: {error.strerror}: {error.filename}; "
+        "choose another with --state DIR"
+    )
 
 
 def _open_summary(path: Path) -> SummaryFile:

@@ -16,10 +16,14 @@ app = typer.Typer(
 @app.command(help="Build the image if what goes into it has changed.")
 def build(state: options.State = None) -> None:
     """Builds the image."""
-    from stack import guests
+    from stack import guests, up_entry
 
     with options.plain_errors():
-        guests.build_image(options.state_directory(state), tell=typer.echo)
+        directory = options.state_directory(state)
+        # What root builds, the stack's user could not replace later.
+        up_entry.prepare(directory)
+        built = guests.build_image(directory, tell=typer.echo)
+        typer.echo(f"{built.generation} in {built.directory}")
 
 
 @app.command(help="Say which image is used, how big it is and what is in it.")
@@ -34,7 +38,8 @@ def show(state: options.State = None, json: options.Json = False) -> None:
 @app.command(help="Boot one guest on this terminal, for looking inside.")
 def boot(state: options.State = None) -> None:
     """Boots one guest."""
-    from stack import guests
+    from stack import guests, up_entry
 
     with options.plain_errors():
+        up_entry.prepare(options.state_directory(state))
         raise typer.Exit(guests.boot_image(options.state_directory(state)))
