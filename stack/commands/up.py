@@ -17,6 +17,99 @@ def _port(service: str, default: int) -> Any:
     )
 
 
+_ForSeconds = Annotated[
+    float | None,
+    typer.Option("--for", metavar="SECONDS", help="End by itself after so long."),
+]
+_Summary = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the run's figures there as JSON."),
+]
+_Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Use this libvirt (such as qemu:///system) and only domains in it that carry "
+        "virtscale's metadata; default: a private libvirtd.",
+    ),
+]
+_Define = Annotated[
+    bool | None,
+    typer.Option("--define", help="With --url: define the pool's domains there for this run."),
+]
+_Pool = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the pool.")]
+_Delta = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Mean time between requests (default 1)."),
+]
+_Load = Annotated[
+    str | None,
+    typer.Option(
+        metavar="none|collision|busy|verify|auto",
+        help="Extra work per job; auto (default) measures the first guest and saturates it.",
+    ),
+]
+_Difficulty = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", help="Bits of collision, repetitions of verify, CPU seconds of busy."
+    ),
+]
+_Shape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="wave|steady", help="How the rate moves: rising and falling, or not at all."
+    ),
+]
+_MinDomains = Annotated[
+    int | None, typer.Option("--min", metavar="N", help="Fewest running domains (default 1).")
+]
+_MaxDomains = Annotated[
+    int | None, typer.Option("--max", metavar="N", help="Most domains (default: the cores).")
+]
+_Vcpus = Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each domain (default 1).")]
+_Memory = Annotated[
+    int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 192).")
+]
+_Policy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="both|reference|backlog", help="What the scaler decides by (default both)."
+    ),
+]
+_Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
+]
+_Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="legacy-sha256|hmac-sha256|argon2id",
+        help="How numbers are hashed (default legacy-sha256).",
+    ),
+]
+_NoLoad = Annotated[
+    bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
+]
+_Loglevel = Annotated[
+    str | None, typer.Option(metavar="debug|info|warning|error", help="Of all services.")
+]
+_Logfile = Annotated[Path | None, typer.Option(metavar="FILE", help="Log of this command itself.")]
+_Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="YAML with these options as keys (for_seconds, min...)."),
+]
+_PortBase = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="First of six ports in a row.", rich_help_panel=_PORTS),
+]
+_DispatcherPort = Annotated[int | None, _port("dispatcher (gRPC)", 50051)]
+_DispatcherMetricsPort = Annotated[int | None, _port("dispatcher's metrics", 9181)]
+_ScalerPort = Annotated[int | None, _port("scaler", 9182)]
+_CollectorPort = Annotated[int | None, _port("collector", 9177)]
+_PrometheusPort = Annotated[int | None, _port("Prometheus", 9090)]
+_AlertmanagerPort = Annotated[int | None, _port("Alertmanager", 9093)]
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
@@ -30,102 +123,34 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    for_seconds: Annotated[
-        float | None,
-        typer.Option("--for", metavar="SECONDS", help="End by itself after so long."),
-    ] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the run's figures there as JSON."),
-    ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URI",
-            help="Use this libvirt (such as qemu:///system) and only domains in it that carry "
-            "virtscale's metadata; default: a private libvirtd.",
-        ),
-    ] = None,
-    define: Annotated[
-        bool | None,
-        typer.Option("--define", help="With --url: define the pool's domains there for this run."),
-    ] = None,
-    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the pool.")] = None,
-    delta: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Mean time between requests (default 1)."),
-    ] = None,
-    load: Annotated[
-        str | None,
-        typer.Option(
-            metavar="none|collision|busy|verify|auto",
-            help="Extra work per job; auto (default) measures the first guest and saturates it.",
-        ),
-    ] = None,
-    difficulty: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Bits of collision, repetitions of verify, CPU seconds of busy."
-        ),
-    ] = None,
-    shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="wave|steady", help="How the rate moves: rising and falling, or not at all."
-        ),
-    ] = None,
-    min_domains: Annotated[
-        int | None, typer.Option("--min", metavar="N", help="Fewest running domains (default 1).")
-    ] = None,
-    max_domains: Annotated[
-        int | None, typer.Option("--max", metavar="N", help="Most domains (default: the cores).")
-    ] = None,
-    vcpus: Annotated[
-        int | None, typer.Option(metavar="N", help="vCPUs of each domain (default 1).")
-    ] = None,
-    memory: Annotated[
-        int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 192).")
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="both|reference|backlog", help="What the scaler decides by (default both)."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            metavar="legacy-sha256|hmac-sha256|argon2id",
-            help="How numbers are hashed (default legacy-sha256).",
-        ),
-    ] = None,
-    no_load: Annotated[
-        bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
-    ] = None,
-    loglevel: Annotated[
-        str | None, typer.Option(metavar="debug|info|warning|error", help="Of all services.")
-    ] = None,
-    logfile: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Log of this command itself.")
-    ] = None,
+    for_seconds: _ForSeconds = None,
+    summary: _Summary = None,
+    url: _Url = None,
+    define: _Define = None,
+    pool: _Pool = None,
+    delta: _Delta = None,
+    load: _Load = None,
+    difficulty: _Difficulty = None,
+    shape: _Shape = None,
+    min_domains: _MinDomains = None,
+    max_domains: _MaxDomains = None,
+    vcpus: _Vcpus = None,
+    memory: _Memory = None,
+    policy: _Policy = None,
+    seed: _Seed = None,
+    profile: _Profile = None,
+    no_load: _NoLoad = None,
+    loglevel: _Loglevel = None,
+    logfile: _Logfile = None,
     state: options.State = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="YAML with these options as keys (for_seconds, min...)."),
-    ] = None,
-    port_base: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", help="First of six ports in a row.", rich_help_panel=_PORTS),
-    ] = None,
-    dispatcher_port: Annotated[int | None, _port("dispatcher (gRPC)", 50051)] = None,
-    dispatcher_metrics_port: Annotated[int | None, _port("dispatcher's metrics", 9181)] = None,
-    scaler_port: Annotated[int | None, _port("scaler", 9182)] = None,
-    collector_port: Annotated[int | None, _port("collector", 9177)] = None,
-    prometheus_port: Annotated[int | None, _port("Prometheus", 9090)] = None,
-    alertmanager_port: Annotated[int | None, _port("Alertmanager", 9093)] = None,
+    config: _Config = None,
+    port_base: _PortBase = None,
+    dispatcher_port: _DispatcherPort = None,
+    dispatcher_metrics_port: _DispatcherMetricsPort = None,
+    scaler_port: _ScalerPort = None,
+    collector_port: _CollectorPort = None,
+    prometheus_port: _PrometheusPort = None,
+    alertmanager_port: _AlertmanagerPort = None,
 ) -> None:
     """Runs the stack."""
     began_at = time.time()

@@ -83,12 +83,12 @@ def test_endpoints_are_read_only_while_the_stack_runs(tmp_path: Path) -> None:
         (Path("/s"), {"VIRTSCALE_STATE": "/e"}, True, "/s"),
         (None, {"VIRTSCALE_STATE": "/e"}, True, "/e"),
         (None, {}, True, "/var/lib/virtscale"),
-        (None, {}, False, "/home/u/.local/state/virtscale"),
+        (None, {}, False, "/u/.local/state/virtscale"),
         (None, {"XDG_STATE_HOME": "/x"}, False, "/x/virtscale"),
     ],
 )
 def test_where_the_state_directory_is(given, environ, is_root, expected) -> None:
-    found = state_directory(given, environ=environ, is_root=is_root, home=Path("/home/u"))
+    found = state_directory(given, environ=environ, is_root=is_root, home=Path("/u"))
     assert str(found.root) == expected
 
 
