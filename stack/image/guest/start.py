@@ -1,7 +1,7 @@
 """First Python in a guest: identity from the domain, rights away, then the worker.
 
-A system's usual tools (`su`, `dmidecode`, `python -m`) do this too, at half a second of emulated
-CPU time together.
+A system's usual tools (`su`, `dmidecode`, `python -m`) do this too, but each is one more program to
+load on an emulated CPU.
 """
 
 import os
