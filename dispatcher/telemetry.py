@@ -158,6 +158,11 @@ def _slots(workers: tuple[WorkerView, ...]) -> Iterator[Metric]:
     family.add_metric(["busy"], busy)
     family.add_metric(["free"], sum(worker.slots for worker in taking) - busy)
     yield family
+    yield GaugeMetricFamily(
+        "virtscale_dispatcher_prefetched_jobs",
+        "Leased jobs that wait inside a worker that takes jobs, because its slots are busy.",
+        value=sum(max(0, worker.leases - worker.slots) for worker in taking),
+    )
     states = GaugeMetricFamily(
         "virtscale_dispatcher_workers",
         "Connected workers by what they do.",

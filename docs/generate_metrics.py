@@ -68,6 +68,11 @@ _RULES = {
         "seconds",
         "Mean CPU time of the jobs that finished in the last minute. Absent when none did.",
     ),
+    "pool:virtscale_waiting_jobs:current": (
+        "pool",
+        "jobs",
+        "Jobs that wait for a slot: in the queue, or fetched ahead by a worker.",
+    ),
     "pool:virtscale_demand_slots:current": (
         "pool",
         "slots",
