@@ -1,6 +1,7 @@
 """Carries out actions in the background, one at a time per domain, and reports how each ended."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from scaler.decision import ActionResult, Outcome
@@ -63,7 +64,9 @@ class Executor:
         match action.kind:
             case ActionKind.START:
                 await self._record(action, OperationKind.START, token)
-                await self._hypervisor.start(action.domain)
+                await asyncio.gather(
+                    self._hypervisor.start(action.domain), self._lift_cordon(action.domain)
+                )
             case ActionKind.DRAIN:
                 return await self._drain(action, token)
             case ActionKind.CANCEL_DRAIN:
@@ -80,6 +83,14 @@ class Executor:
                     await self._fleet.uncordon(action.domain)
                 await self._hypervisor.set_operation(action.domain, None)
         return Outcome.DONE
+
+    async def _lift_cordon(self, domain: str) -> None:
+        """Lifts the cordon of an earlier scale-in while the domain boots.
+
+        Only saves the turn it would take once the worker is there: a failure is made good then.
+        """
+        with contextlib.suppress(FleetError):
+            await self._fleet.uncordon(domain)
 
     async def _drain(self, action: Action, token: int) -> Outcome:
         """Writes down, cordons, waits until nothing is held. Refused: as if never asked."""

@@ -140,7 +140,8 @@ class BringUp:
         self._screen.tell("  the guest image is built once (at most a few minutes):")
         # A process of its own: it can be ended at any moment together with what it runs.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stack", "image", "build", "--state", str(self._state.root)),
+            *(sys.executable, "-P", "-m", "stack", "image", "build"),
+            *("--state", str(self._state.root)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
