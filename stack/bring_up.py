@@ -1,6 +1,7 @@
 """The start of the stack: what is independent starts at the same time, each step is shown."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -82,6 +83,8 @@ class BringUp:
         secrets_files.ensure_pepper(state.secrets / "pepper")
         join_key = secrets_files.ensure_join_key(state.secrets / "join.key")
         needs_guests = settings.url is None or settings.define
+        if settings.url is not None:
+            await self._try_libvirt()
         if needs_guests:
             await self._image()
         with self._screen.step("services and the hypervisor"):
@@ -126,7 +129,10 @@ class BringUp:
         faults = listeners.duplicates(used) or listeners.busy(used)
         if faults:
             raise StartError("\n       ".join(faults))
-        needed = _FREE_FOR_RUNNING if guests.is_image_built(self._state) else _FREE_FOR_BUILDING
+        needs_image = self._settings.url is None or self._settings.define
+        needed = _FREE_FOR_RUNNING
+        if needs_image and not guests.is_image_built(self._state):
+            needed = _FREE_FOR_BUILDING
         free = shutil.disk_usage(self._state.root).free
         if free < needed:
             raise StartError(
@@ -163,37 +169,71 @@ class BringUp:
                 "virtscale image build"
             )
 
+    async def _try_libvirt(self) -> None:
+        """Before anything is built or started for a libvirt that cannot be used."""
+        domains = LibvirtDomains(self.stack.uri, pool=self._settings.pool)
+        try:
+            await self._connect(domains)
+            if not self._settings.define:
+                await self._need_domains(domains)
+        finally:
+            domains.close()
+
     async def _hypervisor(self, join_key: bytes | None) -> None:
-        """libvirt, the domains and the acceleration; `join_key` only where domains are defined."""
-        stack, settings = self.stack, self._settings
+        """libvirt, the domains and the acceleration; `join_key` only where domains are defined.
+
+        `stack.domains` is set when they are as wanted: a start that failed before stops nothing.
+        """
+        settings = self._settings
         if settings.url is None:
             await self._start(guests.libvirtd(self._state))
-        stack.domains = LibvirtDomains(stack.uri, pool=settings.pool)
-        if join_key is None:
-            await self._connect(stack.domains)
-            await self._need_domains(stack.domains)
-            return
+        domains = LibvirtDomains(self.stack.uri, pool=settings.pool)
+        try:
+            if join_key is None:
+                await self._connect(domains)
+            else:
+                await self._define(domains, join_key)
+        except BaseException:
+            if self.stack.domains is None:
+                domains.close()
+            raise
+        self.stack.domains = domains
+
+    async def _define(self, domains: LibvirtDomains, join_key: bytes) -> None:
+        stack = self.stack
         probed, _ = await asyncio.gather(
-            asyncio.to_thread(guests.probe, self._state), self._connect(stack.domains)
+            asyncio.to_thread(guests.probe, self._state), self._connect(domains)
         )
         kind, why = probed
         stack.acceleration = kind
         self._screen.tell(f"  domains run on {stack.acceleration.upper()} ({why})")
-        stack.generation = await asyncio.to_thread(
-            guests.define,
-            self._state,
-            settings,
-            uri=stack.uri,
-            kind=kind,
-            join_key=join_key,
+        defining = asyncio.ensure_future(
+            asyncio.to_thread(
+                guests.define,
+                self._state,
+                self._settings,
+                uri=stack.uri,
+                kind=kind,
+                join_key=join_key,
+            )
         )
+        try:
+            stack.generation = await asyncio.shield(defining)
+        except asyncio.CancelledError:
+            # The thread goes on. What it defines must be known, or it would stay.
+            with contextlib.suppress(StartError):
+                stack.generation = await defining
+                stack.domains = domains
+            raise
 
     async def _need_domains(self, domains: LibvirtDomains) -> None:
         if not await domains.list_domains():
+            url, pool = self._settings.url, self._settings.pool
             raise StartError(
-                f"no domain at {self.stack.uri} belongs to the pool {self._settings.pool!r}; let "
-                "virtscale define some there with --define, or mark your own: see "
-                "docs/OPERATIONS.md, 'Your own domains'"
+                f"no domain at {url} is in the pool {pool!r}; let virtscale define some there "
+                "with --define, or lend it one of yours (docs/OPERATIONS.md, 'Your own domains'): "
+                f"virsh -c '{url}' metadata NAME --config --uri urn:virtscale:domain:1 "
+                f"--key virtscale --set '<domain pool=\"{pool}\"/>'"
             )
 
     async def _connect(self, domains: LibvirtDomains) -> None:
@@ -210,10 +250,7 @@ class BringUp:
     def _no_libvirt(self, reason: str) -> str:
         if self._settings.url is None:
             return f"{reason}; {self.stack.supervisor.tail('libvirtd')}"
-        return (
-            f"{reason}; check the URI given with --url (try: virsh -c {self._settings.url} list) "
-            "and that this user may use it"
-        )
+        return guests.refusal(reason, self._settings.url)
 
     async def _start(self, service: Service) -> None:
         await self.stack.supervisor.start(service)

@@ -11,7 +11,7 @@ import libvirt
 
 from servicekit.lifecycle import StartError
 from stack import image
-from stack.hypervisor import acceleration, pool
+from stack.hypervisor import acceleration, access, pool, refusals
 from stack.hypervisor import libvirtd as daemon
 from stack.hypervisor.domain_xml import Kind
 from stack.hypervisor.errors import HypervisorError
@@ -56,6 +56,11 @@ def build_image(state: StateDirectory, *, tell: Callable[[str], None]) -> image.
 def uri(state: StateDirectory) -> str:
     """URI of the private libvirtd."""
     return daemon.uri(state.root)
+
+
+def refusal(reason: str, url: str) -> str:
+    """What to tell when the user's own libvirt cannot be used."""
+    return refusals.explain(reason, url, user=access.user_name(os.geteuid()))
 
 
 def end_group(pid: int) -> None:
@@ -119,9 +124,26 @@ def define(
         memory_mib=settings.memory,
     )
     with _connected(uri) as connection:
+        if settings.url is not None:
+            _open_to_qemu(connection, state, newest)
         pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key))
         prune(state.root, keep=pool.generations_in_use(connection))
     return newest.generation
+
+
+def _open_to_qemu(
+    connection: libvirt.virConnect, state: StateDirectory, newest: image.Image
+) -> None:
+    driver = connection.getType()
+    if driver != "QEMU":
+        raise StartError(
+            f"{connection.getURI()} is libvirt's {driver} driver, and the guests need QEMU's; "
+            "give a URI such as qemu:///system"
+        )
+    user = access.qemu_user(connection)
+    if user is not None:
+        files = (newest.kernel, newest.initramfs, newest.root)
+        access.open_files(files, state=state.root, user=user[0], group=user[1])
 
 
 def undefine(uri: str, pool_name: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -33,6 +34,8 @@ _PORT_DEFAULTS = {
 }
 
 Port = int
+
+_THIS_MACHINE = (None, "localhost", "127.0.0.1", "::1")
 
 
 def default_max_domains() -> int:
@@ -114,6 +117,12 @@ class UpSettings(Settings):
                 raise ValueError(fault)
         if self.define and self.url is None:
             raise ValueError("define needs url; the private libvirtd's domains are always defined")
+        if self.define and self.url is not None and _host(self.url) not in _THIS_MACHINE:
+            raise ValueError(
+                f"define needs a libvirt on this machine, and url = {self.url} is on "
+                f"{_host(self.url)}, where the guest image is not; define domains there yourself "
+                "(docs/OPERATIONS.md, 'Your own domains') and leave --define out"
+            )
         return self
 
     def port(self, field: str) -> int:
@@ -135,6 +144,13 @@ class UpSettings(Settings):
             )
             for field in _PORT_DEFAULTS
         ]
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 DEFAULT_DIFFICULTY: dict[Literal["collision", "verify", "busy"], float] = {

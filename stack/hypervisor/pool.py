@@ -19,6 +19,7 @@ from stack.image.values import Image
 
 _JOIN_DOMAIN = b"virtscale-join-v1:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
+_OWNER = "virtscale"
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
 
 
@@ -111,38 +112,38 @@ def define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> 
     pool removed, active ones left as they are.
 
     Raises:
-        HypervisorError: when a name is taken by a domain that is not ours, before any change; or
-            with libvirt's reason.
+        HypervisorError: when a name or the pool is taken by domains that are not ours, before any
+            change; or with libvirt's reason, after removing what was added.
 
     """
+    added: list[libvirt.virDomain] = []
     try:
-        return _define_pool(connection, specs)
+        return _define_pool(connection, specs, added)
     except libvirt.libvirtError as error:
+        for domain in added:
+            with contextlib.suppress(libvirt.libvirtError):
+                domain.undefineFlags(_UNDEFINE)
         raise HypervisorError(
             f"libvirt at {connection.getURI()} refused to define the pool: {error}"
         ) from None
 
 
-def _define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> Defined:
+def _define_pool(
+    connection: libvirt.virConnect, specs: Sequence[DomainSpec], added: list[libvirt.virDomain]
+) -> Defined:
     present = {domain.name(): domain for domain in connection.listAllDomains()}
-    ours = {name: found for name, domain in present.items() if (found := pool_of(domain))}
-    for spec in specs:
-        if spec.name in present and ours.get(spec.name) != spec.pool:
-            owner = f"belongs to the pool {ours[spec.name]!r}" if spec.name in ours else (
-                "is not of virtscale"
-            )  # fmt: skip
-            raise HypervisorError(
-                f"a domain named {spec.name!r} exists and {owner}; it is not touched. "
-                "Choose another name prefix for this pool"
-            )
+    pools = {spec.pool for spec in specs}
+    ours = _ours(connection, present, specs)
     done: dict[str, list[str]] = {
         "added": [], "renewed": [], "unchanged": [], "outdated": [], "removed": []
     }  # fmt: skip
     for spec in specs:
         _prepare_log(spec.console_log)
-        done[_define(connection, present.get(spec.name), spec)].append(spec.name)
+        action = _define(connection, present.get(spec.name), spec)
+        if action == "added":
+            added.append(connection.lookupByName(spec.name))
+        done[action].append(spec.name)
     wanted = {spec.name for spec in specs}
-    pools = {spec.pool for spec in specs}
     for name, pool in sorted(ours.items()):
         if pool in pools and name not in wanted and not present[name].isActive():
             present[name].undefineFlags(_UNDEFINE)
@@ -150,8 +151,40 @@ def _define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) ->
     return Defined(**{action: tuple(names) for action, names in done.items()})
 
 
+def _ours(
+    connection: libvirt.virConnect,
+    present: Mapping[str, libvirt.virDomain],
+    specs: Sequence[DomainSpec],
+) -> dict[str, str]:
+    """Pools of the domains that virtscale made, by name.
+
+    Raises:
+        HypervisorError: when the specifications collide with somebody's own domains.
+
+    """
+    marked = {name: found for name, domain in present.items() if (found := pool_of(domain))}
+    ours = {name: found for name, found in marked.items() if _is_made_by_us(present[name])}
+    for spec in specs:
+        if spec.name in present and ours.get(spec.name) != spec.pool:
+            owner = f"belongs to the pool {ours[spec.name]!r}" if spec.name in ours else (
+                "is not of virtscale"
+            )  # fmt: skip
+            raise HypervisorError(
+                f"a domain named {spec.name!r} exists and {owner}; it is not touched. "
+                "Choose another pool with --pool NAME: its domains are named vs-NAME-1 and so on"
+            )
+    for name, found in sorted(marked.items()):
+        if name not in ours and found in {spec.pool for spec in specs}:
+            raise HypervisorError(
+                f"the domain {name!r} at {connection.getURI()} is in the pool {found!r} and was "
+                "not made by virtscale: use the pool as it is, without --define, or choose "
+                "another with --pool NAME"
+            )
+    return ours
+
+
 def undefine_pool(connection: libvirt.virConnect, pool: str) -> list[str]:
-    """Forgets the pool's inactive domains; their names.
+    """Forgets the pool's inactive domains that virtscale made; their names.
 
     Raises:
         HypervisorError: with libvirt's reason.
@@ -160,7 +193,7 @@ def undefine_pool(connection: libvirt.virConnect, pool: str) -> list[str]:
     removed = []
     try:
         for domain in connection.listAllDomains():
-            if pool_of(domain) == pool and not domain.isActive():
+            if pool_of(domain) == pool and _is_made_by_us(domain) and not domain.isActive():
                 domain.undefineFlags(_UNDEFINE)
                 removed.append(domain.name())
     except libvirt.libvirtError as error:
@@ -178,6 +211,11 @@ def generations_in_use(connection: libvirt.virConnect) -> set[str]:
 def pool_of(domain: libvirt.virDomain) -> str | None:
     """The domain's pool; None when it is not ours."""
     return _of(domain, "pool")
+
+
+def _is_made_by_us(domain: libvirt.virDomain) -> bool:
+    """True when virtscale defined it: somebody's own domain, lent to a pool, says no owner."""
+    return _of(domain, "owner") == _OWNER
 
 
 def _of(domain: libvirt.virDomain, attribute: str) -> str | None:
