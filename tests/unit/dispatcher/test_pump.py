@@ -29,7 +29,10 @@ class QuickClock(SystemClock):
     """Does not wait before it tries again."""
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0 if seconds < 60 else seconds)
+        if seconds < 60:
+            await asyncio.sleep(0)
+        else:
+            await asyncio.Event().wait()  # upkeep: not within a test
 
 
 class Line:
