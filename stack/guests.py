@@ -1,11 +1,13 @@
 """Image and hypervisor as the stack uses them: where they meet, and in what order."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import libvirt
 
@@ -113,27 +115,35 @@ def define(
     newest = image.latest(state.root)
     if newest is None:
         raise StartError("there is no guest image; build it with: virtscale image build")
+    logs = daemon.guest_logs(state.root)
     common = pool.PoolSpec(
         pool=settings.pool,
         image=newest,
         kind=kind,
         dispatcher=f"{_HOST_SEEN_BY_GUEST}:{settings.port('dispatcher_port')}",
-        logs=daemon.guest_logs(state.root),
+        logs=logs,
         prefix="vs" if settings.pool == "default" else f"vs-{settings.pool}",
         vcpus=settings.vcpus,
         memory_mib=settings.memory,
     )
     with _connected(uri) as connection:
         if settings.url is not None:
-            _open_to_qemu(connection, state, newest)
+            is_open = _open_to_qemu(connection, state, newest, logs)
+            common = dataclasses.replace(common, gives_files_away=is_open)
         pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key))
         prune(state.root, keep=pool.generations_in_use(connection))
     return newest.generation
 
 
 def _open_to_qemu(
-    connection: libvirt.virConnect, state: StateDirectory, newest: image.Image
-) -> None:
+    connection: libvirt.virConnect, state: StateDirectory, newest: image.Image, logs: Path
+) -> bool:
+    """True when QEMU there runs as a user of its own, who can read what it needs now.
+
+    Raises:
+        StartError: when it cannot, or is no QEMU.
+
+    """
     driver = connection.getType()
     if driver != "QEMU":
         raise StartError(
@@ -141,9 +151,12 @@ def _open_to_qemu(
             "give a URI such as qemu:///system"
         )
     user = access.qemu_user(connection)
-    if user is not None:
-        files = (newest.kernel, newest.initramfs, newest.root)
-        access.open_files(files, state=state.root, user=user[0], group=user[1])
+    if user is None:
+        return False
+    files = (newest.kernel, newest.initramfs, newest.root)
+    logs.mkdir(parents=True, exist_ok=True)
+    access.open_to(user, files=files, directory=logs, state=state.root)
+    return True
 
 
 def undefine(uri: str, pool_name: str) -> None:

@@ -38,6 +38,8 @@ def environment(state: StateDirectory) -> dict[str, str]:
         "USER": os.environ.get("USER", "virtscale"),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(source_root()), api_root))),
         "PYTHONUNBUFFERED": "1",
+        # libvirt forks for some URIs (ssh, a session daemon); gRPC's handlers would end that child.
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
         "XDG_RUNTIME_DIR": str(state.run),
         "XDG_CONFIG_HOME": str(state.of("libvirt") / "config"),
         "XDG_CACHE_HOME": str(state.of("libvirt") / "cache"),

@@ -50,7 +50,7 @@ class UpSettings(Settings):
     """End by itself after this many seconds of load; default: run until `terminate`."""
     summary: Path | None = None
     """Write the run's figures to this file as JSON."""
-    url: str | None = None
+    url: str | None = Field(default=None, min_length=1)
     """libvirt URI of the pool; default: a private libvirtd of the stack's own."""
     define: bool = False
     """With `url`: define the pool's domains there (and undefine them at the end)."""

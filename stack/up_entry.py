@@ -43,6 +43,9 @@ def run_up(
         orphans.adopt_and_reap()
         logs.configure("up", level=settings.loglevel, file=logfile or state.log("up"))
 
+        # libvirt forks for some URIs (ssh, a session daemon); gRPC's handlers would end that child.
+        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
         async def session(stop: lifecycle.Stop) -> int:
             from stack.up_session import UpSession
 

@@ -38,33 +38,40 @@ def qemu_user(connection: libvirt.virConnect) -> tuple[int, int] | None:
     return None
 
 
-def open_files(files: Iterable[Path], *, state: Path, user: int, group: int) -> None:
-    """Lets that user reach the files, by permission to pass through the state directory.
+def open_to(user: tuple[int, int], *, files: Iterable[Path], directory: Path, state: Path) -> None:
+    """Lets a user (user and group id) read the files and pass through the directory.
 
-    To pass is not to list, and the directories of keys, jobs and sockets stay closed (0700).
+    The state directory gets the permission to pass, for others. To pass is not to list, and the
+    directories of keys, jobs and sockets stay closed (0700).
 
     Raises:
         HypervisorError: when a directory above the state directory is closed; names the fix.
 
     """
-    if user in (0, os.geteuid()):
+    if user[0] in (0, os.geteuid()):
         return
+    files = list(files)
+    ways = dict.fromkeys(way for end in (*files, directory / "any") for way in _above(end))
+    for way in ways:
+        _open(way, _ENTER, state=state, user=user)
     for file in files:
-        for directory in reversed(file.absolute().parents):
-            _open(directory, _ENTER, state=state, user=user, group=group)
-        _open(file, _READ, state=state, user=user, group=group)
+        _open(file, _READ, state=state, user=user)
 
 
-def _open(path: Path, wanted: int, *, state: Path, user: int, group: int) -> None:
+def _above(path: Path) -> list[Path]:
+    return list(reversed(path.absolute().parents))
+
+
+def _open(path: Path, wanted: int, *, state: Path, user: tuple[int, int]) -> None:
     status = path.stat()
-    shift = 6 if status.st_uid == user else 3 if status.st_gid == group else 0
+    shift = 6 if status.st_uid == user[0] else 3 if status.st_gid == user[1] else 0
     if status.st_mode >> shift & wanted or _has_access_list(path):
         return
     if path == state or state in path.parents:
         with contextlib.suppress(OSError):
             path.chmod((status.st_mode & 0o7777) | wanted)
             return
-    name = user_name(user)
+    name = user_name(user[0])
     raise HypervisorError(
         f"that libvirt runs QEMU as the user {name!r}, who may not "
         f"{'enter' if wanted == _ENTER else 'read'} {path}; allow it with: "

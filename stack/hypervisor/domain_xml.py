@@ -46,6 +46,8 @@ class DomainSpec:
     memory_mib: int = 192
     network: str | None = None
     """A libvirt network; None is QEMU's user-mode network."""
+    gives_files_away: bool = False
+    """True where libvirt gives a domain's files to a user that QEMU runs as."""
 
     @property
     def mac_address(self) -> str:
@@ -145,7 +147,10 @@ def _devices(domain: ElementTree.Element, spec: DomainSpec) -> None:
     devices = ElementTree.SubElement(domain, "devices")
     disk = ElementTree.SubElement(devices, "disk", type="file", device="disk")
     ElementTree.SubElement(disk, "driver", name="qemu", type="raw")
-    ElementTree.SubElement(disk, "source", file=str(spec.root))
+    source = ElementTree.SubElement(disk, "source", file=str(spec.root))
+    if spec.gives_files_away:
+        # All guests boot from this file: no guest's QEMU may come to own it, and so to write it.
+        ElementTree.SubElement(source, "seclabel", model="dac", relabel="no")
     ElementTree.SubElement(disk, "target", dev="vda", bus="virtio")
     ElementTree.SubElement(disk, "readonly")
     ElementTree.SubElement(disk, "shareable")

@@ -51,6 +51,7 @@ class PoolSpec:
     vcpus: int = 1
     memory_mib: int = 192
     network: str | None = None
+    gives_files_away: bool = False
     extra: tuple[tuple[str, str], ...] = ()
     """More settings for the worker, by credential name, such as `("slots", "2")`."""
 
@@ -100,6 +101,7 @@ def domain_specs(common: PoolSpec, count: int, join_key: bytes) -> list[DomainSp
                 vcpus=common.vcpus,
                 memory_mib=common.memory_mib,
                 network=common.network,
+                gives_files_away=common.gives_files_away,
             )
         )
     return specs

@@ -4,6 +4,11 @@ import re
 
 _FIXES = (
     (
+        r"certificate",
+        "a libvirt over TLS needs certificates on this side (https://libvirt.org/kbase/tlscerts"
+        ".html); qemu+ssh:// needs none",
+    ),
+    (
         r"permission denied|authenticat|polkit|access denied",
         "the user {user!r}, as whom the stack runs, may not use it: add that user to the group "
         "that owns libvirt's socket (usermod -aG libvirt {user}) and start again",
@@ -19,7 +24,7 @@ _FIXES = (
         "check the host in the URI given with --url and the way to it (virsh -c '{url}' list)",
     ),
     (
-        r"no connection driver|unsupported|malformed|parse|invalid|missing|unexpected",
+        r"no connection driver|unsupported|malformed|parse|invalid|missing",
         "this is no libvirt URI that can be used: give one such as qemu:///system with --url",
     ),
 )
