@@ -184,7 +184,7 @@ class DispatcherClient:
 
 def _channel(address: str, ca: Path | None, insecure: bool) -> grpc.aio.Channel:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or int(port) > 65_535:
         raise DispatcherError(
             "INVALID_ARGUMENT", f"dispatcher address {address!r}: must be HOST:PORT"
         )

@@ -11,6 +11,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 
+class _PipedConsole(Console):
+    """rich ends the process when nobody reads its output any more; the stack must go on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
+
+
 class Screen:
     """Writes to standard output and survives its loss.
 
@@ -19,7 +27,7 @@ class Screen:
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
-        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        self._console = _PipedConsole(file=stream or sys.stdout, highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._is_lost = False
         self._terminal_mode: list[Any] | None = None
