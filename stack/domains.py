@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import libvirt
@@ -35,8 +37,7 @@ class LibvirtDomains:
         self._pool = pool
         self._seconds = seconds
         self._connection: libvirt.virConnect | None = None
-        # Calls of this library block: they have a thread of their own, one, so they keep order.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="libvirt")
+        self._thread = _CallThread()
         # By default the library prints every error to standard error, in the middle of the table.
         libvirt.registerErrorHandler(lambda *_: None, None)
 
@@ -67,18 +68,16 @@ class LibvirtDomains:
 
     def close(self) -> None:
         """Ends the connection; a call that hangs is left behind."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(libvirt.libvirtError):
                 connection.close()
 
     async def _call(self, work: Callable[[libvirt.virConnect], Answer]) -> Answer:
-        loop = asyncio.get_running_loop()
+        call = self._thread.call(lambda: self._connected(work))
         try:
-            return await asyncio.wait_for(
-                loop.run_in_executor(self._thread, self._connected, work), self._seconds
-            )
+            return await asyncio.wait_for(asyncio.wrap_future(call), self._seconds)
         except TimeoutError:
             raise DomainsError(
                 f"libvirt at {self._uri} did not answer within {self._seconds:g} s"
@@ -127,6 +126,39 @@ class LibvirtDomains:
                 )
             )
         return sorted(views, key=lambda view: view.name)
+
+
+class _CallThread:
+    """Runs blocking calls in order, one at a time.
+
+    A daemon thread: a pool's threads are waited for at the end, and a libvirt that accepted the
+    connection and says nothing would keep the whole process from ending.
+    """
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+        self._calls = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="libvirt", daemon=True).start()
+
+    def call(self, function: Callable[[], Answer]) -> Future[Answer]:
+        """Its outcome; a call cancelled before its turn never runs."""
+        future: Future[Answer] = Future()
+        self._calls.put((future, function))
+        return future
+
+    def close(self) -> None:
+        """Ends after what was already asked for."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (item := self._calls.get()) is not None:
+            future, function = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
 
 
 def _number(text: str | None) -> float | None:
