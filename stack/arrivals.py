@@ -10,12 +10,13 @@ from typing import Literal
 
 ShapeName = Literal["wave", "steady"]
 
-# The low phase outlasts the scaler's window for scaling in, so two minutes show both directions.
+# Two minutes show both directions: the low phase outlasts the queue that the high one leaves, the
+# window of the CPU mean and the scaler's window for scaling in.
 WAVE_HIGH_SECONDS = 30.0
-WAVE_LOW_SECONDS = 50.0
+WAVE_LOW_SECONDS = 60.0
 WAVE_SLOPE_SECONDS = 5.0
 WAVE_PERIOD_SECONDS = WAVE_HIGH_SECONDS + WAVE_LOW_SECONDS + 2 * WAVE_SLOPE_SECONDS
-WAVE_HIGH = 1.8
+WAVE_HIGH = 2.4
 # Makes the mean over a period 1, whatever the other four say.
 WAVE_LOW = (WAVE_PERIOD_SECONDS - WAVE_HIGH * (WAVE_HIGH_SECONDS + WAVE_SLOPE_SECONDS)) / (
     WAVE_LOW_SECONDS + WAVE_SLOPE_SECONDS

@@ -80,6 +80,8 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
         "dispatcher": f"{HOST}:{settings.port('dispatcher_port')}",
         "state_dir": str(state.of("scaler")),
         "policies": policies[settings.policy],
+        # Half the scaler's own default: to start a guest again costs seconds here, not minutes.
+        "scale_in": {"window_seconds": 15.0},
     }
     return _own("scaler", state, settings, config, settings.port("scaler_port"))
 

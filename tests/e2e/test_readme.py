@@ -12,7 +12,7 @@ from tests.e2e import machine
 
 pytestmark = pytest.mark.e2e
 
-# Of one run: a wave is 80 s long, and a scale-in needs a while after the load has fallen.
+# Of one run: a wave is 100 s long, and a scale-in needs a while after the load has fallen.
 SECONDS = 120
 NUMBERS = ("KA-47-UT-9173", "MH12AB1234", "DL 2C AB 0007")
 
