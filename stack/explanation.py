@@ -15,7 +15,6 @@ SENTENCES = {
     "cpu_above_target": "the mean CPU was above the target for long enough",
     "cpu_above_target_not_sustained": "the mean CPU is above the target, but not for long enough",
     "cpu_fits_one_fewer": "one domain fewer could carry the CPU load",
-    "cpu_fits_one_fewer_not_sustained": "one fewer could carry the CPU load, not for long enough",
     "none_active": "no domain was running",
     "pool_in_transition": "the pool changed a moment ago, the mean CPU does not show it yet",
     "demand": "so many domains are needed for the jobs that wait and run",
@@ -40,6 +39,22 @@ SENTENCES = {
     "breaker_open": "domains failed to boot; starts wait for the back-off to end",
     "breaker_probe": "domains failed to boot; one start is tried",
     "domains_leaving": "domains that leave have to be gone first",
+    "scale_out": "more domains are wanted than run",
+    "scale_in": "fewer domains are wanted than run",
+    "demand_returned": "the demand came back before it had left",
+    "cordoned_needed": "it was cordoned and is needed again",
+    "cordoned_surplus": "it was cordoned and nobody needs it",
+    "drain_resumed": "its drain was cut off by a restart and goes on",
+    "drained": "it holds no job any more",
+    "drain_deadline": "the time to finish its jobs is over; they go to others",
+    "worker_gone": "its worker has left",
+    "shutdown_resent": "the guest did not react to the power button; it is pressed again",
+    "shutdown_deadline": "the guest did not shut down in time",
+    "boot_deadline": "its worker did not say Hello in time",
+    "worker_silent": "it runs, but its worker has not been heard of for too long",
+    "guest_crashed": "the guest crashed",
+    "boot_finished": "its worker has said Hello",
+    "off_reached": "it is off",
 }
 
 
@@ -126,8 +141,8 @@ def history(records: Sequence[dict[str, Any]], *, limit: int) -> list[str]:
             continue
         told += [
             f"{_clock(record)}  {action['action']} {action['domain']}: "
-            f"{sentence(action.get('reason'))} ({record.get('reason')}, "
-            f"{_count(record.get('current'))} -> {_count(record.get('desired'))})"
+            f"{words(action.get('reason'))} ({_count(record.get('current'))} -> "
+            f"{_count(record.get('desired'))}: {words(record.get('reason'))})"
             for action in record.get("actions") or []
         ]
     return told[-limit:]
@@ -135,8 +150,12 @@ def history(records: Sequence[dict[str, Any]], *, limit: int) -> list[str]:
 
 def sentence(reason: Any) -> str:
     """A reason in words, with the name that logs and metrics use."""
-    text = SENTENCES.get(str(reason))
-    return str(reason).replace("_", " ") if text is None else f"{text} [{reason}]"
+    return f"{words(reason)} [{reason}]"
+
+
+def words(reason: Any) -> str:
+    """A reason in words alone."""
+    return SENTENCES.get(str(reason), str(reason).replace("_", " "))
 
 
 def _clock(record: dict[str, Any]) -> str:
