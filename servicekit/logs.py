@@ -4,6 +4,7 @@ Every line has `ts` (UTC), `level`, `service` and `event`. Events read `object.v
 (`domain.started`). Licence numbers, peppers and tokens never go into a field.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -28,6 +29,7 @@ def configure(
 
     """
     stream = _open(file)
+    lines: Any = _Lines(stream)
 
     def name_service(
         _logger: Any, _method: str, event: MutableMapping[str, Any]
@@ -50,11 +52,29 @@ def configure(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=lines),
         cache_logger_on_first_use=True,
     )
     # Libraries that use the standard logging (grpc, urllib3) speak through the same door.
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+class _Lines:
+    """A log that cannot be written (a full disk, a reader that is gone) must not end a service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, or loses the line: there is nowhere left to say so."""
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Flushes what can be."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _Bridge(logging.Handler):

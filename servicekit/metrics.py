@@ -154,15 +154,23 @@ def respond(
     return [body]
 
 
-def listen_error(what: str, host: str, port: int, error: OSError) -> str:
-    """One sentence for a person: which address cannot be used, why, and what to do."""
+def listen_error(
+    what: str, host: str, port: int, error: OSError, option: str = "--listen-address"
+) -> str:
+    """One sentence for a person: which address cannot be used, why, and what to do.
+
+    `option` is the flag that moves the listener.
+    """
     if error.errno == errno.EADDRINUSE:
         return (
             f"{what}: port {port} on {host} is in use by another program; "
-            f"stop it (find it with: ss -ltnp 'sport = :{port}') or configure another port"
+            f"stop it (find it with: ss -ltnp 'sport = :{port}') or choose another port with "
+            f"{option} HOST:PORT"
         )
     if error.errno == errno.EACCES:
-        return f"{what}: no permission to listen on port {port}; choose one above 1023"
+        return (
+            f"{what}: no permission to listen on port {port}; choose one above 1023 with {option}"
+        )
     return f"{what}: cannot listen on {host}:{port}: {error.strerror or error}"
 
 

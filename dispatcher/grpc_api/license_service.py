@@ -54,6 +54,7 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
     ) -> None:
         """See license.proto."""
         stream = _JobStream(self._desk, self._names)
+        fault: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stream.write(context))
@@ -62,9 +63,12 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
                     stream.accepted(request.request_id, keys)
                 stream.no_more()
         except* _EXPECTED as group:
-            await errors.abort(context, group.exceptions[0])
+            fault = group.exceptions[0]
         finally:
             stream.stop()
+        # Not inside except*: grpc would not know its own abort in a group, and log a trace.
+        if fault is not None:
+            await errors.abort(context, fault)
 
     async def GetJob(
         self, request: license_pb2.GetJobRequest, context: Any

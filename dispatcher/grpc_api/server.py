@@ -21,6 +21,7 @@ from virtscale.v1 import (
 from dispatcher import hashing
 from dispatcher.grpc_api.fleet_service import FleetServicer
 from dispatcher.grpc_api.license_service import LicenseServicer
+from dispatcher.grpc_api.malformed import RefuseMalformed
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.jobs import JobNames
 from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
@@ -66,7 +67,7 @@ class Server:
                 f"protobuf runs its {api_implementation.Type()!r} implementation, about 90 times "
                 "slower; install a protobuf wheel with upb"
             )
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[RefuseMalformed()], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         license_pb2_grpc.add_LicenseServiceServicer_to_server(
             LicenseServicer(clients, names=names), self._server
@@ -137,4 +138,4 @@ def _probe(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StartError(listen_error("dispatcher", host, port, error)) from None
+            raise StartError(listen_error("dispatcher", host, port, error, "--listen")) from None

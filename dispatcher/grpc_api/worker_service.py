@@ -47,8 +47,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         self, request_iterator: AsyncIterator[worker_pb2.WorkRequest], context: Any
     ) -> None:
         """One session, from Hello to the stream's end."""
-        first = await self._first(request_iterator, context)
         try:
+            first = await self._first(request_iterator, context)
             hello = translation.hello(first, self._names)
         except InvalidRequestError as error:
             await errors.abort(context, error)
@@ -70,6 +70,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 task.result()
             if line.end_reason is not None:
                 await context.abort(_END_CODES[line.end_reason], line.end_reason.value)
+        except InvalidRequestError as error:
+            await errors.abort(context, error)
         finally:
             for task in (writing, reading):
                 task.cancel()

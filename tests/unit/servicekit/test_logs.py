@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 import structlog
@@ -86,3 +87,9 @@ def test_a_log_file_that_cannot_be_opened_is_a_sentence(tmp_path):
     with pytest.raises(Exception, match="log file") as caught:
         logs.configure("scaler", file=tmp_path / "absent" / "a.log")
     assert "--logfile" in str(caught.value)
+
+
+def test_a_full_disk_costs_lines_and_no_service():
+    logs.configure("scaler", file=Path("/dev/full"))
+    for _ in range(3):
+        logs.get().info("scaler.started", text="x" * 100_000)

@@ -116,7 +116,7 @@ def test_a_busy_port_is_a_start_error_with_the_fix(serve):
     busy = serve().port
     with pytest.raises(StartError, match=f"port {busy} on {LOOPBACK} is in use") as caught:
         MetricsServer(new_registry("other"), service="other", host=LOOPBACK, port=busy)
-    assert "configure another port" in str(caught.value)
+    assert "--listen-address HOST:PORT" in str(caught.value)
 
 
 def test_an_address_of_another_machine_is_a_start_error():
