@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,16 @@ _PLACES = {
     "/var/log/libvirt": "log",
 }
 _QEMU_USER = 64055
+# Takes the place of an init that reaps: PID 1 of a container may not, and libvirt then waits most
+# of a minute for each QEMU that it ended.
+_INIT = """
+import signal, subprocess, sys
+from stack import orphans
+orphans.adopt_and_reap()
+daemon = subprocess.Popen(sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: daemon.terminate())
+sys.exit(daemon.wait())
+"""
 _TINY = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os>
 <devices><controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
@@ -142,8 +153,9 @@ def _mounts(home: Path) -> list[str]:
     with acting_as_stack_user(), tempfile.TemporaryDirectory() as scratch:
         kind = acceleration.probe(Path(scratch)).kind
     if kind == "tcg" and acceleration.DEVICE.exists():
-        # Where KVM hangs, a libvirtd that may open it asks QEMU about it for most of a minute.
-        lines.append(f"mount --bind /dev/null {acceleration.DEVICE}")
+        # Root may open it even where its guests hang; a file that is no device ends the matter.
+        (home / "kvm").touch(mode=0o000)
+        lines.append(f"mount --bind {home}/kvm {acceleration.DEVICE}")
     return lines
 
 
@@ -161,15 +173,19 @@ def _running(
 ) -> Iterator[OwnLibvirt]:
     libvirt.registerErrorHandler(lambda *_: None, None)
     user = stack_user()
-    identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    identity = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups")
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command,
+            (
+                *(sys.executable, "-c", _INIT),
+                *(identity if as_user and os.geteuid() == 0 else ()),
+                *command,
+            ),
+            cwd=machine.ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            **(identity if as_user and os.geteuid() == 0 else {}),  # type: ignore[call-overload]
         )
         try:
             machine.wait_for(
