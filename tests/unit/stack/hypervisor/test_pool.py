@@ -1,6 +1,7 @@
 """Defining, against libvirt's own test driver."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,50 @@ def test_a_foreign_domain_of_the_same_name_is_an_error_before_any_change(
         pool.define_pool(connection, specs(common, 2))
     assert [domain.name() for domain in connection.listAllDomains()] == ["vs-2"]
     assert pool.undefine_pool(connection, "default") == []
+
+
+def lend(connection: libvirt.virConnect, name: str) -> None:
+    domain = connection.defineXML(
+        f"<domain type='test'><name>{name}</name><memory>1</memory><os><type>hvm</type></os>"
+        "</domain>"
+    )
+    domain.setMetadata(
+        libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+        '<domain pool="default"/>',
+        "virtscale",
+        domain_xml.METADATA_URI,
+        libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+    )
+
+
+def test_a_domain_lent_to_the_pool_is_never_redefined_or_removed(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    lend(connection, "mine")
+
+    with pytest.raises(HypervisorError, match=r"'mine'.*without --define"):
+        pool.define_pool(connection, specs(common, 2))
+    assert pool.undefine_pool(connection, "default") == []
+    assert [domain.name() for domain in connection.listAllDomains()] == ["mine"]
+
+
+def test_a_refused_definition_leaves_nothing_behind(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    good, bad = specs(common, 2)
+
+    with pytest.raises(HypervisorError, match="refused to define the pool"):
+        pool.define_pool(connection, [good, dataclasses.replace(bad, memory_mib=0)])
+    assert connection.listAllDomains() == []
+
+
+def test_where_qemu_has_a_user_of_its_own_the_shared_disk_is_not_given_away(
+    common: pool.PoolSpec,
+) -> None:
+    given = dataclasses.replace(common, gives_files_away=True)
+
+    assert 'relabel="no"' in domain_xml.render(specs(given, 1)[0])
+    assert "relabel" not in domain_xml.render(specs(common, 1)[0])
 
 
 def test_a_token_belongs_to_one_worker_and_one_key() -> None:
