@@ -4,11 +4,13 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from stack.jobs import MAX_NUMBER_LENGTH
 from stack.masking import mask
 
 _SHOWN = 24
+_LONGEST_LINE = 65_536
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,16 @@ def read(path: Path, *, column: str | None) -> Iterator[Entry | BadLine]:
 
     """
     try:
+        if path.exists() and not path.is_file():
+            # A pipe would be empty when it is read again to be sent.
+            raise FileError(f"{path}: not a regular file; write the numbers to one first")
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".csv":
                 yield from _read_csv(path, file, column)
             elif column is not None:
                 raise FileError(f"--column has no meaning for {path}: only a .csv has columns")
             else:
-                for position, line in enumerate(file, start=1):
-                    text = line.strip()
-                    if text and not text.startswith("#"):
-                        yield check(position, text)
+                yield from _read_lines(file)
     except UnicodeDecodeError as error:
         raise FileError(
             f"{path}: not UTF-8 text ({error.reason}); convert it with: iconv -t UTF-8"
@@ -80,8 +82,39 @@ def check(line: int, text: str) -> Entry | BadLine:
     return Entry(line, number)
 
 
-def _read_csv(path: Path, file: Iterator[str], column: str | None) -> Iterator[Entry | BadLine]:
-    rows = csv.reader(file)
+def _read_lines(file: IO[str]) -> Iterator[Entry | BadLine]:
+    for position, (line, is_whole) in enumerate(_lines(file), start=1):
+        text = line.strip()
+        if not is_whole:
+            yield BadLine(
+                position,
+                f"more than {_LONGEST_LINE} characters, at most {MAX_NUMBER_LENGTH} are allowed",
+            )
+        elif text and not text.startswith("#"):
+            yield check(position, text)
+
+
+def _lines(file: IO[str]) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether that is all of it: a file may be one line larger than the memory."""
+    while line := file.readline(_LONGEST_LINE):
+        is_whole = len(line) < _LONGEST_LINE or line.endswith("\n")
+        yield line, is_whole
+        while not is_whole and (rest := file.readline(_LONGEST_LINE)):
+            is_whole = rest.endswith("\n")
+
+
+def _rows(path: Path, file: IO[str]) -> Iterator[str]:
+    for position, (line, is_whole) in enumerate(_lines(file), start=1):
+        if not is_whole:
+            raise FileError(
+                f"{path}:{position}: has more than {_LONGEST_LINE} characters, no CSV of numbers "
+                "does; check the file's line ends and quotes"
+            )
+        yield line
+
+
+def _read_csv(path: Path, file: IO[str], column: str | None) -> Iterator[Entry | BadLine]:
+    rows = csv.reader(_rows(path, file))
     header = next(rows, None)
     if header is None:
         return

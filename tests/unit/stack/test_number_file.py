@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,35 @@ def test_a_huge_file_is_streamed(tmp_path: Path) -> None:
 
 def test_no_number_is_in_the_text_form_of_an_entry() -> None:
     assert "9173" not in repr(Entry(3, "KA-47-UT-9173"))
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_line_of_any_length_is_told_by_its_number_and_the_next_ones_are_read(tmp_path, end):
+    path = tmp_path / "plates.txt"
+    path.write_text("A1\n" + "B" * 300_000 + end + "\nC3\n", encoding="utf-8")
+    found = list(number_file.read(path, column=None))
+    assert found[0] == Entry(1, "A1")
+    assert isinstance(found[1], BadLine)
+    assert (found[1].line, "at most 64" in found[1].problem) == (2, True)
+    assert found[-1].line == 3 + len(end)
+
+
+def test_a_table_whose_lines_have_no_end_is_refused(tmp_path):
+    path = tmp_path / "cars.csv"
+    path.write_text("number\n" + "A1," * 100_000, encoding="utf-8")
+    with pytest.raises(FileError, match=r"cars\.csv:2: has more than 65536 characters"):
+        list(number_file.read(path, column=None))
+
+
+def test_a_quote_that_is_never_closed_is_refused(tmp_path):
+    path = tmp_path / "cars.csv"
+    path.write_text('number\n"A1\n' + "B2\n" * 100_000, encoding="utf-8")
+    with pytest.raises(FileError, match="not a CSV file that can be read"):
+        list(number_file.read(path, column=None))
+
+
+def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(FileError, match="not a regular file"):
+        list(number_file.read(path, column=None))
