@@ -9,8 +9,6 @@ from pathlib import Path
 from stack.image.values import ImageError
 
 _PACKAGES = {
-    "apt-get": "apt",
-    "apt-cache": "apt",
     "dpkg-deb": "dpkg",
     "mke2fs": "e2fsprogs",
     "lz4": "lz4",
@@ -30,6 +28,11 @@ def find(name: str) -> str:
     # An ordinary user's PATH often lacks the sbin directories, where mke2fs is.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     found = shutil.which(name, path=path)
+    if found is None and name.startswith("apt-"):
+        raise ImageError(
+            f"the program {name} is missing: the guest image is made of Debian's or Ubuntu's "
+            "packages; use virtscale on Debian 12 or Ubuntu 22.04 or newer"
+        )
     if found is None:
         package = _PACKAGES.get(name, name)
         raise ImageError(

@@ -1,15 +1,28 @@
 """What a person gets for bad input: the thing, the fix, an exit code that is not 0."""
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from virtscale.v1 import (
+    fleet_pb2,
+    fleet_pb2_grpc,
+    job_pb2,
+    license_pb2,
+    license_pb2_grpc,
+)
+
+from tests.e2e import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = 65534
@@ -25,17 +38,23 @@ def state() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def virtscale(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def virtscale(
+    *arguments: str,
+    given: str = "",
+    environ: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "stack"),
+) -> subprocess.CompletedProcess[str]:
     """Runs the command as an ordinary user, from a checkout or an installation."""
     options = {"user": UNPRIVILEGED, "group": UNPRIVILEGED} if os.geteuid() == 0 else {}
     return subprocess.run(
-        [sys.executable, "-m", "stack", *arguments],
+        [sys.executable, *program, *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}",
             "COLUMNS": "400",
+            **(environ or {}),
         },
         input=given,
         capture_output=True,
@@ -47,9 +66,9 @@ def virtscale(*arguments: str, given: str = "") -> subprocess.CompletedProcess[s
     )
 
 
-def refused(*arguments: str, given: str = "") -> str:
+def refused(*arguments: str, given: str = "", environ: Mapping[str, str] | None = None) -> str:
     """The error text of a command that must fail, without a traceback."""
-    result = virtscale(*arguments, given=given)
+    result = virtscale(*arguments, given=given, environ=environ)
     assert result.returncode not in (0, None), result.stdout
     assert "Traceback" not in result.stderr
     return result.stderr
@@ -100,6 +119,108 @@ def test_a_busy_port_is_named_with_service_and_option(state: Path) -> None:
     assert result.returncode == 1
     assert f"port {port} for the scaler" in result.stdout
     assert "--scaler-port" in result.stdout
+
+
+PORTS = {
+    "--dispatcher-port": "dispatcher",
+    "--dispatcher-metrics-port": "dispatcher's metrics",
+    "--scaler-port": "scaler",
+    "--collector-port": "collector",
+    "--prometheus-port": "prometheus",
+    "--alertmanager-port": "alertmanager",
+}
+
+
+def test_all_busy_ports_are_told_at_once_each_with_its_option(state: Path) -> None:
+    with contextlib.ExitStack() as held:
+        taken = {
+            option: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for option in PORTS
+        }
+        flags = [part for option, port in taken.items() for part in (option, str(port))]
+        result = virtscale("up", "--state", str(state), *flags)
+    assert result.returncode == 1
+    for option, port in taken.items():
+        assert f"port {port} for the {PORTS[option]} cannot be used" in result.stdout
+        assert f"{option} PORT" in result.stdout
+    assert_nothing_runs(state)
+
+
+@pytest.fixture
+def small_disk(state: Path) -> Iterator[Path]:
+    """A disk of 30 MB: room for the layout, none for an image."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount the small disk that this test needs")
+    directory = state / "disk"
+    directory.mkdir()
+    options = f"size=30m,uid={UNPRIVILEGED}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk, this machine does not let us mount: {mounted.stderr}")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def test_without_disk_space_nothing_is_started(small_disk: Path) -> None:
+    result = virtscale("up", "--state", str(small_disk), "--port-base", "20530")
+    assert result.returncode == 1
+    assert f"{small_disk} has " in result.stdout
+    assert "MiB are needed; free some space" in result.stdout
+    assert "--state" in result.stdout
+    assert_nothing_runs(small_disk)
+
+
+def test_without_any_disk_space_the_state_directory_is_named(small_disk: Path) -> None:
+    with pytest.raises(OSError, match="No space"), (small_disk / "rest").open("wb") as rest:
+        rest.write(bytes(40_000_000))
+    text = refused("up", "--state", str(small_disk), "--port-base", "20530")
+    assert str(small_disk) in text
+    assert "No space left on device" in text
+    assert_nothing_runs(small_disk)
+
+
+def test_without_disk_space_no_image_is_built(small_disk: Path) -> None:
+    text = refused("image", "build", "--state", str(small_disk))
+    assert f"{small_disk / 'image'}: " in text
+    assert "MB free" in text
+    assert "--state" in text
+    assert_no_image(small_disk)
+
+
+def test_without_a_network_no_image_is_built(state: Path) -> None:
+    """apt's own configuration says where its servers are: here, at a port where nobody answers."""
+    sources = state / "sources.list"
+    sources.write_text("deb http://127.0.0.1:1/debian stable main\n", encoding="utf-8")
+    config = state / "apt.conf"
+    config.write_text(
+        f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "/dev/null";\n'
+        'Acquire::Retries::Delay "false";\nAcquire::http::Proxy "DIRECT";\n',
+        encoding="utf-8",
+    )
+    text = refused("image", "build", "--state", str(state), environ={"APT_CONFIG": str(config)})
+    assert "127.0.0.1:1" in text
+    assert "Check the network" in text
+    assert_no_image(state)
+
+
+def test_a_distribution_without_apt_is_told_what_is_needed(state: Path) -> None:
+    text = refused("image", "build", "--state", str(state), environ={"PATH": "/nonexistent"})
+    assert "the program apt-get is missing" in text
+    assert "Debian 12 or Ubuntu 22.04" in text
+    assert_no_image(state)
+
+
+def assert_no_image(state: Path) -> None:
+    assert not list((state / "image").glob(".building-*"))
+    assert not list((state / "image").rglob("image.json"))
+    assert "there is no guest image" in refused("image", "show", "--state", str(state))
+
+
+def assert_nothing_runs(state: Path) -> None:
+    assert machine.processes_of(state) == []
+    assert not list((state / "run").glob("*.pid"))
+    assert not (state / "run" / "endpoints.json").exists()
 
 
 def test_a_state_directory_that_cannot_be_written_is_named() -> None:
@@ -211,3 +332,86 @@ def test_explain_refuses_a_time_that_is_none() -> None:
     text = refused("explain", "--at", "teatime")
     assert "teatime" in text
     assert "HH:MM:SS" in text
+
+
+MEASURED = (
+    "import atexit, sys\n"
+    "status = open('/proc/self/status')\n"
+    "atexit.register(lambda: sys.stderr.write(status.read()))\n"
+    "from stack.__main__ import main\n"
+    "sys.exit(main())\n"
+)
+
+
+def peak_memory_mb(stderr: str) -> float:
+    """Largest resident set of a program that ran as `MEASURED`."""
+    (line,) = [line for line in stderr.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+class _Licenses(license_pb2_grpc.LicenseServiceServicer):
+    """Finishes every job at once; refuses for good after a number of batches."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.jobs = 0
+
+    def SubmitJobs(self, request: Any, context: Any) -> license_pb2.SubmitJobsResponse:
+        if not self.batches:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no more")
+        self.batches -= 1
+        self.jobs += len(request.jobs)
+        return license_pb2.SubmitJobsResponse(job_ids=[job.reference for job in request.jobs])
+
+    def WaitJobs(self, request: Any, context: Any) -> license_pb2.WaitJobsResponse:
+        done = job_pb2.JOB_STATE_DONE
+        result = job_pb2.Result(profile=job_pb2.HASH_PROFILE_HMAC_SHA256, hash="h" * 100)
+        jobs = [job_pb2.Job(job_id=each, state=done, result=result) for each in request.job_ids]
+        return license_pb2.WaitJobsResponse(jobs=jobs, all_final=True)
+
+
+class _Fleet(fleet_pb2_grpc.FleetServiceServicer):
+    def GetBacklog(self, request: Any, context: Any) -> fleet_pb2.GetBacklogResponse:
+        return fleet_pb2.GetBacklogResponse()
+
+
+def test_a_huge_file_is_streamed_and_a_refusal_half_way_leaves_no_results(state: Path) -> None:
+    plates, out = state / "plates.txt", state / "hashes.csv"
+    with plates.open("w", encoding="utf-8") as file:
+        file.writelines(f"KA-{number}\n" for number in range(1_000_000))
+    licenses = _Licenses(batches=100)
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    license_pb2_grpc.add_LicenseServiceServicer_to_server(licenses, server)
+    fleet_pb2_grpc.add_FleetServiceServicer_to_server(_Fleet(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    command = ("submit", str(plates), "--out", str(out), "--dispatcher", f"127.0.0.1:{port}")
+    result = virtscale(*command, program=("-c", MEASURED))
+    server.stop(None).wait()
+    assert result.returncode == 1
+    assert "answered INVALID_ARGUMENT: no more" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert licenses.jobs == 100 * 200
+    assert [path.name for path in state.iterdir()] == ["plates.txt"]
+    assert peak_memory_mb(result.stderr) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("plates.txt", ["plates.txt:2: more than 65536 characters", "nothing was sent"]),
+        ("cars.csv", ["cars.csv:2: has more than 65536 characters"]),
+    ],
+)
+def test_a_line_of_ten_megabytes_is_told_by_its_number(
+    state: Path, name: str, words: list[str]
+) -> None:
+    path = state / name
+    path.write_text("number\n" + "8" * 10_000_000 + "\n", encoding="utf-8")
+    command = ("submit", str(path), "--dispatcher", "127.0.0.1:1")
+    result = virtscale(*command, program=("-c", MEASURED))
+    assert result.returncode == 2
+    for word in words:
+        assert word in result.stderr
+    assert "888" not in result.stderr
+    assert peak_memory_mb(result.stderr) < 100
