@@ -55,7 +55,7 @@ def jobs(count: int) -> list[job_pb2.JobSpec]:
 def work_once(stack: machine.Stack, worker: str) -> None:
     """The worker says Hello and finishes what it is given."""
     client = machine.Client(stack.dispatcher)
-    machine.wait_for(f"{worker} says Hello", lambda: worker in client.workers(), within=240)
+    machine.wait_for(f"{worker} says Hello", lambda: worker in client.workers(), within=180)
     client.submit(jobs(5))
     machine.wait_for("every job is final", lambda: not client.unfinished(), within=60)
     client.check_every_result()
@@ -87,13 +87,14 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
     state = ("--state", str(stack_state))
     code, text = machine.run_to_end(virtscale, "image", "build", *state, within=250)
     assert code == 0, text
-    base = ("--port-base", str(machine.free_port_base()))
+    port = machine.free_port_base()
+    base = ("--port-base", str(port))
     code, text = machine.run_to_end(virtscale, "up", *state, *base, "--url", uri)
     assert code == 1
     assert "--define" in text
     mark = re.search(r"virsh .*", text)
     assert mark, text
-    before = _define_users_domain(session_libvirt, stack_state, "mine-1")
+    before = _define_users_domain(session_libvirt, stack_state, "mine-1", port)
     subprocess.run(shlex.split(mark[0].replace(" NAME ", " mine-1 ")), check=True, timeout=10)
 
     refused_code, refused = machine.run_to_end(
@@ -101,6 +102,7 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
     )
     arguments = ("--url", uri, "--max", "1", "--no-load")
     with machine.running_stack(stack_state, *arguments, command=virtscale) as stack:
+        assert stack.port_base == port
         work_once(stack, "mine-1")
         assert stack.stop() == 0
     assert (refused_code, session_libvirt.names()) == (1, ["mine-1"])
@@ -112,10 +114,9 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
         assert _without_metadata(domain) == before
 
 
-def _define_users_domain(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str:
+def _define_users_domain(own: own_libvirt.OwnLibvirt, state: Path, name: str, port: int) -> str:
     """As in docs/OPERATIONS.md, with the stack's image for the want of another."""
     newest = image.latest(state)
-    port = 50051
     assert newest is not None
     key = (state / "secrets" / "join.key").read_bytes()
     common = pool.PoolSpec(
@@ -127,9 +128,11 @@ def _define_users_domain(own: own_libvirt.OwnLibvirt, state: Path, name: str) ->
         prefix=name.removesuffix("-1"),
     )
     root = ElementTree.fromstring(domain_xml.render(pool.domain_specs(common, 1, key)[0]))
-    metadata = root.find("metadata")
-    assert metadata is not None
-    root.remove(metadata)
+    for parent, tag in ((root, "metadata"), (root.find("devices"), "serial")):
+        assert parent is not None
+        child = parent.find(tag)
+        assert child is not None
+        parent.remove(child)
     with own.connected() as connection:
         domain = connection.defineXML(ElementTree.tostring(root, encoding="unicode"))
         return _without_metadata(domain)
