@@ -125,6 +125,7 @@ class BringUp:
             self._screen.tell("  " + "; ".join([*services, *domains]))
 
     def _check(self) -> None:
+        service_plan.need_programs()
         used = self._settings.listeners()
         faults = listeners.duplicates(used) or listeners.busy(used)
         if faults:

@@ -17,6 +17,8 @@ from stack.settings import UpSettings
 from stack.supervisor import Service
 
 _PROMETHEUS_RETENTION = "7d"
+_PROMETHEUS = ("prometheus", "prometheus")
+_ALERTMANAGER = ("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "VIRTSCALE_STATE")
 
 
@@ -93,7 +95,7 @@ def prometheus(state: StateDirectory, settings: UpSettings) -> Service:
     return Service(
         "prometheus",
         (
-            program("prometheus", "prometheus"),
+            program(*_PROMETHEUS),
             f"--config.file={config}",
             f"--storage.tsdb.path={home / 'data'}",
             f"--storage.tsdb.retention.time={_PROMETHEUS_RETENTION}",
@@ -113,7 +115,7 @@ def alertmanager(state: StateDirectory, settings: UpSettings) -> Service:
     return Service(
         "alertmanager",
         (
-            program("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager"),
+            program(*_ALERTMANAGER),
             f"--config.file={config}",
             f"--storage.path={home / 'data'}",
             f"--web.listen-address={HOST}:{settings.port('alertmanager_port')}",
@@ -123,6 +125,17 @@ def alertmanager(state: StateDirectory, settings: UpSettings) -> Service:
         environment(state),
         stop_seconds=5.0,
     )
+
+
+def need_programs() -> None:
+    """Looks for the servers before anything is built or started.
+
+    Raises:
+        StartError: when one is missing; names the package.
+
+    """
+    program(*_PROMETHEUS)
+    program(*_ALERTMANAGER)
 
 
 def program(package: str, *names: str) -> str:

@@ -38,6 +38,17 @@ def state() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def environment() -> dict[str, str]:
+    """What an ordinary user's process sees."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}",
+        "COLUMNS": "400",
+    }
+
+
 def virtscale(
     *arguments: str,
     given: str = "",
@@ -48,14 +59,7 @@ def virtscale(
     options = {"user": UNPRIVILEGED, "group": UNPRIVILEGED} if os.geteuid() == 0 else {}
     return subprocess.run(
         [sys.executable, *program, *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}",
-            "COLUMNS": "400",
-            **(environ or {}),
-        },
+        env={**environment(), **(environ or {})},
         input=given,
         capture_output=True,
         text=True,
@@ -209,6 +213,36 @@ def test_a_distribution_without_apt_is_told_what_is_needed(state: Path) -> None:
     assert "the program apt-get is missing" in text
     assert "Debian 12 or Ubuntu 22.04" in text
     assert_no_image(state)
+
+
+@pytest.mark.parametrize("program", ["prometheus", "prometheus-alertmanager"])
+def test_a_server_that_is_not_installed_is_named_with_its_package(
+    state: Path, program: str
+) -> None:
+    """Hidden in a name space of its own; before anything is built or started."""
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/bin")
+    if os.geteuid() != 0 or path is None:
+        pytest.skip(f"only root can hide {program}, and it must be there")
+    hide = f"mount --bind /dev/null {path} && "
+    drop = f"exec setpriv --reuid={UNPRIVILEGED} --regid={UNPRIVILEGED} --clear-groups"
+    up = (sys.executable, "-m", "stack", "up", "--state", str(state), "--port-base", "20540")
+    command = ["unshare", "--mount", "sh", "-c", f'{hide}{drop} "$@"', "sh", *up]
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this machine does not let us hide a program in a name space")
+    result = subprocess.run(
+        command,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 1
+    assert f"the program {program} is not installed" in result.stdout
+    assert f"apt-get install {program}" in result.stdout
+    assert "Warning" not in result.stderr
+    assert_no_image(state)
+    assert_nothing_runs(state)
 
 
 def assert_no_image(state: Path) -> None:
