@@ -135,6 +135,24 @@ def test_a_busy_port_of_a_service_is_named_with_its_option(
     assert "Traceback" not in done.stderr
 
 
+def test_a_scaler_that_is_asked_names_the_libvirt_that_does_not_answer(tmp_path: Path) -> None:
+    """As a service it goes on and tries again: a libvirtd may be restarted at any time."""
+    uri = "qemu+unix:///system?socket=/nowhere/libvirt-sock"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "scaler", "eval", "--url", uri, "--state-dir", str(tmp_path)),
+            *("--prometheus-url", "http://127.0.0.1:1", "--dispatcher", "127.0.0.1:1"),
+        ],
+        env={**ENVIRONMENT, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1
+    assert "/nowhere/libvirt-sock" in done.stdout
+    assert '"reason": "hypervisor_unknown"' in done.stdout
+
+
 # -- disk space ------------------------------------------------------------------------------------
 
 

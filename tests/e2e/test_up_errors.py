@@ -269,12 +269,22 @@ def test_a_path_too_long_for_sockets_is_refused_before_anything_is_made() -> Non
     assert "--state" in text
 
 
-def test_a_libvirt_that_does_not_answer_is_named(state: Path) -> None:
-    uri = "qemu+unix:///system?socket=/nowhere/libvirt-sock"
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("qemu+unix:///system?socket=/nowhere/libvirt-sock", ["/nowhere/libvirt-sock"]),
+        ("qemu+tcp://127.0.0.1:1/system", ["127.0.0.1:1", "refused"]),
+        ("nonsense", ["nonsense", "no libvirt URI"]),
+        ("test:///nowhere.xml", ["/nowhere.xml"]),
+    ],
+)
+def test_a_libvirt_that_cannot_be_used_is_named(state: Path, uri: str, words: list[str]) -> None:
     result = virtscale("up", "--state", str(state), "--url", uri, "--port-base", "20520")
     assert result.returncode == 1
-    assert "/nowhere/libvirt-sock" in result.stdout
-    assert "--url" in result.stdout
+    for word in (*words, "--url"):
+        assert word in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert_nothing_runs(state)
 
 
 def test_a_refused_start_leaves_no_process_and_keeps_an_old_summary(state: Path) -> None:
