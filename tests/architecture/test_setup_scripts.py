@@ -108,7 +108,9 @@ def test_a_fresh_clone_offers_help(tmp_path, state):
     clone = tmp_path / "virtscale"
     git = ["git", "-c", f"safe.directory={ROOT}", "-c", "safe.directory=*", "clone", "-q"]
     subprocess.run([*git, str(ROOT), str(clone)], check=True)
-    result = subprocess.run([clone / "run", "--help"], capture_output=True, text=True)
+    # Whatever is set up on this machine: an empty state directory is what a fresh clone finds.
+    environ = os.environ | {"VIRTSCALE_STATE": str(state)}
+    result = subprocess.run([clone / "run", "--help"], env=environ, capture_output=True, text=True)
     assert "./run --for 120" in result.stdout
 
 
