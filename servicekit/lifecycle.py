@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -14,6 +15,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# `timeout` signals its child and then the child's whole group, and Ctrl-C may arrive through a
+# wrapper as well: signals so close together are one wish to stop, not the wish to stop at once.
+_ONE_WISH_SECONDS = 0.05
 
 
 class StartError(Exception):
@@ -122,9 +126,17 @@ async def _run(
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
+    last = -math.inf
+
+    def stop_signalled(name: str) -> None:
+        nonlocal last
+        if loop.time() - last >= _ONE_WISH_SECONDS:
+            stop.request(name)
+        last = loop.time()
+
     for number in _STOP_SIGNALS:
         if number is signal.SIGHUP and on_hangup is not None:
             loop.add_signal_handler(number, reload)
         else:
-            loop.add_signal_handler(number, stop.request, signal.Signals(number).name)
+            loop.add_signal_handler(number, stop_signalled, signal.Signals(number).name)
     return await main(stop)

@@ -81,7 +81,8 @@ async def shut_down_domains(
                 await _quietly(domains.shutdown(domain.name))
         await clock.sleep(_POLL_SECONDS)
     for domain in active or []:
-        tell(f"domain {domain.name} did not shut down in time; its power is cut")
+        why = "is not waited for" if stop.is_urgent else "did not shut down in time"
+        tell(f"domain {domain.name} {why}; its power is cut")
         await _quietly(domains.destroy(domain.name))
     left = await _active(domains)
     return (

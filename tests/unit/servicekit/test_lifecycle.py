@@ -26,11 +26,27 @@ def test_a_second_signal_makes_it_urgent():
     async def main(stop: Stop) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         await stop.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
-        await stop.wait_urgent()
+        while not stop.is_urgent:
+            await asyncio.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGTERM)
         return 7
 
     assert run(main) == 7
+
+
+def test_two_signals_at_once_are_one_wish():
+    """`timeout` signals its child directly, and again with the child's group."""
+
+    async def main(stop: Stop) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        # Both handlers have run once the loop has gone round.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not stop.is_urgent
+
+    assert run(main) == EXIT_OK
 
 
 def test_hangup_reloads_when_the_service_can():
