@@ -156,6 +156,7 @@ def _assemble(
     tree, kernel_tree, result = work / "root", work / "kernel", work / "image"
     progress("Unpacking", 0.3)
     root.unpack((downloads / name for name in resolved.userland), tree)
+    root.merge_usr(tree)
     root.unpack((downloads / name for name in resolved.kernel), kernel_tree)
     progress("Installing the worker and its Python packages", 0.45)
     root.install_wheels(tree, found.lock, resolved.python)

@@ -51,7 +51,6 @@ UNNEEDED = (
     "usr/lib/python3*/lib-dynload/_codecs_*",
     "usr/lib/python3*/lib-dynload/_test*",
     "usr/lib/x86_64-linux-gnu/gconv",
-    "lib/x86_64-linux-gnu/gconv",
     "usr/lib/x86_64-linux-gnu/ossl-modules",
     "usr/lib/x86_64-linux-gnu/engines-3",
     "etc/init.d",

@@ -22,6 +22,23 @@ def unpack(packages: Iterable[Path], tree: Path) -> None:
         tools.run(["dpkg-deb", "-x", package, tree], doing=f"unpacking {package.name}")
 
 
+def merge_usr(tree: Path) -> None:
+    """Moves /lib, /lib64, /bin and /sbin into /usr and leaves links in their place.
+
+    Older releases ship the loader under /lib64, newer ones under /usr/lib64 only, trusting the
+    link that their installer makes. Programs name it as /lib64 in either.
+    """
+    for name in ("bin", "lib", "lib64", "sbin"):
+        top, merged = tree / name, tree / "usr" / name
+        if top.is_symlink():
+            continue
+        merged.mkdir(parents=True, exist_ok=True)
+        if top.is_dir():
+            shutil.copytree(top, merged, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(top)
+        top.symlink_to(merged.relative_to(tree))
+
+
 def install_wheels(tree: Path, lock: Path, python: str) -> None:
     """Installs the locked wheels for the guest's Python, whatever Python runs here.
 
