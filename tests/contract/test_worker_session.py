@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -72,6 +72,17 @@ def finish(worker: "subprocess.Popen[bytes]", stream: Stream) -> None:
     assert worker.wait(PATIENCE) == 0
 
 
+def wait_until_held(
+    stream: Stream, *job_ids: str, skip: Sequence[str] = ("credit",)
+) -> worker_pb2.Heartbeat:
+    """The first heartbeat that names just these jobs. A credit says nothing: the first one leaves
+    the worker before any job has reached it."""
+    while True:
+        beat = stream.expect("heartbeat", *skip).heartbeat
+        if {held.job_id for held in beat.held} == set(job_ids):
+            return beat
+
+
 def test_hello_tells_who_the_worker_is_and_what_it_can_do(
     dispatcher: ScriptedDispatcher, start: Start
 ) -> None:
@@ -132,9 +143,9 @@ def test_held_work_survives_a_restart_of_the_dispatcher(
     dispatcher: ScriptedDispatcher, start: Start
 ) -> None:
     worker = start()
-    stream = dispatcher.greet()
+    stream = dispatcher.greet(heartbeat=0.1)
     stream.send_jobs(legacy("a", load=busy(1)))
-    stream.expect("credit")
+    wait_until_held(stream, "a")
     dispatcher.stop()
     dispatcher.start()
     again = dispatcher.accept()
@@ -173,10 +184,9 @@ def test_a_drain_stops_credit_finishes_work_and_stays_until_it_is_cancelled(
     stream.send(drain=worker_pb2.Drain())
     outcome = stream.expect("results", "heartbeat").results.outcomes[0]
     stream.ack(outcome.lease)
+    assert wait_until_held(stream, skip=()).busy_slots == 0
     for _ in range(3):
-        beat = stream.expect("heartbeat").heartbeat
-    assert not beat.held
-    assert beat.busy_slots == 0
+        stream.expect("heartbeat")
     stream.send(drain_cancelled=worker_pb2.DrainCancelled())
     assert stream.expect("credit", "heartbeat").credit.jobs == 1
     finish(worker, stream)
@@ -188,9 +198,9 @@ def test_heartbeats_stay_on_time_while_every_slot_hashes(
     worker = start()
     stream = dispatcher.greet(heartbeat=0.1)
     stream.send_jobs(legacy("a", load=busy(3600)), legacy("b", load=busy(3600)))
-    beats = [stream.expect("heartbeat", "credit").heartbeat for _ in range(15)]
-    assert {held.job_id for held in beats[-1].held} == {"a", "b"}
-    assert beats[-1].busy_slots == 2
+    wait_until_held(stream, "a", "b")
+    for _ in range(15):
+        assert stream.expect("heartbeat", "credit").heartbeat.busy_slots == 2
     finish(worker, stream)
 
 
@@ -215,18 +225,18 @@ def test_a_crashed_hashing_process_costs_its_job_an_attempt_and_is_replaced(
     dispatcher: ScriptedDispatcher, start: Start
 ) -> None:
     worker = start("--slots", "1", "--prefetch", "0")
-    stream = dispatcher.greet()
+    stream = dispatcher.greet(heartbeat=0.1)
     stream.send_jobs(legacy("victim", load=busy(3600)))
-    stream.expect("credit")
+    wait_until_held(stream, "victim")
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
-    outcome = stream.expect("results").results.outcomes[0]
+    outcome = stream.expect("results", "heartbeat").results.outcomes[0]
     assert outcome.refusal.retryable
     assert "signal 9" in outcome.refusal.message
     stream.ack(outcome.lease)
-    stream.expect("credit")
+    stream.expect("credit", "heartbeat")
     stream.send_jobs(legacy("next"))
-    assert stream.expect("results").results.outcomes[0].hash
+    assert stream.expect("results", "heartbeat").results.outcomes[0].hash
     stream.ack(lease("next"))
     finish(worker, stream)
 
