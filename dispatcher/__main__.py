@@ -176,6 +176,7 @@ def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> L
             lease_ttl=settings.lease_ttl_seconds,
             reconnect_grace=settings.reconnect_grace_seconds,
             max_attempts=settings.max_attempts,
+            alive_within=1.5 * settings.heartbeat_interval_seconds,
         ),
         # A new generation's epochs are above all of the older ones'.
         first_epoch=recovered.generation << 32,

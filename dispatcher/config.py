@@ -76,7 +76,8 @@ class DispatcherSettings(Settings):
     restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)
-    """How often a job may come back through its own fault or with a lost worker."""
+    """How often a job may come back through its own fault or with a lost worker. One that came back
+    with others is leased alone before it is given up, so that only the guilty one is."""
     max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
     """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
     loglevel: Level = "info"

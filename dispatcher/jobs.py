@@ -113,9 +113,41 @@ class Failure:
     message: str
 
 
+class AttemptCause(IntEnum):
+    """How an attempt failed. The values are written to the store."""
+
+    WORKER_LOST = 1
+    LEASE_EXPIRED = 2
+    WORKER_REFUSED = 3
+    WRONG_RESULT = 4
+
+
+MAX_HISTORY = 16
+"""So many of a job's failed attempts are kept: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed attempt at a job. `at` is wall time; `ordinal` counts from 1.
+
+    Not certain: other jobs were in the lost worker's hands too. The message is the worker's, or
+    empty; it never holds a number.
+    """
+
+    ordinal: int
+    cause: AttemptCause
+    worker_id: str
+    at: float
+    is_certain: bool = True
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it. Holds no number. `accepted_at` is wall time."""
+    """A job as the store knows it. Holds no number. `accepted_at` is wall time.
+
+    `history` has the newest `MAX_HISTORY` failed attempts, the oldest first.
+    """
 
     key: JobKey
     state: JobState
@@ -125,6 +157,7 @@ class Job:
     reference: str
     result: Result | None = None
     failure: Failure | None = None
+    history: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +179,15 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A worker's refusal of a lease; `is_retryable` when another attempt may succeed."""
+    """A worker's refusal of a lease; `is_retryable` when another attempt may succeed.
+
+    `is_wrong`: the worker sent something that cannot be the job's hash.
+    """
 
     lease: Lease
     is_retryable: bool
     message: str
+    is_wrong: bool = False
 
 
 Outcome = Hashed | Refused

@@ -11,7 +11,7 @@ Rules:
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher import effects, sessions, sharing
+from dispatcher import effects, isolation, sessions, sharing
 from dispatcher.backlog import Backlog, Unfinished
 from dispatcher.cordons import CordonAnswer, Cordons
 from dispatcher.effects import Effect, EndReason, RequeueReason
@@ -132,6 +132,8 @@ class Ledger:
             if older.hello.instance_id == hello.instance_id:
                 reason = RequeueReason.NOT_RECEIVED
                 self._leases.move(older, session, now)
+            elif older.is_connected and now - older.heard_at <= self._terms.alive_within:
+                reason = RequeueReason.FENCED
             if older.is_connected:
                 found.append(effects.EndSession(older.key, EndReason.FENCED))
             found += self._close(older, reason, ends_drain=False)
@@ -208,6 +210,8 @@ class Ledger:
             return []
         found: list[Effect] = []
         eligible = [session for session in self._sessions.values() if self._takes_jobs(session)]
+        if self._backlog.suspects:
+            eligible = self._lease_alone(eligible, found, now)
         for share in sharing.shares(eligible, self._backlog):
             leases: list[Lease] = []
             for taken in share.taken:
@@ -221,6 +225,23 @@ class Ledger:
         if found:
             self._wake_at(now + self._terms.lease_ttl)
         return found
+
+    def _lease_alone(
+        self, eligible: list[Session], found: list[Effect], now: float
+    ) -> list[Session]:
+        """Leases suspects; returns the sessions that are open to all other jobs."""
+        placement = isolation.place(self._backlog.suspects, eligible)
+        for session, key in placement.alone:
+            facts = self._backlog.claim(key)
+            if facts is None:
+                continue
+            lease = Lease(key, self._epoch)
+            self._epoch += 1
+            self._leases.hold(session, lease, facts, now)
+            session.alone = key
+            session.credit -= 1
+            found.append(effects.Grant(session.key, (lease,), ()))
+        return placement.open
 
     def complete(self, key: SessionKey, outcomes: Iterable[Outcome], now: float) -> list[Effect]:
         """Judges a worker's results and refusals."""
@@ -356,7 +377,10 @@ class Ledger:
         if held is None or held.lease != outcome.lease or held.is_settling:
             return [effects.Acknowledge(session.key, (outcome.lease,))]
         if outcome.is_retryable:
-            found = self._leases.give_back(session, [held], RequeueReason.WORKER_REFUSED)
+            reason = RequeueReason.WORKER_REFUSED
+            if outcome.is_wrong:
+                reason = RequeueReason.WRONG_RESULT
+            found = self._leases.give_back(session, [held], reason, outcome.message)
             found.append(effects.Acknowledge(session.key, (outcome.lease,)))
             return found + self._cordons.drained(session)
         self._leases.settle(held)
@@ -382,6 +406,7 @@ class Ledger:
         return (
             session.is_connected
             and not session.is_leaving
+            and session.alone is None
             and session.worker_id not in self._cordons
         )
 

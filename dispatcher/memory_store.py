@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    MAX_HISTORY,
+    Attempt,
     Cancelled,
     Counts,
     Done,
@@ -106,11 +108,13 @@ class MemoryStore:
             if not isinstance(final, Cancelled):
                 disk.finals.append(final.key)
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""
         disk = self._write()
-        for key, count in attempts:
-            disk.jobs[key] = replace(disk.jobs[key], attempts=count)
+        for key, attempt in attempts:
+            job = disk.jobs[key]
+            history = (*job.history, attempt)[-MAX_HISTORY:]
+            disk.jobs[key] = replace(job, attempts=attempt.ordinal, history=history)
 
     async def set_cordon(self, worker_id: str, reason: str | None) -> None:
         """See `ports.JobStore.set_cordon`."""

@@ -9,6 +9,7 @@ from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome, EndReason
 from dispatcher.hashing import Verdict
 from dispatcher.jobs import (
+    Attempt,
     Counts,
     Final,
     Job,
@@ -97,8 +98,13 @@ class JobStore(Protocol):
         """
         ...
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
-        """Keeps how often jobs came back."""
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
+        """Keeps failed attempts: each one's ordinal is the job's number of them from now on.
+
+        Raises:
+            StoreUnavailableError: nothing was kept.
+
+        """
         ...
 
     async def set_cordon(self, worker_id: str, reason: str | None) -> None:

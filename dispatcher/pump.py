@@ -12,8 +12,10 @@ from typing import ParamSpec
 
 from dispatcher import effects, hashing
 from dispatcher.jobs import (
+    Attempt,
     Cancelled,
     Done,
+    Failed,
     Final,
     JobKey,
     JobState,
@@ -62,7 +64,7 @@ class Pump:
         self._last_session = 0
         self._payloads: dict[JobKey, Payload] = {}
         self._unsettled: list[Final] = []
-        self._attempts: dict[JobKey, int] = {}
+        self._attempts: list[tuple[JobKey, Attempt]] = []
         self._work_queued = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_leasing = False
@@ -226,9 +228,8 @@ class Pump:
                 case effects.Settle(final=final):
                     self._unsettled.append(final)
                     self._work_queued.set()
-                case effects.CountAttempt(key=key, attempts=attempts):
-                    self._attempts[key] = attempts
-                    self._work_queued.set()
+                case effects.CountAttempt():
+                    self._count_attempt(effect)
                 case effects.Requeued():
                     self._telemetry.requeued(effect.reason, len(effect.keys))
                     self._log.info(
@@ -278,6 +279,16 @@ class Pump:
         if line is not None:
             line.assign(grant.leases)
 
+    def _count_attempt(self, effect: effects.CountAttempt) -> None:
+        self._telemetry.attempted(effect.cause)
+        attempt = Attempt(
+            *(effect.attempts, effect.cause, effect.worker_id, self._clock.wall()),
+            is_certain=effect.is_certain,
+            message=effect.message,
+        )
+        self._attempts.append((effect.key, attempt))
+        self._work_queued.set()
+
     def _drain_ended(self, effect: effects.DrainEnded) -> None:
         self._log.info(
             "worker.drained",
@@ -298,7 +309,8 @@ class Pump:
             return outcome
         self._telemetry.result_malformed()
         self._log.warning("result.refused", job_key=outcome.lease.key, reason="not its hash")
-        return Refused(outcome.lease, is_retryable=True, message="the worker sent a wrong hash")
+        message = "the worker sent a wrong hash"
+        return Refused(outcome.lease, is_retryable=True, message=message, is_wrong=True)
 
     # -- deferred work ---------------------------------------------------------------------------
 
@@ -333,14 +345,14 @@ class Pump:
             await self._work_queued.wait()
             self._work_queued.clear()
             finals, self._unsettled = self._unsettled, []
-            attempts, self._attempts = self._attempts, {}
+            attempts, self._attempts = self._attempts, []
             connected, self._connected = self._connected, {}
             writes = [
                 self._stored(self._store.set_connected, worker_id, is_connected)
                 for worker_id, is_connected in connected.items()
             ]
             if attempts:
-                writes.append(self._stored(self._store.count_attempts, [*attempts.items()]))
+                writes.append(self._stored(self._store.count_attempts, attempts))
             if finals:
                 writes.append(self._stored(self._store.settle, finals, self._clock.wall()))
             # Queued together, they share one transaction.
@@ -367,6 +379,8 @@ class Pump:
             self._payloads.pop(final.key, None)
             if isinstance(final, Done):
                 self._telemetry.served(final.service_seconds)
+            elif isinstance(final, Failed):
+                self._telemetry.gave_up(final.failure.reason)
             for on_final in self._followers.pop(final.key, []):
                 on_final(final.key)
         async with self.results_stored:

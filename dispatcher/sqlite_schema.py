@@ -1,10 +1,9 @@
-"""The tables of the SQLite store and every statement on them.
+"""Every statement on the tables of the SQLite store; `sqlite_migrations` has the tables.
 
 One row per job holds its result too: a state change and its result are one update, and a job cannot
 have two results. `final_order` is the results' sequence.
 """
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,9 @@ import apsw
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    MAX_HISTORY,
+    Attempt,
+    AttemptCause,
     Cancelled,
     Counts,
     Done,
@@ -32,53 +34,10 @@ from dispatcher.jobs import (
 )
 from dispatcher.ports import Accepted, Recovered, Stored
 
-_VERSION = 1
-_APPLICATION_ID = 0x76736A62
-
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE numbers (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    accepted INTEGER NOT NULL, done INTEGER NOT NULL, failed INTEGER NOT NULL,
-    cancelled INTEGER NOT NULL, final_order INTEGER NOT NULL
-) STRICT;
-CREATE TABLE jobs (
-    key INTEGER PRIMARY KEY,
-    state INTEGER NOT NULL,
-    profile INTEGER NOT NULL,
-    accepted_at REAL NOT NULL,
-    attempts INTEGER NOT NULL,
-    reference TEXT NOT NULL,
-    input BLOB,              -- forgotten when the job is final
-    key_id TEXT NOT NULL,
-    load TEXT NOT NULL,
-    final_order INTEGER,     -- set when done or failed
-    completed_at REAL,
-    hash TEXT,
-    worker_id TEXT,
-    service_seconds REAL,
-    failure_reason INTEGER,
-    failure_message TEXT
-) STRICT;
-CREATE INDEX jobs_unfinished ON jobs (key, profile, accepted_at, attempts) WHERE state = 1;
-CREATE UNIQUE INDEX jobs_final_order ON jobs (final_order) WHERE final_order IS NOT NULL;
-CREATE TABLE requests (
-    request_id TEXT PRIMARY KEY, digest TEXT NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL, at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX requests_at ON requests (at);
-CREATE TABLE cordons (worker_id TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE connected (worker_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-"""
-
 _JOB = (
     "SELECT key, state, profile, accepted_at, attempts, reference, completed_at, hash, worker_id, "
     "service_seconds, failure_reason, failure_message FROM jobs "
 )
-
-
-class SchemaError(Exception):
-    """The file is not a store of this version, or is damaged."""
 
 
 @dataclass(slots=True)
@@ -100,41 +59,6 @@ class Numbers:
         """Takes another's values."""
         for name in ("accepted", "done", "failed", "cancelled", "final_order", "is_changed"):
             setattr(self, name, getattr(other, name))
-
-
-def prepare(connection: apsw.Connection) -> None:
-    """Checks the file and makes the tables in an empty one.
-
-    Raises:
-        SchemaError: another program's file, a newer version, or a damaged one.
-
-    """
-    if _row(connection, "PRAGMA journal_mode = WAL")[0] != "wal":
-        raise SchemaError("its file system cannot hold a write-ahead log; use a local disk")
-    (version,) = _row(connection, "PRAGMA user_version")
-    (application,) = _row(connection, "PRAGMA application_id")
-    (tables,) = _row(connection, "SELECT count(*) FROM sqlite_schema")
-    if tables == 0:
-        with connection:
-            connection.execute(_TABLES)
-            connection.execute(
-                "INSERT INTO meta VALUES ('store_id', ?), ('generation', '0')",
-                (secrets.token_hex(4),),
-            )
-            connection.execute("INSERT INTO numbers VALUES (1, 0, 0, 0, 0, 0)")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        return
-    if application != _APPLICATION_ID:
-        raise SchemaError("belongs to another program; configure another database")
-    if version != _VERSION:
-        raise SchemaError(
-            f"has schema version {version}, this program knows {_VERSION}; use the program that "
-            "wrote it"
-        )
-    (fault,) = _row(connection, "PRAGMA quick_check(1)")
-    if fault != "ok":
-        raise SchemaError(f"is damaged ({fault}); restore it from a backup")
 
 
 def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
@@ -260,10 +184,32 @@ def settle(
         numbers.cancelled += isinstance(final, Cancelled)
 
 
-def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, int]]) -> None:
-    """Keeps how often jobs came back."""
-    connection.executemany(
-        "UPDATE jobs SET attempts = ? WHERE key = ?", ((count, key) for key, count in attempts)
+def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, Attempt]]) -> None:
+    """Keeps failed attempts, and of each job's the newest only."""
+    for key, attempt in attempts:
+        connection.execute("UPDATE jobs SET attempts = ? WHERE key = ?", (attempt.ordinal, key))
+        connection.execute(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key, attempt.ordinal, int(attempt.cause), attempt.worker_id, attempt.at),
+                *(int(attempt.is_certain), attempt.message),
+            ),
+        )
+        connection.execute(
+            "DELETE FROM attempts WHERE key = ? AND ordinal <= ?",
+            (key, attempt.ordinal - MAX_HISTORY),
+        )
+
+
+def _history(connection: apsw.Connection, key: int) -> tuple[Attempt, ...]:
+    rows = connection.execute(
+        "SELECT ordinal, cause, worker_id, at, certain, message FROM attempts WHERE key = ? "
+        "ORDER BY ordinal",
+        (key,),
+    )
+    return tuple(
+        Attempt(ordinal, AttemptCause(cause), worker, at, bool(certain), message)
+        for ordinal, cause, worker, at, certain, message in rows
     )
 
 
@@ -293,7 +239,7 @@ def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None
     found: list[Job | None] = []
     for key in keys:
         row = connection.execute(_JOB + "WHERE key = ?", (key,)).fetchone()
-        found.append(None if row is None else _job(row))
+        found.append(None if row is None else _job(connection, row))
     return found
 
 
@@ -321,7 +267,7 @@ def page(
     rows = connection.execute(
         _JOB + f"WHERE key > ? AND state IN ({marks}) ORDER BY key LIMIT ?", (after, limit)
     )
-    return [_job(row) for row in rows]
+    return [_job(connection, row) for row in rows]
 
 
 def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]:
@@ -331,7 +277,7 @@ def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]
         + "WHERE final_order > ? ORDER BY final_order LIMIT ?",
         (after, limit),
     )
-    return [Stored(row[0], _job(row[1:])) for row in rows]
+    return [Stored(row[0], _job(connection, row[1:])) for row in rows]
 
 
 def last_cursor(connection: apsw.Connection) -> int:
@@ -350,7 +296,7 @@ def _rows(connection: apsw.Connection, statement: str) -> list[Any]:
     return connection.execute(statement).fetchall()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def _job(connection: apsw.Connection, row: tuple[Any, ...]) -> Job:
     (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
     (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
     result = failure = None
@@ -367,4 +313,5 @@ def _job(row: tuple[Any, ...]) -> Job:
         reference=reference,
         result=result,
         failure=failure,
+        history=_history(connection, key) if attempts else (),
     )

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 import apsw
 
+from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
-from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob, Payload
+from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob, Payload
 from dispatcher.ports import (
     Accepted,
     Recovered,
@@ -85,7 +86,7 @@ class SqliteStore:
             writer = _connect(self._path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._writer = writer
             self._path.chmod(0o600)
-            schema.prepare(writer)
+            migrations.prepare(writer, self._path)
             recovered = schema.recover(writer, self._numbers)
             self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
         except OSError as error:
@@ -95,7 +96,7 @@ class SqliteStore:
                 f"{self._path}: not a usable database ({error}); restore it from a backup or "
                 "move it away to begin with an empty one"
             ) from None
-        except schema.SchemaError as error:
+        except migrations.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
         self._thread.start()
         return recovered
@@ -121,7 +122,7 @@ class SqliteStore:
             rows=len(finals),
         )
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""
         await self._queue(
             lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)

@@ -13,7 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import Counts
+from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
 
 _SECONDS = (
@@ -57,6 +57,22 @@ class Telemetry:
         )
         for reason in RequeueReason:
             self._requeued.labels(reason.value)
+        self._attempts = Counter(
+            "virtscale_dispatcher_attempts",
+            "Failed attempts at jobs, by cause. What is nobody's fault costs no attempt.",
+            ["cause"],
+            registry=registry,
+        )
+        for cause in AttemptCause:
+            self._attempts.labels(cause.name.lower())
+        self._given_up = Counter(
+            "virtscale_dispatcher_given_up",
+            "Jobs that failed, by reason; attempts_exhausted are the dead letters.",
+            ["reason"],
+            registry=registry,
+        )
+        for failure in FailureReason:
+            self._given_up.labels(failure.name.lower())
         self._overloaded = Counter(
             "virtscale_dispatcher_overload_refused_total",
             "Jobs refused because too many were unfinished.",
@@ -93,6 +109,14 @@ class Telemetry:
     def requeued(self, reason: RequeueReason, jobs: int) -> None:
         """Jobs went back."""
         self._requeued.labels(reason.value).inc(jobs)
+
+    def attempted(self, cause: AttemptCause) -> None:
+        """An attempt failed."""
+        self._attempts.labels(cause.name.lower()).inc()
+
+    def gave_up(self, reason: FailureReason) -> None:
+        """A failure is stored."""
+        self._given_up.labels(reason.name.lower()).inc()
 
     def overloaded(self, jobs: int) -> None:
         """A batch was refused."""

@@ -8,6 +8,8 @@ import pytest
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    Attempt,
+    AttemptCause,
     Busy,
     Cancelled,
     Collision,
@@ -52,6 +54,11 @@ def job(number: str = "AA1", profile: Profile = Profile.LEGACY_SHA256, **more: o
 
 def done(key: int, digest: str = "d:s") -> Done:
     return Done(JobKey(key), digest, "w1", 0.25)
+
+
+def attempt(ordinal: int, *, is_certain: bool = True) -> Attempt:
+    at = 10.0 + ordinal
+    return Attempt(ordinal, AttemptCause.WORKER_LOST, "w1", at, is_certain, f"try {ordinal}")
 
 
 async def test_an_empty_store_holds_nothing(reopen: Reopen) -> None:
@@ -151,7 +158,7 @@ async def test_everything_survives_reopening(reopen: Reopen) -> None:
     await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
     failure = Failure(FailureReason.ATTEMPTS_EXHAUSTED, "gone")
     await store.settle([done(1), Cancelled(JobKey(2)), Failed(JobKey(3), failure)], 2.0)
-    await store.count_attempts([(JobKey(4), 2)])
+    await store.count_attempts([(JobKey(4), attempt(1)), (JobKey(4), attempt(2))])
     await store.set_cordon("w1", "why")
     await store.set_cordon("w2", "why")
     await store.set_cordon("w2", None)
@@ -172,6 +179,24 @@ async def test_everything_survives_reopening(reopen: Reopen) -> None:
     assert not (await again.submit("r1", ["d"], [job()], 3.0)).is_fresh
     await again.settle([done(4)], 4.0)
     assert await again.last_cursor() == 3
+    (stored,) = await again.results(2, 10)
+    assert stored.job.history == (attempt(1), attempt(2))
+
+
+async def test_the_newest_attempts_are_kept_as_history(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job("A"), job("B")], 1.0)
+    await store.count_attempts([(JobKey(1), attempt(1, is_certain=False))])
+    (found, other) = await store.jobs([JobKey(1), JobKey(2)])
+    assert found is not None
+    assert (found.attempts, found.history) == (1, (attempt(1, is_certain=False),))
+    assert other is not None
+    assert (other.attempts, other.history) == (0, ())
+    await store.count_attempts([(JobKey(1), attempt(number)) for number in range(2, 21)])
+    (found,) = await store.page(JobKey(0), 1, None)
+    assert found.attempts == 20
+    assert found.history == tuple(attempt(number) for number in range(5, 21))
 
 
 async def open_sqlite(path: Path) -> SqliteStore:

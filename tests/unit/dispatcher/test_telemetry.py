@@ -2,7 +2,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import Counts
+from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
 from dispatcher.telemetry import Snapshot, Telemetry
 
@@ -91,3 +91,16 @@ def test_events_are_counted(registry, telemetry):
     assert value(prefix + "store_failures_total") == 1
     assert value(prefix + "job_wait_seconds_sum") == pytest.approx(0.3)
     assert value(prefix + "job_service_seconds_sum") == 2.0
+
+
+def test_attempts_and_failures_are_counted_by_what_they_are(registry, telemetry):
+    value = registry.get_sample_value
+    for cause in AttemptCause:
+        labels = {"cause": cause.name.lower()}
+        assert value("virtscale_dispatcher_attempts_total", labels) == 0
+    telemetry.attempted(AttemptCause.WRONG_RESULT)
+    telemetry.gave_up(FailureReason.REFUSED)
+    labels = {"cause": "wrong_result"}
+    assert value("virtscale_dispatcher_attempts_total", labels) == 1
+    assert value("virtscale_dispatcher_given_up_total", {"reason": "refused"}) == 1
+    assert value("virtscale_dispatcher_given_up_total", {"reason": "attempts_exhausted"}) == 0
