@@ -80,6 +80,10 @@ class DispatcherSettings(Settings):
     with others is leased alone before it is given up, so that only the guilty one is."""
     max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
     """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    results_kept_seconds: float | None = Field(default=None, ge=60)
+    """How long done, failed and cancelled jobs are kept. Unset: for ever."""
+    results_kept_count: int | None = Field(default=None, ge=0)
+    """How many results, and how many cancelled jobs, are kept: the newest. Unset: all."""
     loglevel: Level = "info"
     """Least severe lines to write."""
     logfile: Path | None = None

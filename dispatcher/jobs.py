@@ -245,26 +245,73 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class JobNames:
-    """The names of one store's jobs: `<store id>-<key>`.
+class Era:
+    """A stretch of a store's life that ended when a backup was restored.
 
-    Another store's name is unknown here instead of being some other job.
+    Jobs up to `last_key` keep the names they had then. What was accepted after the backup was made
+    is not in the store, and its names come back as nothing: jobs accepted since the restore have
+    another store id. So it is with the results after `last_cursor`.
     """
 
     store_id: str
+    last_key: int
+    last_cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobNames:
+    """The names of one store's jobs: `<store id>-<key>`.
+
+    Another store's name is unknown here instead of being some other job. `former` are the eras that
+    have ended, the oldest first.
+    """
+
+    store_id: str
+    former: tuple[Era, ...] = ()
 
     def name(self, key: JobKey) -> str:
         """The job's name in the API."""
+        for era in self.former:
+            if key <= era.last_key:
+                return f"{era.store_id}-{key}"
         return f"{self.store_id}-{key}"
 
     def key(self, name: str) -> JobKey | None:
         """The job of that name; None when no job of this store can have it."""
-        store_id, _, digits = name.rpartition("-")
-        if store_id != self.store_id or not digits.isascii() or not digits.isdigit():
+        store_id, number = _parts(name)
+        if number is None:
             return None
-        if len(digits) > 18 or digits[0] == "0":
-            return None
-        return JobKey(int(digits))
+        before = 0
+        for era in self.former:
+            if store_id == era.store_id:
+                return JobKey(number) if before < number <= era.last_key else None
+            before = era.last_key
+        return JobKey(number) if store_id == self.store_id and number > before else None
+
+    def cursor_name(self, cursor: int) -> str:
+        """A place in the results' sequence, as clients keep it. Never the name of a job."""
+        return f"{self.store_id}-{cursor}r"
+
+    def cursor(self, name: str) -> int | None:
+        """The place; None when this store cannot have named it.
+
+        A place after a restored backup becomes the backup's end: what follows there is new to all.
+        """
+        store_id, number = _parts(name.removesuffix("r"))
+        if number is None or store_id == self.store_id:
+            return number
+        for era in self.former:
+            if store_id == era.store_id:
+                return min(number, era.last_cursor)
+        return None
+
+
+def _parts(name: str) -> tuple[str, int | None]:
+    """Store id and number of a name; no number when it is malformed."""
+    store_id, _, digits = name.rpartition("-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18 or digits[0] == "0":
+        return store_id, None
+    return store_id, int(digits)
 
 
 def load_text(load: Load) -> str:

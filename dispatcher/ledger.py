@@ -356,6 +356,8 @@ class Ledger:
         done = Done(key, outcome.hash, session.worker_id, outcome.service_seconds)
         held = self._leases.get(key)
         if held is not None and held.is_settling:
+            if held.session is session and held.lease == outcome.lease:
+                return []  # acknowledged when it is on disk
             return [effects.Acknowledge(session.key, (outcome.lease,))]
         found: list[Effect] = []
         if held is None:

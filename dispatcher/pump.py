@@ -28,6 +28,7 @@ from dispatcher.jobs import (
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
 from dispatcher.sessions import Hello, SessionKey
+from dispatcher.store_health import StoreHealth
 from dispatcher.telemetry import Telemetry
 from servicekit import logs
 from servicekit.clock import Clock
@@ -36,8 +37,6 @@ P = ParamSpec("P")
 
 _MAX_KEPT_PAYLOADS = 50_000
 _STORE_RETRY_SECONDS = 0.5
-_REQUESTS_KEPT_SECONDS = 24 * 3600.0
-_UPKEEP_SECONDS = 3600.0
 
 
 class Pump:
@@ -52,11 +51,13 @@ class Pump:
         telemetry: Telemetry,
         join_key: bytes,
         cost: hashing.Cost,
+        health: StoreHealth | None = None,
     ) -> None:
         self.ledger = ledger
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self.health = StoreHealth(telemetry) if health is None else health
         self._join_key = join_key
         self._cost = cost
         self._log = logs.get()
@@ -79,7 +80,6 @@ class Pump:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_time())
             tasks.create_task(self._keep_storing())
-            tasks.create_task(self._keep_tidy())
 
     # -- clients ---------------------------------------------------------------------------------
 
@@ -321,6 +321,8 @@ class Pump:
 
     def _lease(self) -> None:
         self._is_leasing = False
+        if not self.health.is_leasing:
+            return
         self._apply(self.ledger.lease(self._clock.monotonic()))
 
     async def _keep_time(self) -> None:
@@ -366,10 +368,11 @@ class Pump:
         while True:
             try:
                 await write(*args, **kwargs)
+                if self.health.written():
+                    self._lease_soon()
                 return
             except StoreUnavailableError as error:
-                self._telemetry.store_failed()
-                self._log.error("store.unavailable", reason=str(error))
+                self.health.failed(error)
                 await self._clock.sleep(_STORE_RETRY_SECONDS)
 
     async def _settled(self, finals: Sequence[Final]) -> None:
@@ -389,12 +392,6 @@ class Pump:
     def _note_connected(self, worker_id: str, is_connected: bool) -> None:
         self._connected[worker_id] = is_connected
         self._work_queued.set()
-
-    async def _keep_tidy(self) -> None:
-        while True:
-            with contextlib.suppress(StoreUnavailableError):
-                await self._store.forget_requests(self._clock.wall() - _REQUESTS_KEPT_SECONDS)
-            await self._clock.sleep(_UPKEEP_SECONDS)
 
 
 def _state(final: Final) -> JobState:

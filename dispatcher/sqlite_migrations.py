@@ -65,6 +65,20 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Results count up from 1 in the order they were stored, cancelled jobs count down from -1: both can
+# be removed oldest first without an index of their own. `eras` is explained at `jobs.Era`.
+_VERSION_3 = """
+UPDATE jobs SET final_order = -numbered.place FROM (
+    SELECT key, row_number() OVER (ORDER BY completed_at, key) AS place FROM jobs WHERE state = 5
+) AS numbered WHERE jobs.key = numbered.key;
+CREATE TABLE eras (
+    ordinal INTEGER PRIMARY KEY,
+    store_id TEXT NOT NULL,
+    last_key INTEGER NOT NULL,
+    last_cursor INTEGER NOT NULL
+) STRICT;
+"""
+
 
 class SchemaError(Exception):
     """The file is not a store that this program knows, or is damaged."""
@@ -83,7 +97,15 @@ def _keep_attempts(connection: apsw.Connection) -> None:
     connection.execute(_VERSION_2)
 
 
-STEPS: tuple[Callable[[apsw.Connection], None], ...] = (_first, _keep_attempts)
+def _prepare_removal(connection: apsw.Connection) -> None:
+    connection.execute(_VERSION_3)
+
+
+STEPS: tuple[Callable[[apsw.Connection], None], ...] = (
+    _first,
+    _keep_attempts,
+    _prepare_removal,
+)
 """Step n makes version n + 1 out of version n; an empty file has version 0."""
 
 VERSION = len(STEPS)
@@ -103,7 +125,17 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
     version = check_header(connection)
     if 0 < version < VERSION:
         _keep_copy(connection, path, version)
-    for number in range(version, VERSION):
+    upgrade(connection)
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Takes the steps that are left, without a copy.
+
+    Raises:
+        SchemaError: as `check_header`.
+
+    """
+    for number in range(check_header(connection), VERSION):
         with connection:
             STEPS[number](connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")

@@ -18,6 +18,7 @@ from dispatcher.jobs import (
     Cancelled,
     Counts,
     Done,
+    Era,
     Failed,
     Failure,
     FailureReason,
@@ -79,6 +80,12 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
         cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
             worker for (worker,) in _rows(connection, "SELECT worker_id FROM connected")
+        ),
+        former=tuple(
+            Era(*row)
+            for row in _rows(
+                connection, "SELECT store_id, last_key, last_cursor FROM eras ORDER BY ordinal"
+            )
         ),
     )
 
@@ -157,7 +164,7 @@ def settle(
     """Keeps final states; a job that is final already stays as it is."""
     for final in finals:
         values: tuple[Any, ...]
-        order = None if isinstance(final, Cancelled) else numbers.final_order + 1
+        order = numbers.final_order + 1
         match final:
             case Done(hash=digest, worker_id=worker, service_seconds=seconds):
                 values = (int(JobState.DONE), order, at, digest, worker, seconds, None, None)
@@ -167,7 +174,8 @@ def settle(
                     *(int(failure.reason), failure.message),
                 )
             case Cancelled():
-                values = (int(JobState.CANCELLED), None, at, None, None, None, None, None)
+                order = -(numbers.cancelled + 1)
+                values = (int(JobState.CANCELLED), order, at, None, None, None, None, None)
         connection.execute(
             "UPDATE jobs SET input = NULL, state = ?, final_order = ?, completed_at = ?, hash = ?, "
             "worker_id = ?, service_seconds = ?, failure_reason = ?, failure_message = ? "
@@ -177,8 +185,7 @@ def settle(
         if connection.changes() == 0:
             continue
         numbers.is_changed = True
-        if order is not None:
-            numbers.final_order = order
+        numbers.final_order = max(numbers.final_order, order)
         numbers.done += isinstance(final, Done)
         numbers.failed += isinstance(final, Failed)
         numbers.cancelled += isinstance(final, Cancelled)
@@ -229,9 +236,14 @@ def set_connected(connection: apsw.Connection, worker_id: str, is_connected: boo
         connection.execute("DELETE FROM connected WHERE worker_id = ?", (worker_id,))
 
 
-def forget_requests(connection: apsw.Connection, before: float) -> None:
+def forget_requests(connection: apsw.Connection, before: float, limit: int) -> int:
     """Forgets old request ids."""
-    connection.execute("DELETE FROM requests WHERE at < ?", (before,))
+    connection.execute(
+        "DELETE FROM requests WHERE request_id IN "
+        "(SELECT request_id FROM requests WHERE at < ? ORDER BY at LIMIT ?)",
+        (before, limit),
+    )
+    return connection.changes()
 
 
 def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None]:

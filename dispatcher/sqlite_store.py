@@ -8,7 +8,6 @@ their own and never wait for the writer.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import threading
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
 from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
 from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob, Payload
@@ -28,6 +28,7 @@ from dispatcher.ports import (
     Recovered,
     RequestConflictError,
     Stored,
+    StoreDamagedError,
     StoreFullError,
     StoreUnavailableError,
 )
@@ -82,13 +83,15 @@ class SqliteStore:
             )
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock()
+            self._lock_file = sqlite_lock.take(self._path)
             writer = _connect(self._path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._writer = writer
             self._path.chmod(0o600)
             migrations.prepare(writer, self._path)
             recovered = schema.recover(writer, self._numbers)
             self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+        except sqlite_lock.LockedError as error:
+            raise StoreOpenError(str(error)) from None
         except OSError as error:
             raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
         except apsw.Error as error:
@@ -138,9 +141,27 @@ class SqliteStore:
             lambda connection: schema.set_connected(connection, worker_id, is_connected)
         )
 
-    async def forget_requests(self, before: float) -> None:
+    async def forget_requests(self, before: float, limit: int) -> int:
         """See `ports.JobStore.forget_requests`."""
-        await self._queue(lambda connection: schema.forget_requests(connection, before))
+        return await self._queue(
+            lambda connection: schema.forget_requests(connection, before, limit), rows=limit
+        )
+
+    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
+        """See `ports.JobStore.remove_finals`."""
+        return await self._queue(
+            lambda connection: sqlite_retention.remove_finals(
+                connection, before=before, keep=keep, limit=limit
+            ),
+            rows=limit,
+        )
+
+    async def check(self) -> str | None:
+        """See `ports.JobStore.check`."""
+        try:
+            return await asyncio.to_thread(sqlite_check.fault, self._path, is_thorough=False)
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.JobStore.jobs`."""
@@ -243,6 +264,15 @@ class SqliteStore:
             return StoreFullError(
                 f"the disk of {self._path} is full; free some space, nothing needs a restart"
             )
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            return StoreDamagedError(
+                f"{self._path} is damaged ({error}); stop the dispatcher and restore a backup"
+            )
+        if isinstance(error, apsw.ReadOnlyError):
+            return StoreUnavailableError(
+                f"{self._path} cannot be written: its file system is read-only; mount it writable "
+                "again, nothing needs a restart"
+            )
         if isinstance(error, apsw.Error | OSError):
             return StoreUnavailableError(f"{self._path} cannot be written now: {error}")
         return error
@@ -256,25 +286,6 @@ class SqliteStore:
             return await loop.run_in_executor(self._reading, act, self._reader)
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
-
-    # -- opening ---------------------------------------------------------------------------------
-
-    def _lock(self) -> None:
-        """Takes the lock file; its holder's death frees it."""
-        path = self._path.with_name(self._path.name + ".lock")
-        self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._lock_file, 32, 0).decode(errors="replace").strip()
-            os.close(self._lock_file)
-            self._lock_file = None
-            raise StoreOpenError(
-                f"{self._path}: in use by another dispatcher (process {holder or 'unknown'}); "
-                "stop it or configure another database"
-            ) from None
-        os.ftruncate(self._lock_file, 0)
-        os.pwrite(self._lock_file, f"{os.getpid()}\n".encode(), 0)
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:

@@ -47,6 +47,7 @@ class Submissions:
 
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
+        self._pump.health.check_accepting()
         jobs = numbers.new_jobs(specs, keyring=self._keyring, default=self._profile)
         unfinished = self._pump.ledger.counts.unfinished + self._arriving
         if unfinished + len(jobs) > self._max_unfinished:
@@ -77,6 +78,10 @@ class Submissions:
     def job_name(self, key: JobKey) -> str:
         """See `ports.ClientDesk.job_name`."""
         return self._names.name(key)
+
+    def was_accepted(self, key: JobKey) -> bool:
+        """See `ports.ClientDesk.was_accepted`."""
+        return 1 <= key <= self._pump.ledger.counts.accepted
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.ClientDesk.jobs`."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -94,6 +94,29 @@ class Telemetry:
             registry=registry,
         )
 
+        self._removed = Counter(
+            "virtscale_dispatcher_removed",
+            "Final jobs removed because the configured retention is over.",
+            registry=registry,
+        )
+        self._store_writable = Gauge(
+            "virtscale_dispatcher_store_writable",
+            "1 while the store can be written; 0 after a failed write until one succeeds.",
+            registry=registry,
+        )
+        self._store_writable.set(1)
+        self._store_sound = Gauge(
+            "virtscale_dispatcher_store_sound",
+            "0 when the store's file was found to be damaged, else 1.",
+            registry=registry,
+        )
+        self._store_sound.set(1)
+        self._store_check = Gauge(
+            "virtscale_dispatcher_store_check_seconds",
+            "How long the check of the whole store after the start took; 0 until it has ended.",
+            registry=registry,
+        )
+
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
         """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
         self._registry.register(_SnapshotCollector(snapshot))
@@ -133,6 +156,22 @@ class Telemetry:
     def store_failed(self) -> None:
         """The store could not write."""
         self._store_failures.inc()
+
+    def store_is_writable(self, is_writable: bool) -> None:
+        """Writes fail, or succeed again."""
+        self._store_writable.set(is_writable)
+
+    def store_is_sound(self, is_sound: bool) -> None:
+        """The file is damaged, or not."""
+        self._store_sound.set(is_sound)
+
+    def store_checked(self, seconds: float) -> None:
+        """The check after the start has ended."""
+        self._store_check.set(seconds)
+
+    def removed(self, jobs: int) -> None:
+        """Retention has removed jobs."""
+        self._removed.inc(jobs)
 
 
 class _SnapshotCollector(Collector):

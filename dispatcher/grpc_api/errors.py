@@ -15,12 +15,14 @@ from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import (
     OverloadedError,
     RequestConflictError,
+    StoreDamagedError,
     StoreFullError,
     StoreUnavailableError,
 )
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _STORE_RETRY_SECONDS = 1.0
+_RESTORE_RETRY_SECONDS = 60.0
 
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
@@ -93,6 +95,10 @@ async def abort(context: Any, error: Exception) -> NoReturn:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 str(error),
                 [_retry(_STORE_RETRY_SECONDS)],
+            )
+        case StoreDamagedError():
+            await _abort(
+                context, grpc.StatusCode.UNAVAILABLE, str(error), [_retry(_RESTORE_RETRY_SECONDS)]
             )
         case StoreUnavailableError():
             await _abort(

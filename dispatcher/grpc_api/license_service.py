@@ -103,7 +103,8 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
                 )
             after = JobKey(0)
             if request.page_token:
-                after = self._cursor("page_token", request.page_token)
+                token = self._names.key(request.page_token)
+                after = JobKey(self._checked("page_token", token))
             jobs, following = await self._desk.page(
                 after, request.page_size or _DEFAULT_PAGE, translation.states(request.states)
             )
@@ -132,14 +133,14 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             after: int | None = None
             if request.cursor:
-                # Cursors have the form of job names: one of another store is refused, not mixed up.
-                after = self._cursor("cursor", request.cursor.removesuffix("r"))
+                # Cursors are like job names: one of another store is refused, not mixed up.
+                after = self._checked("cursor", self._names.cursor(request.cursor))
             elif request.from_start:
                 after = 0
             async for stored in self._desk.results(after):
                 yield license_pb2.WatchResultsResponse(
                     job=translation.job_message(stored.job, self._names),
-                    cursor=self._names.name(JobKey(stored.cursor)) + "r",
+                    cursor=self._names.cursor_name(stored.cursor),
                 )
         except _EXPECTED as error:
             await errors.abort(context, error)
@@ -164,13 +165,12 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             )
         return await self._desk.submit(checked, translation.job_specs(jobs))
 
-    def _cursor(self, field: str, token: str) -> JobKey:
-        key = self._names.key(token)
-        if key is None:
+    def _checked(self, field: str, place: int | None) -> int:
+        if place is None:
             raise InvalidRequestError(
                 Violation(field, "is none that this dispatcher gave out; leave it empty to restart")
             )
-        return key
+        return place
 
     async def _jobs(self, job_ids: Sequence[str], field: str, context: Any) -> list[Job]:
         try:
@@ -185,7 +185,10 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         found = [job for job in jobs if job is not None]
         if len(found) < len(jobs):
             place = jobs.index(None)
-            await errors.abort_not_found(context, f"{field}: no job {job_ids[place][:64]!r} here")
+            why = "here"
+            if self._desk.was_accepted(keys[place]):
+                why = "any more: it was final, and results_kept_seconds or _count have removed it"
+            await errors.abort_not_found(context, f"{field}: no job {job_ids[place][:64]!r} {why}")
         return found
 
 

@@ -97,7 +97,8 @@ async def test_a_request_is_kept_once(reopen: Reopen) -> None:
     with pytest.raises(RequestConflictError):
         await store.submit("r1", ["other"], [job("B")], 13.0)
     assert await store.jobs([JobKey(2)]) == [None]
-    await store.forget_requests(before=11.0)
+    assert await store.forget_requests(before=11.0, limit=10) == 1
+    assert await store.forget_requests(before=11.0, limit=10) == 0
     assert (await store.submit("r1", ["other"], [job("B")], 13.0)).keys == [2]
 
 
@@ -197,6 +198,58 @@ async def test_the_newest_attempts_are_kept_as_history(reopen: Reopen) -> None:
     (found,) = await store.page(JobKey(0), 1, None)
     assert found.attempts == 20
     assert found.history == tuple(attempt(number) for number in range(5, 21))
+
+
+async def stored_keys(store: JobStore) -> list[JobKey]:
+    return [each.key for each in await store.page(JobKey(0), 100, None)]
+
+
+async def test_old_finals_are_removed_and_counts_and_cursors_stay(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCDEF"], 1.0)
+    await store.count_attempts([(JobKey(1), attempt(1))])
+    failure = Failure(FailureReason.ATTEMPTS_EXHAUSTED, "gone")
+    await store.settle([Failed(JobKey(1), failure), Cancelled(JobKey(2))], 10.0)
+    await store.settle([done(3), Cancelled(JobKey(4))], 20.0)
+    await store.settle([done(5)], 30.0)
+    assert await store.remove_finals(before=10.0, keep=None, limit=100) == 0
+    assert await store.remove_finals(before=20.0, keep=None, limit=1) == 1
+    assert await store.remove_finals(before=20.0, keep=None, limit=100) == 1
+    assert await stored_keys(store) == [3, 4, 5, 6]
+    assert await store.jobs([JobKey(1), JobKey(2)]) == [None, None]
+    assert [each.cursor for each in await store.results(0, 10)] == [2, 3]
+    assert [each.cursor for each in await store.results(2, 10)] == [3]
+    assert await store.remove_finals(before=1000.0, keep=None, limit=100) == 3
+    assert await stored_keys(store) == [6]
+    assert await store.last_cursor() == 3
+    await store.settle([done(1), done(6)], 40.0)
+    assert [(each.cursor, each.job.key) for each in await store.results(0, 10)] == [(4, 6)]
+    await store.close()
+    again = reopen()
+    counts = again.open().counts
+    assert (counts.accepted, counts.done, counts.failed, counts.cancelled) == (6, 3, 1, 2)
+    assert (await again.submit("r2", ["d"], [job()], 50.0)).keys == [7]
+
+
+async def test_the_newest_finals_are_kept(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCDEF"], 1.0)
+    await store.settle([done(key) for key in (3, 1, 2)], 10.0)
+    await store.settle([Cancelled(JobKey(key)) for key in (6, 4)], 10.0)
+    assert await store.remove_finals(before=None, keep=1, limit=100) == 3
+    assert await stored_keys(store) == [2, 4, 5]
+    assert await store.remove_finals(before=None, keep=None, limit=100) == 0
+    assert await store.remove_finals(before=None, keep=0, limit=100) == 2
+    assert await stored_keys(store) == [5]
+
+
+async def test_a_sound_store_has_no_fault(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job()], 1.0)
+    assert await store.check() is None
 
 
 async def open_sqlite(path: Path) -> SqliteStore:
