@@ -107,7 +107,9 @@ def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_jso
 
 async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> None:
     is_kept = settings.database != config.IN_MEMORY
-    store: JobStore = SqliteStore(settings.database) if is_kept else MemoryStore()
+    store: JobStore = MemoryStore()
+    if is_kept:
+        store = SqliteStore(settings.database, reserve_bytes=settings.disk_reserve_mib << 20)
     try:
         join_key = _join_key(settings)
         recovered = store.open()

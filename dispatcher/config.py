@@ -80,6 +80,8 @@ class DispatcherSettings(Settings):
     with others is leased alone before it is given up, so that only the guilty one is."""
     max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
     """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    disk_reserve_mib: int = Field(default=64, ge=0)
+    """Below so much free disk, submissions are refused: the results of accepted jobs need room."""
     results_kept_seconds: float | None = Field(default=None, ge=60)
     """How long done, failed and cancelled jobs are kept. Unset: for ever."""
     results_kept_count: int | None = Field(default=None, ge=0)

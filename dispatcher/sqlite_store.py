@@ -59,8 +59,10 @@ class _Operation:
 class SqliteStore:
     """See `ports.JobStore`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reserve_bytes: int = 0) -> None:
+        """With less free disk than `reserve_bytes`, nothing new is accepted."""
         self._path = path
+        self._reserve_bytes = reserve_bytes
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
@@ -108,6 +110,7 @@ class SqliteStore:
         self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
+        self._check_room()
         accepted: Accepted | None = await self._queue(
             lambda connection: schema.submit(
                 connection, self._numbers, request_id, digests, jobs, at
@@ -197,6 +200,19 @@ class SqliteStore:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    def _check_room(self) -> None:
+        try:
+            disk = os.statvfs(self._path)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._path}: {error.strerror}") from None
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve_bytes:
+            raise StoreFullError(
+                f"the disk of {self._path} is full but for {free >> 20} MiB, and disk_reserve_mib "
+                f"= {self._reserve_bytes >> 20} is for the results of accepted jobs; free some "
+                "space, nothing needs a restart"
+            )
 
     # -- writing ---------------------------------------------------------------------------------
 
