@@ -57,9 +57,10 @@ def restore(source: Path, database: Path, *, progress: Progress) -> Path | None:
     """
     if not source.is_file():
         raise BackupError(f"{source}: no such file")
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        _make_directory(database.parent)
         lock = sqlite_lock.take(database)
+        _adopt(database.with_name(database.name + ".lock"))
     except sqlite_lock.LockedError as error:
         raise BackupError(str(error)) from None
     except OSError as error:
@@ -69,7 +70,7 @@ def restore(source: Path, database: Path, *, progress: Progress) -> Path | None:
             _copy(source, partial, progress)
             _check(partial, f"{source} is damaged")
             _begin_era(partial, at_least=_generation(database))
-            _adopt(partial, database.parent)
+            _adopt(partial)
             kept = _set_aside(database)
             _publish(partial, database, force=True)
     finally:
@@ -209,11 +210,17 @@ def _generation(database: Path) -> int:
     return int(generation)
 
 
-def _adopt(partial: Path, directory: Path) -> None:
-    """Root restores for the user that the dispatcher runs as: the directory's owner."""
+def _make_directory(directory: Path) -> None:
+    if not directory.exists():
+        directory.mkdir(mode=0o700)
+        _adopt(directory)
+
+
+def _adopt(path: Path) -> None:
+    """Root restores for the user that the dispatcher runs as: the owner of the directory."""
     if os.geteuid() == 0:
-        owner = directory.stat()
-        os.chown(partial, owner.st_uid, owner.st_gid)
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _set_aside(database: Path) -> Path | None:

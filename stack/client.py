@@ -18,7 +18,16 @@ from virtscale.v1 import (
 from servicekit.tls import is_loopback
 from stack import rpc_details
 from stack.calibration import JobLoad
-from stack.jobs import Backlog, DispatcherError, JobSpec, JobView, Profile, State, WorkerView
+from stack.jobs import (
+    AttemptView,
+    Backlog,
+    DispatcherError,
+    JobSpec,
+    JobView,
+    Profile,
+    State,
+    WorkerView,
+)
 
 Answer = TypeVar("Answer")
 
@@ -41,6 +50,7 @@ _WORKER_STATES: dict[int, Any] = {
     fleet_pb2.WORKER_STATE_DRAINING: "draining",
     fleet_pb2.WORKER_STATE_DISCONNECTED: "disconnected",
 }
+_PAGE = 1_000
 _OPTIONS = (
     # A dispatcher that restarts must be found again within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -99,6 +109,23 @@ class DispatcherClient:
         """One job."""
         answer = await self._call(self._licenses.GetJob, license_pb2.GetJobRequest(job_id=job_id))
         return _job_view(answer.job)
+
+    async def list_jobs(self, *states: State) -> AsyncIterator[JobView]:
+        """All jobs in these states, in the order they were accepted."""
+        wanted = [value for value, state in _STATES.items() if state in states]
+        token = ""
+        while True:
+            request = license_pb2.ListJobsRequest(
+                page_size=_PAGE,
+                page_token=token,
+                states=wanted,  # type: ignore[arg-type]
+            )
+            answer = await self._call(self._licenses.ListJobs, request)
+            for job in answer.jobs:
+                yield _job_view(job)
+            token = answer.next_page_token
+            if not token:
+                return
 
     async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[JobView]:
         """The jobs (at most 1,000) once all are final, or as they are after `seconds`."""
@@ -243,7 +270,27 @@ def _job_view(job: job_pb2.Job) -> JobView:
         completed_at=_unix(result.completed_at) if result.HasField("completed_at") else None,
         service_seconds=_seconds(result.service_time),
         failure=job.failure.message,
+        failure_reason=_name(job_pb2.FailureReason, job.failure.reason, "FAILURE_REASON_"),
+        attempt_history=tuple(
+            AttemptView(
+                ordinal=attempt.ordinal,
+                cause=_name(job_pb2.AttemptCause, attempt.cause, "ATTEMPT_CAUSE_"),
+                worker_id=attempt.worker_id,
+                at=_unix(attempt.failed_at),
+                certain=attempt.certain,
+                message=attempt.message,
+            )
+            for attempt in job.attempt_history
+        ),
     )
+
+
+def _name(kind: Any, value: int, prefix: str) -> str:
+    """A value's name in lower case; empty when it is unset, a number when it is newer than we."""
+    if value == 0:
+        return ""
+    known = kind.values()
+    return str(kind.Name(value)).removeprefix(prefix).lower() if value in known else str(value)
 
 
 def _worker_view(worker: fleet_pb2.Worker) -> WorkerView:

@@ -30,6 +30,18 @@ class JobSpec:
 
 
 @dataclass(frozen=True)
+class AttemptView:
+    """One failed attempt at a job. `at` is Unix seconds; certain: no other job can be at fault."""
+
+    ordinal: int
+    cause: str
+    worker_id: str
+    at: float
+    certain: bool
+    message: str
+
+
+@dataclass(frozen=True)
 class JobView:
     """A job as the dispatcher knows it. Times are Unix seconds."""
 
@@ -44,6 +56,8 @@ class JobView:
     completed_at: float | None
     service_seconds: float
     failure: str
+    failure_reason: str = ""
+    attempt_history: tuple[AttemptView, ...] = ()
 
     @property
     def is_final(self) -> bool:
