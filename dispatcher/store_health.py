@@ -15,7 +15,7 @@ class StoreHealth:
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+        self._telemetry = telemetry.store
         self._log = logs.get()
         self._damaged = asyncio.Event()
         self.is_writable = True
@@ -38,12 +38,12 @@ class StoreHealth:
 
     def failed(self, error: StoreUnavailableError) -> None:
         """A write failed and will be tried again."""
-        self._telemetry.store_failed()
+        self._telemetry.failed()
         if isinstance(error, StoreDamagedError):
             self.damaged(str(error))
         if self.is_writable:
             self.is_writable = False
-            self._telemetry.store_is_writable(False)
+            self._telemetry.is_writable(False)
             self._log.error("store.unavailable", reason=str(error))
 
     def written(self) -> bool:
@@ -51,7 +51,7 @@ class StoreHealth:
         if self.is_writable:
             return False
         self.is_writable = True
-        self._telemetry.store_is_writable(True)
+        self._telemetry.is_writable(True)
         self._log.warning("store.available_again")
         return True
 
@@ -59,7 +59,7 @@ class StoreHealth:
         """The file is damaged."""
         if not self.damage:
             self.damage = reason
-            self._telemetry.store_is_sound(False)
+            self._telemetry.is_sound(False)
             self._log.error("store.damaged", reason=reason)
             self._damaged.set()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from dispatcher.effects import RequeueReason
 from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
+from dispatcher.store_telemetry import StoreTelemetry
 
 _SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -88,34 +89,7 @@ class Telemetry:
             "Results refused because they cannot be the hash of their job.",
             registry=registry,
         )
-        self._store_failures = Counter(
-            "virtscale_dispatcher_store_failures_total",
-            "Writes that the store could not do, each try counted.",
-            registry=registry,
-        )
-
-        self._removed = Counter(
-            "virtscale_dispatcher_removed",
-            "Final jobs removed because the configured retention is over.",
-            registry=registry,
-        )
-        self._store_writable = Gauge(
-            "virtscale_dispatcher_store_writable",
-            "1 while the store can be written; 0 after a failed write until one succeeds.",
-            registry=registry,
-        )
-        self._store_writable.set(1)
-        self._store_sound = Gauge(
-            "virtscale_dispatcher_store_sound",
-            "0 when the store's file was found to be damaged, else 1.",
-            registry=registry,
-        )
-        self._store_sound.set(1)
-        self._store_check = Gauge(
-            "virtscale_dispatcher_store_check_seconds",
-            "How long the check of the whole store after the start took; 0 until it has ended.",
-            registry=registry,
-        )
+        self.store = StoreTelemetry(registry)
 
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
         """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
@@ -152,26 +126,6 @@ class Telemetry:
     def result_malformed(self) -> None:
         """A result was no hash of its job."""
         self._malformed.inc()
-
-    def store_failed(self) -> None:
-        """The store could not write."""
-        self._store_failures.inc()
-
-    def store_is_writable(self, is_writable: bool) -> None:
-        """Writes fail, or succeed again."""
-        self._store_writable.set(is_writable)
-
-    def store_is_sound(self, is_sound: bool) -> None:
-        """The file is damaged, or not."""
-        self._store_sound.set(is_sound)
-
-    def store_checked(self, seconds: float) -> None:
-        """The check after the start has ended."""
-        self._store_check.set(seconds)
-
-    def removed(self, jobs: int) -> None:
-        """Retention has removed jobs."""
-        self._removed.inc(jobs)
 
 
 class _SnapshotCollector(Collector):

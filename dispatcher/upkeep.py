@@ -31,7 +31,7 @@ class Upkeep:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._telemetry = telemetry
+        self._telemetry = telemetry.store
         self._health = health
         self._retention = retention
         self._cautious = CautiousClock(clock.wall(), clock.monotonic())
@@ -54,7 +54,7 @@ class Upkeep:
                 self._log.warning("store.check_postponed", reason=str(error))
                 await self._clock.sleep(_CHECK_RETRY_SECONDS)
         seconds = self._clock.monotonic() - begun
-        self._telemetry.store_checked(seconds)
+        self._telemetry.checked(seconds)
         if fault is None:
             self._log.info("store.checked", seconds=round(seconds, 3))
         else:

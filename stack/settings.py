@@ -78,6 +78,10 @@ class UpSettings(Settings):
     """Seed of numbers and arrivals; the same seed gives the same run."""
     profile: Profile = "legacy-sha256"
     """How numbers are hashed."""
+    results_kept_seconds: float | None = Field(default=None, ge=60)
+    """How long final jobs are kept; default: for ever."""
+    results_kept_count: int | None = Field(default=None, ge=0)
+    """How many results, and how many cancelled jobs, are kept; default: all."""
     loglevel: Level = "info"
     """Least level that the services log."""
     logfile: Path | None = None

@@ -80,7 +80,7 @@ def test_events_are_counted(registry, telemetry):
     telemetry.overloaded(5)
     telemetry.hello_refused()
     telemetry.result_malformed()
-    telemetry.store_failed()
+    telemetry.store.failed()
     telemetry.waited(0.3)
     telemetry.served(2.0)
     value = registry.get_sample_value
