@@ -18,6 +18,7 @@ from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
+from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
@@ -108,6 +109,7 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             telemetry=telemetry,
             names=names,
             keyring=keyring,
+            formats=NumberFormats(settings.number_formats),
             profile=settings.profile,
             cost=settings.cost,
             max_unfinished=settings.max_unfinished_jobs,

@@ -69,10 +69,13 @@ Load = Collision | Verify | Busy | None
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a client asks for, as it came. `profile` None means the configured default."""
+    """What a client asks for, as it came.
+
+    `profile` None means the configured default; an int that is no Profile is refused.
+    """
 
     number: str = field(repr=False)
-    profile: Profile | None = None
+    profile: Profile | int | None = None
     load: Load = None
     reference: str = ""
 

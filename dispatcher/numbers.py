@@ -1,13 +1,13 @@
-"""Checks of what clients submit. Pure. An error names the place and the fix, never the number."""
+"""Checks of what clients submit. Pure. An error names place, masked value and rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dispatcher import hashing
 from dispatcher.jobs import Busy, Collision, JobSpec, Load, NewJob, Payload, Profile, Verify
+from dispatcher.plates import NumberFormats
 
 MAX_BATCH = 1000
-_MAX_NUMBER_CHARACTERS = 64
 _MAX_REFERENCE_CHARACTERS = 128
 _MAX_DIFFICULTY_BITS = 40
 _MAX_REPETITIONS = 10_000_000
@@ -34,7 +34,11 @@ class InvalidRequestError(Exception):
 
 
 def new_jobs(
-    specs: Sequence[JobSpec], *, keyring: hashing.Keyring, default: Profile
+    specs: Sequence[JobSpec],
+    *,
+    keyring: hashing.Keyring,
+    default: Profile,
+    formats: NumberFormats,
 ) -> list[NewJob]:
     """Checks a batch and replaces the numbers by what workers see.
 
@@ -50,11 +54,11 @@ def new_jobs(
     jobs: list[NewJob] = []
     for index, spec in enumerate(specs):
         profile = default if spec.profile is None else spec.profile
-        found = _faults(spec, profile, keyring)
+        found = _faults(spec, profile, keyring, formats)
         faults.extend(Violation(f"jobs[{index}].{each.field}", each.description) for each in found)
         if len(faults) >= _MAX_VIOLATIONS:
             break
-        if not faults:
+        if not faults and isinstance(profile, Profile):
             value, key_id = hashing.payload_input(profile, spec.number, keyring)
             jobs.append(NewJob(Payload(profile, value, key_id, spec.load), spec.reference))
     if faults:
@@ -75,25 +79,16 @@ def content(specs: Sequence[JobSpec], jobs: Sequence[NewJob]) -> list[bytes]:
     return parts
 
 
-def number_fault(number: str) -> str | None:
-    """What is wrong with a number, for a person, without the number; None when nothing is."""
-    size = len(number.strip())
-    if size == 0:
-        return "is empty; send 1 to 64 printable characters"
-    if size > _MAX_NUMBER_CHARACTERS:
-        return f"has {size} characters; send 1 to {_MAX_NUMBER_CHARACTERS}"
-    if not number.strip().isprintable():
-        return "has a control or other unprintable character; send printable characters only"
-    if not hashing.canonical(number):
-        return "has only spaces and hyphens; send at least one letter or digit"
-    return None
-
-
-def _faults(spec: JobSpec, profile: Profile, keyring: hashing.Keyring) -> list[Violation]:
+def _faults(
+    spec: JobSpec, profile: Profile | int, keyring: hashing.Keyring, formats: NumberFormats
+) -> list[Violation]:
     faults: list[Violation] = []
-    if fault := number_fault(spec.number):
+    if fault := formats.fault(spec.number):
         faults.append(Violation("number", fault))
-    if profile is not Profile.LEGACY_SHA256 and keyring.current is None:
+    if not isinstance(profile, Profile):
+        known = ", ".join(f"{each.value} ({each.name})" for each in Profile)
+        faults.append(Violation("profile", f"is {profile}; send 0 (the default) or {known}"))
+    elif profile is not Profile.LEGACY_SHA256 and keyring.current is None:
         faults.append(
             Violation(
                 "profile",

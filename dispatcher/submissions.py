@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
-from dispatcher import hashing, numbers
+from dispatcher import hashing, numbers, plates
 from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
 from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
+from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, OverloadedError, Stored
 from dispatcher.pump import Pump
 from dispatcher.telemetry import Telemetry
@@ -29,6 +30,7 @@ class Submissions:
         telemetry: Telemetry,
         names: JobNames,
         keyring: Keyring,
+        formats: NumberFormats,
         profile: Profile,
         cost: Cost,
         max_unfinished: int,
@@ -39,6 +41,7 @@ class Submissions:
         self._telemetry = telemetry
         self._names = names
         self._keyring = keyring
+        self._formats = formats
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
@@ -47,7 +50,9 @@ class Submissions:
 
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
-        jobs = numbers.new_jobs(specs, keyring=self._keyring, default=self._profile)
+        jobs = numbers.new_jobs(
+            specs, keyring=self._keyring, default=self._profile, formats=self._formats
+        )
         unfinished = self._pump.ledger.counts.unfinished + self._arriving
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
@@ -142,7 +147,8 @@ class Submissions:
 
     async def verify(self, number: str, stored: str) -> Verdict:
         """See `ports.ClientDesk.verify`."""
-        if fault := numbers.number_fault(number):
+        # Any format: the hash may be older than the formats that are accepted today.
+        if fault := plates.form_fault(number):
             raise InvalidRequestError(Violation("number", fault))
         try:
             form = hashing.parse(stored)

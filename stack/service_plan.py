@@ -56,6 +56,7 @@ def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
         "database": str(state.of("dispatcher") / "dispatcher.db"),
         "join_key_file": str(state.secrets / "join.key"),
         "pepper_file": str(state.secrets / "pepper"),
+        "number_formats": list(settings.number_formats),
     }
     return _own("dispatcher", state, settings, config, settings.port("dispatcher_metrics_port"))
 

@@ -83,18 +83,16 @@ def request_id(text: str) -> str:
 
 
 def job_specs(jobs: Iterable[job_pb2.JobSpec]) -> list[JobSpec]:
-    """The jobs of a batch; values out of range are found later, unknown ones here."""
-    specs: list[JobSpec] = []
-    for index, job in enumerate(jobs):
-        profile = None
-        if job.profile != job_pb2.HASH_PROFILE_UNSPECIFIED:
-            profile = _PROFILES.get(job.profile)
-            if profile is None:
-                raise InvalidRequestError(
-                    Violation(f"jobs[{index}].profile", f"{job.profile} is no known profile")
-                )
-        specs.append(JobSpec(job.number, profile, _load(job.load), job.reference))
-    return specs
+    """The jobs of a batch as they came; `numbers.new_jobs` checks them."""
+    return [
+        JobSpec(job.number, _profile(job.profile), _load(job.load), job.reference) for job in jobs
+    ]
+
+
+def _profile(value: int) -> Profile | int | None:
+    if value == job_pb2.HASH_PROFILE_UNSPECIFIED:
+        return None
+    return _PROFILES.get(value, value)  # type: ignore[call-overload,no-any-return]
 
 
 def _load(load: job_pb2.Load) -> Load:

@@ -87,6 +87,14 @@ _Profile = Annotated[
         help="How numbers are hashed (default legacy-sha256).",
     ),
 ]
+_NumberFormats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--number-format",
+        metavar="in|in-legacy|gb|de|fr|es|it|nl|free",
+        help="Numbers to accept; may be given several times (default in: India).",
+    ),
+]
 _NoLoad = Annotated[
     bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
 ]
@@ -139,6 +147,7 @@ def up(
     policy: _Policy = None,
     seed: _Seed = None,
     profile: _Profile = None,
+    number_formats: _NumberFormats = None,
     no_load: _NoLoad = None,
     loglevel: _Loglevel = None,
     logfile: _Logfile = None,
@@ -157,6 +166,8 @@ def up(
     flags: dict[str, Any] = dict(locals())
     for name in ("state", "config", "began_at"):
         del flags[name]
+    # Not given is an empty list to typer, and would be no format at all.
+    flags["number_formats"] = number_formats or None
     flags["min"], flags["max"] = flags.pop("min_domains"), flags.pop("max_domains")
     with options.plain_errors():
         raise typer.Exit(_run(state, config, flags, began_at))

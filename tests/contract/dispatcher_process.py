@@ -73,6 +73,8 @@ class DispatcherProcess:
                     "join_key_file": str(directory / "join.key"),
                     "logfile": str(self.log),
                     "default_profile": "legacy-sha256",
+                    # Most tests are about jobs, not numbers, and call them A, B, C.
+                    "number_formats": ["in", "free"],
                     **settings,
                 }
             )

@@ -31,7 +31,7 @@ def jobs(count: int, seed: int, *, busy_seconds: float) -> list[job_pb2.JobSpec]
     )
     return [
         job_pb2.JobSpec(
-            number=f"KA-{choose.randrange(100):02d}-UT-{choose.randrange(10_000):04d}",
+            number=f"KA-{choose.randrange(1, 100):02d}-UT-{choose.randrange(1, 10_000):04d}",
             profile=choose.choice(PROFILES),
             load=load,
             reference=f"{seed}-{index}",
