@@ -13,6 +13,8 @@ _MAX_DIFFICULTY_BITS = 40
 _MAX_REPETITIONS = 10_000_000
 _MAX_BUSY_SECONDS = 3600.0
 _MAX_VIOLATIONS = 100
+# Clients of gRPC refuse trailing metadata above 8 KiB, in base64, and would see nothing of it.
+_MAX_VIOLATION_BYTES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,27 @@ class Violation:
 
 
 class InvalidRequestError(Exception):
-    """A request that cannot be accepted, with every fault found (at most 100)."""
+    """A request that cannot be accepted, with every fault found.
+
+    At most 100, and as many as a gRPC status can carry; the last one tells how many are left out.
+    """
 
     def __init__(self, *violations: Violation) -> None:
-        self.violations = violations
+        self.violations = _bearable(violations)
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(f"{first.field}: {first.description}{more}")
+
+
+def _bearable(violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    size = 0
+    for count, violation in enumerate(violations):
+        size += len(violation.field) + len(violation.description.encode()) + 8
+        if size > _MAX_VIOLATION_BYTES:
+            left = len(violations) - count
+            more = Violation(violation.field, f"is faulty as well, and {left - 1} more after it")
+            return (*violations[:count], more)
+    return violations
 
 
 def new_jobs(

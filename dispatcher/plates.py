@@ -143,7 +143,7 @@ class NumberFormats:
     def _misfit(self, number: str, plate: str) -> str:
         if fault := form_fault(number):
             return fault
-        shown = f"{mask(number.strip())!r} fits no accepted format"
+        shown = f"{mask(number.strip())!r} fits no format"
         if reason := _reason(plate, self.names):
             return f"{shown}: {reason}"
         wanted = "; ".join(f"{name}: {_EXAMPLES[name]}" for name in self.names)

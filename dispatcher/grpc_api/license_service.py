@@ -6,10 +6,11 @@ from typing import Any
 
 from virtscale.v1 import license_pb2, license_pb2_grpc
 
+from dispatcher import plates
 from dispatcher.grpc_api import errors, translation
 from dispatcher.hashing import UnknownKeyError
 from dispatcher.jobs import Job, JobKey, JobNames
-from dispatcher.numbers import MAX_BATCH, InvalidRequestError, Violation
+from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import (
     ClientDesk,
     OverloadedError,
@@ -25,9 +26,7 @@ _EXPECTED = (
     UnknownKeyError,
 )
 _DEFAULT_WAIT_SECONDS = 30.0
-_MAX_WAIT_SECONDS = 300.0
 _DEFAULT_PAGE = 100
-_MAX_PAGE = 1000
 _MAX_FINISHED = 64
 
 
@@ -84,7 +83,7 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         jobs = await self._jobs(request.job_ids, "job_ids", context)
         timeout = _DEFAULT_WAIT_SECONDS
         if request.HasField("timeout"):
-            timeout = min(max(0.0, translation.seconds(request.timeout)), _MAX_WAIT_SECONDS)
+            timeout = translation.seconds(request.timeout)
         await self._desk.wait([job.key for job in jobs], timeout)
         jobs = await self._jobs(request.job_ids, "job_ids", context)
         return license_pb2.WaitJobsResponse(
@@ -97,10 +96,6 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
     ) -> license_pb2.ListJobsResponse:
         """See license.proto."""
         try:
-            if request.page_size > _MAX_PAGE:
-                raise InvalidRequestError(
-                    Violation("page_size", f"is {request.page_size}; send at most {_MAX_PAGE}")
-                )
             after = JobKey(0)
             if request.page_token:
                 after = self._cursor("page_token", request.page_token)
@@ -132,8 +127,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             after: int | None = None
             if request.cursor:
-                # Cursors have the form of job names: one of another store is refused, not mixed up.
-                after = self._cursor("cursor", request.cursor.removesuffix("r"))
+                # Job names with an r: one of another store, or a job's, is refused, not mixed up.
+                name, _, rest = request.cursor.rpartition("r")
+                after = self._cursor("cursor", name if not rest else request.cursor)
             elif request.from_start:
                 after = 0
             async for stored in self._desk.results(after):
@@ -157,12 +153,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         )
 
     async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
-        checked = translation.request_id(request_id)
-        if len(jobs) > MAX_BATCH:
-            raise InvalidRequestError(
-                Violation("jobs", f"has {len(jobs)} jobs; send 1 to {MAX_BATCH} per request")
-            )
-        return await self._desk.submit(checked, translation.job_specs(jobs))
+        return await self._desk.submit(
+            translation.request_id(request_id), translation.job_specs(jobs)
+        )
 
     def _cursor(self, field: str, token: str) -> JobKey:
         key = self._names.key(token)
@@ -174,10 +167,6 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
 
     async def _jobs(self, job_ids: Sequence[str], field: str, context: Any) -> list[Job]:
         try:
-            if not 1 <= len(job_ids) <= MAX_BATCH:
-                raise InvalidRequestError(
-                    Violation(field, f"has {len(job_ids)} entries; send 1 to {MAX_BATCH}")
-                )
             keys = [self._names.key(job_id) or JobKey(0) for job_id in job_ids]
             jobs = await self._desk.jobs(keys)
         except _EXPECTED as error:
@@ -185,7 +174,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         found = [job for job in jobs if job is not None]
         if len(found) < len(jobs):
             place = jobs.index(None)
-            await errors.abort_not_found(context, f"{field}: no job {job_ids[place][:64]!r} here")
+            # Masked: somebody may have sent a number for the id.
+            shown = plates.mask(job_ids[place])
+            await errors.abort_not_found(context, f"{field}: no job {shown!r} (masked) here")
         return found
 
 

@@ -30,7 +30,6 @@ from dispatcher.ports import Assignment
 from dispatcher.sessions import Hello, WorkerState, WorkerView
 
 _MAX_NAME_CHARACTERS = 128
-_MAX_SLOTS = 4096
 _MAX_MESSAGE_CHARACTERS = 500
 _MAX_SERVICE_SECONDS = 10.0 * 365 * 86400
 
@@ -152,26 +151,17 @@ def job_message(job: Job, names: JobNames) -> job_pb2.Job:
 
 def hello(message: worker_pb2.Hello, names: JobNames) -> Hello:
     """A checked Hello. Unknown profiles are left out: a newer worker may know more."""
-    faults = [
-        Violation(f"hello.{field}", fault)
-        for field in ("worker_id", "instance_id")
-        if (fault := name_fault(getattr(message, field)))
-    ]
-    if not 1 <= message.slots <= _MAX_SLOTS:
-        faults.append(Violation("hello.slots", f"is {message.slots}; send 1 to {_MAX_SLOTS}"))
     profiles = frozenset(_PROFILES[value] for value in message.profiles if value in _PROFILES)
     if not profiles:
-        faults.append(Violation("hello.profiles", "names no known profile"))
-    if faults:
-        raise InvalidRequestError(*faults)
+        raise InvalidRequestError(Violation("hello.profiles", "names no known profile"))
     return Hello(
         worker_id=message.worker_id,
         instance_id=message.instance_id,
         slots=message.slots,
         profiles=profiles,
         held=tuple(leases(message.held, names)),
-        generation=message.image_generation[:_MAX_NAME_CHARACTERS],
-        software_version=message.software_version[:_MAX_NAME_CHARACTERS],
+        generation=message.image_generation,
+        software_version=message.software_version,
         boot_seconds=seconds(message.uptime) if message.HasField("uptime") else None,
     )
 

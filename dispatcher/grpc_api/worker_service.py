@@ -103,6 +103,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         desk, names = self._desk, self._names
         async for request in requests:
             match request.WhichOneof("message"):
+                case "hello":
+                    raise InvalidRequestError(Violation("hello", "may be sent once per call"))
                 case "credit":
                     desk.credit(session, request.credit.jobs)
                 case "results":
@@ -112,9 +114,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                     held = translation.leases(request.heartbeat.held, names)
                     desk.heartbeat(session, held, request.heartbeat.busy_slots)
                 case "draining":
-                    desk.leaving(session, request.draining.reason[:200])
+                    desk.leaving(session, request.draining.reason)
                 case "goodbye":
-                    desk.goodbye(session, request.goodbye.reason[:200])
+                    desk.goodbye(session, request.goodbye.reason)
                     await line.flushed()
                     return
 

@@ -63,7 +63,14 @@ def test_every_fault_is_listed_up_to_a_limit():
         "jobs[0].number",
         "jobs[1].reference",
     ]
-    assert len(faults(*[JobSpec("")] * 500)) == 100
+    # What a client of gRPC would not take is counted.
+    assert 60 < len(faults(*[JobSpec("")] * 500)) <= 100
+    with pytest.raises(InvalidRequestError) as raised:
+        checked([JobSpec("")] * 500)
+    size = sum(len(each.field + each.description) for each in raised.value.violations)
+    assert size < 5_100
+    assert "more after it" in raised.value.violations[-1].description
+    assert str(raised.value).endswith("(and 99 more)")
 
 
 def test_a_keyed_profile_needs_a_key():
