@@ -81,7 +81,7 @@ class Leases:
                 attempts = self._backlog.count_attempt(key)
                 if attempts >= self._terms.max_attempts:
                     self._backlog.withdraw_leased(key)
-                    found.append(effects.Settle(Failed(key, _exhausted(attempts, reason))))
+                    found.append(effects.Settle((Failed(key, _exhausted(attempts, reason)),)))
                     continue
                 found.append(effects.CountAttempt(key, attempts))
             back.append((key, held.facts))

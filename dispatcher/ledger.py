@@ -22,6 +22,7 @@ from dispatcher.jobs import (
     Failed,
     Failure,
     FailureReason,
+    Final,
     Hashed,
     JobKey,
     JobState,
@@ -82,6 +83,15 @@ class Ledger:
         """Whether the job has no final state on disk yet."""
         return key in self._leases or key in self._backlog or self._backlog.is_withdrawing(key)
 
+    def attempts(self, key: JobKey) -> int:
+        """How many attempts of an unfinished job were counted."""
+        return self._backlog.attempts(key)
+
+    def accepted_at(self, key: JobKey) -> float | None:
+        """When a leased or settling job was accepted; None when nobody holds it."""
+        held = self._leases.get(key)
+        return None if held is None else held.facts.accepted_at
+
     def is_leased(self, key: JobKey) -> bool:
         """Whether a worker holds the job."""
         return key in self._leases
@@ -110,17 +120,18 @@ class Ledger:
     def cancel(self, keys: Iterable[JobKey]) -> list[Effect]:
         """Withdraws those that are unfinished and not settling."""
         found: list[Effect] = []
+        finals: list[Final] = []
         for key in keys:
             held = self._leases.get(key)
             if held is not None and not held.is_settling:
                 self._leases.drop(held)
                 self._backlog.withdraw_leased(key)
                 found.append(effects.Revoke(held.session.key, (held.lease,)))
-                found.append(effects.Settle(Cancelled(key)))
                 found += self._cordons.drained(held.session)
+                finals.append(Cancelled(key))
             elif self._backlog.withdraw_ready(key):
-                found.append(effects.Settle(Cancelled(key)))
-        return found
+                finals.append(Cancelled(key))
+        return [*found, effects.Settle(tuple(finals))] if finals else found
 
     def hello(self, key: SessionKey, hello: Hello, now: float) -> list[Effect]:
         """Opens a session; an older one of the same worker ends."""
@@ -211,13 +222,14 @@ class Ledger:
         for share in sharing.shares(eligible, self._backlog):
             leases: list[Lease] = []
             for taken in share.taken:
-                lease = Lease(taken.key, self._epoch)
-                self._epoch += 1
-                self._leases.hold(share.session, lease, taken.facts, now)
-                leases.append(lease)
-            share.session.credit -= len(leases)
-            first = tuple(taken.facts.accepted_at for taken in share.taken if taken.is_first)
-            found.append(effects.Grant(share.session.key, tuple(leases), first))
+                for key in range(taken.key, taken.key + taken.size):
+                    lease = Lease(JobKey(key), self._epoch)
+                    self._epoch += 1
+                    self._leases.hold(share.session, lease, taken.facts, now)
+                    leases.append(lease)
+            share.session.credit -= share.count
+            first = [(each.facts.accepted_at, each.size) for each in share.taken if each.is_first]
+            found.append(effects.Grant(share.session.key, tuple(leases), tuple(first)))
         if found:
             self._wake_at(now + self._terms.lease_ttl)
         return found
@@ -228,11 +240,17 @@ class Ledger:
         if session is None:
             return []
         found: list[Effect] = []
+        finals: list[Final] = []
+        known: list[Lease] = []
         for outcome in outcomes:
             if isinstance(outcome, Hashed):
-                found += self._hashed(session, outcome, now)
+                found += self._hashed(session, outcome, now, finals, known)
             else:
-                found += self._refused(session, outcome, now)
+                found += self._refused(session, outcome, finals, known)
+        if finals:
+            found.append(effects.Settle(tuple(finals)))
+        if known:
+            found.append(effects.Acknowledge(key, tuple(known)))
         return found
 
     def settled(self, finals: Iterable[tuple[JobKey, JobState]]) -> list[Effect]:
@@ -330,38 +348,53 @@ class Ledger:
         found = self._leases.give_back(session, rest, RequeueReason.DRAIN_DEADLINE)
         return [revoked, *found, *self._cordons.drained(session)]
 
-    def _hashed(self, session: Session, outcome: Hashed, now: float) -> list[Effect]:
-        key = outcome.lease.key
-        done = Done(key, outcome.hash, session.worker_id, outcome.service_seconds)
-        held = self._leases.get(key)
-        if held is not None and held.is_settling:
-            return [effects.Acknowledge(session.key, (outcome.lease,))]
-        found: list[Effect] = []
+    def _hashed(
+        self,
+        session: Session,
+        outcome: Hashed,
+        now: float,
+        finals: list[Final],
+        known: list[Lease],
+    ) -> Sequence[Effect]:
+        """Adds the result to `finals`, or its lease to `known` when nobody needs it any more."""
+        lease = outcome.lease
+        found: Sequence[Effect] = ()
+        held = self._leases.get(lease.key)
         if held is None:
-            facts = self._backlog.claim(key)
+            facts = self._backlog.claim(lease.key)
             if facts is None:
-                return [effects.Acknowledge(session.key, (outcome.lease,))]
-            held = self._leases.hold(session, outcome.lease, facts, now)
-        elif held.session is not session or held.lease != outcome.lease:
+                known.append(lease)
+                return ()
+            held = self._leases.hold(session, lease, facts, now)
+        elif held.is_settling:
+            known.append(lease)
+            return ()
+        elif held.session is not session or held.lease != lease:
             self._leases.drop(held)
-            found.append(effects.Revoke(held.session.key, (held.lease,)))
-            found += self._cordons.drained(held.session)
-            held = self._leases.hold(session, outcome.lease, held.facts, now)
+            found = [
+                effects.Revoke(held.session.key, (held.lease,)),
+                *self._cordons.drained(held.session),
+            ]
+            held = self._leases.hold(session, lease, held.facts, now)
         self._leases.settle(held)
-        found.append(effects.Settle(done))
+        finals.append(Done(lease.key, outcome.hash, session.worker_id, outcome.service_seconds))
         return found
 
-    def _refused(self, session: Session, outcome: Refused, now: float) -> list[Effect]:
-        held = session.leases.get(outcome.lease.key)
-        if held is None or held.lease != outcome.lease or held.is_settling:
-            return [effects.Acknowledge(session.key, (outcome.lease,))]
+    def _refused(
+        self, session: Session, outcome: Refused, finals: list[Final], known: list[Lease]
+    ) -> Sequence[Effect]:
+        lease = outcome.lease
+        held = session.leases.get(lease.key)
+        if held is None or held.lease != lease or held.is_settling:
+            known.append(lease)
+            return ()
         if outcome.is_retryable:
+            known.append(lease)
             found = self._leases.give_back(session, [held], RequeueReason.WORKER_REFUSED)
-            found.append(effects.Acknowledge(session.key, (outcome.lease,)))
-            return found + self._cordons.drained(session)
+            return [*found, *self._cordons.drained(session)]
         self._leases.settle(held)
-        failure = Failure(FailureReason.REFUSED, outcome.message)
-        return [effects.Settle(Failed(outcome.lease.key, failure))]
+        finals.append(Failed(lease.key, Failure(FailureReason.REFUSED, outcome.message)))
+        return ()
 
     def _close(
         self, session: Session, reason: RequeueReason, *, ends_drain: bool = True

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import apsw
 
 from dispatcher import sqlite_schema as schema
-from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob, Payload
+from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
     Recovered,
@@ -145,9 +145,9 @@ class SqliteStore:
         """See `ports.JobStore.jobs`."""
         return await self._read(lambda connection: schema.jobs(connection, keys))
 
-    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
-        """See `ports.JobStore.payloads`."""
-        return await self._read(lambda connection: schema.payloads(connection, keys))
+    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
+        """See `ports.JobStore.unfinished`."""
+        return await self._read(lambda connection: schema.unfinished(connection, keys))
 
     async def page(
         self, after: JobKey, limit: int, states: frozenset[JobState] | None

@@ -1,10 +1,11 @@
 """What clients ask: submit, wait, follow, list, cancel, verify."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from dispatcher import hashing, numbers, plates
+from dispatcher.followers import Following, OnFinal
 from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
 from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
@@ -89,29 +90,30 @@ class Submissions:
 
     async def wait(self, keys: Sequence[JobKey], timeout: float) -> None:
         """See `ports.ClientDesk.wait`."""
-        left = set(keys)
         done = asyncio.Event()
 
-        def final(key: JobKey) -> None:
-            left.discard(key)
-            if not left:
+        def final(_jobs: Sequence[Job]) -> None:
+            if not following.pending:
                 done.set()
 
-        stop = self._pump.follow(list(left), final)
+        following = self._pump.follow(final)
+        following.add(key for key in keys if self.is_unfinished(key))
         try:
-            if left:
+            if following.pending:
                 async with asyncio.timeout(timeout):
                     await done.wait()
         except TimeoutError:
             pass
         finally:
-            stop()
+            following.stop()
 
-    def follow(
-        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
-    ) -> Callable[[], None]:
+    def follow(self, on_final: OnFinal) -> Following:
         """See `ports.ClientDesk.follow`."""
-        return self._pump.follow(keys, on_final)
+        return self._pump.follow(on_final)
+
+    def is_unfinished(self, key: JobKey) -> bool:
+        """See `ports.ClientDesk.is_unfinished`."""
+        return self._pump.ledger.is_unfinished(key)
 
     async def cancel(self, keys: Sequence[JobKey]) -> None:
         """See `ports.ClientDesk.cancel`."""

@@ -27,7 +27,9 @@ _EXPECTED = (
 )
 _DEFAULT_WAIT_SECONDS = 30.0
 _DEFAULT_PAGE = 100
-_MAX_FINISHED = 64
+_MAX_FINISHED = 512
+# Batches of one stream that may wait for the disk at a time.
+_MAX_ARRIVING = 16
 
 
 class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
@@ -57,17 +59,33 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stream.write(context))
-                async for request in request_iterator:
-                    keys = await self._submit(request.request_id, request.jobs)
-                    stream.accepted(request.request_id, keys)
+                await self._accept_all(request_iterator, stream)
                 stream.no_more()
         except* _EXPECTED as group:
-            fault = group.exceptions[0]
+            fault = group
+            while isinstance(fault, ExceptionGroup):
+                fault = fault.exceptions[0]
         finally:
             stream.stop()
         # Not inside except*: grpc would not know its own abort in a group, and log a trace.
         if fault is not None:
             await errors.abort(context, fault)
+
+    async def _accept_all(
+        self, requests: AsyncIterator[license_pb2.StreamJobsRequest], stream: "_JobStream"
+    ) -> None:
+        """Takes batches in while others are on their way to the disk."""
+        room = asyncio.Semaphore(_MAX_ARRIVING)
+
+        async def accept(request: license_pb2.StreamJobsRequest) -> None:
+            keys = await self._submit(request.request_id, request.jobs)
+            stream.accepted(request.request_id, keys)
+            room.release()
+
+        async with asyncio.TaskGroup() as arriving:
+            async for request in requests:
+                await room.acquire()
+                arriving.create_task(accept(request))
 
     async def GetJob(
         self, request: license_pb2.GetJobRequest, context: Any
@@ -187,11 +205,11 @@ class _JobStream:
         self._desk = desk
         self._names = names
         self._accepted: list[license_pb2.StreamJobsResponse] = []
-        self._finished: list[JobKey] = []
-        self._open = 0
+        self._finished: list[Job] = []
+        self._known: list[JobKey] = []
         self._is_half_closed = False
         self._changed = asyncio.Event()
-        self._stops: list[Any] = []
+        self._following = desk.follow(self._final)
 
     def accepted(self, request_id: str, keys: Sequence[JobKey]) -> None:
         """A batch is on disk: say so, and follow its jobs."""
@@ -202,8 +220,10 @@ class _JobStream:
                 )
             )
         )
-        self._open += len(keys)
-        self._stops.append(self._desk.follow(keys, self._final))
+        # A batch that was accepted before may have final jobs already: nobody calls back for them.
+        is_unfinished = self._desk.is_unfinished
+        self._known += [key for key in keys if not is_unfinished(key)]
+        self._following.add(key for key in keys if is_unfinished(key))
         self._changed.set()
 
     def no_more(self) -> None:
@@ -213,33 +233,31 @@ class _JobStream:
 
     def stop(self) -> None:
         """Follows nothing any more."""
-        for stop in self._stops:
-            stop()
+        self._following.stop()
 
     async def write(self, context: Any) -> None:
         """Writes events until the client has half-closed and all its jobs are final."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._accepted or self._finished:
+            while self._accepted or self._finished or self._known:
+                # All at once: no job may be told before its batch.
                 accepted, self._accepted = self._accepted, []
+                known, self._known = self._known, []
+                finished, self._finished = self._finished, []
                 for message in accepted:
                     await context.write(message)
-                keys, self._finished = (
-                    self._finished[:_MAX_FINISHED],
-                    self._finished[_MAX_FINISHED:],
-                )
-                for job in await self._desk.jobs(keys):
-                    self._open -= 1
-                    if job is not None:
-                        await context.write(
-                            license_pb2.StreamJobsResponse(
-                                finished=translation.job_message(job, self._names)
-                            )
-                        )
-            if self._is_half_closed and self._open == 0:
+                if known:
+                    finished += [job for job in await self._desk.jobs(known) if job is not None]
+                for start in range(0, len(finished), _MAX_FINISHED):
+                    await context.write(self._message(finished[start : start + _MAX_FINISHED]))
+            if self._is_half_closed and not self._following.pending:
                 return
 
-    def _final(self, key: JobKey) -> None:
-        self._finished.append(key)
+    def _message(self, jobs: Sequence[Job]) -> license_pb2.StreamJobsResponse:
+        messages = [translation.job_message(job, self._names) for job in jobs]
+        return license_pb2.StreamJobsResponse(finished_jobs=license_pb2.FinishedJobs(jobs=messages))
+
+    def _final(self, jobs: Sequence[Job]) -> None:
+        self._finished += jobs
         self._changed.set()

@@ -73,10 +73,14 @@ def work(**part: Any) -> worker_pb2.WorkRequest:
     return worker_pb2.WorkRequest(**part)
 
 
-LEASES = [worker_pb2.Lease(job_id="x", epoch=1)] * 20_001
-LONG_LEASE = worker_pb2.Lease(job_id="x" * 5000, epoch=1)
+LEASES = [worker_pb2.Lease(key=1, epoch=1)] * 20_001
 SEEN_ELSEWHERE = AnyValue("its fields have rows of their own")
 STRANGER = AnyValue("a lease that is not held is acknowledged or revoked, nothing else")
+
+
+def result(**lease: int) -> worker_pb2.WorkRequest:
+    return work(results={"outcomes": [{"lease": worker_pb2.Lease(**lease), "hashes": ["h"]}]})
+
 
 ROWS: dict[str, list[Refused] | AnyValue] = {
     # -- clients
@@ -203,25 +207,25 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
         Refused(hello(image_generation="g" * 129), "hello.image_generation")
     ],
     "Hello.held": [Refused(hello(held=LEASES), "hello.held")],
+    "Hello.store_id": [Refused(hello(store_id="s" * 129), "hello.store_id")],
     "Hello.uptime": [
         Refused(hello(uptime=bad), "hello.uptime") for bad in ({"seconds": -1}, {"seconds": 2**62})
     ],
     "Hello.profiles": [
         Refused(hello(profiles=bad), "hello.profiles") for bad in ([], [LEGACY] * 17, [77])
     ],
-    "Lease.job_id": [
-        Refused(
-            work(results={"outcomes": [{"lease": LONG_LEASE}]}),
-            "results.outcomes[0].lease.job_id",
-        )
+    "Lease.key": [Refused(result(key=2**63, epoch=1), "results.outcomes")],
+    "Lease.epoch": [Refused(result(key=1, epoch=2**63), "results.outcomes")],
+    "Lease.count": [
+        Refused(result(key=1, epoch=1, count=bad), "results.outcomes")
+        for bad in (65_537, 2**32 - 1)
     ],
-    "Lease.epoch": STRANGER,
     "Credit.jobs": [
         Refused(work(credit={"jobs": bad}), "credit.jobs") for bad in (1_000_001, 2**32 - 1)
     ],
     "Results.outcomes": [Refused(work(results={"outcomes": [{}] * 20_001}), "results.outcomes")],
     "Outcome.lease": STRANGER,
-    "Outcome.hash": AnyValue("what is not the job's hash is refused by `hashing.is_result_of`"),
+    "Outcome.hashes": [Refused(result(key=1, epoch=1, count=2), "results.outcomes[0].hashes")],
     "Outcome.refusal": SEEN_ELSEWHERE,
     "Outcome.service_time": AnyValue("kept between 0 and ten years"),
     "Refusal.retryable": AnyValue("yes or no"),

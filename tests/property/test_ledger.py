@@ -60,11 +60,12 @@ class LedgerMachine(RuleBasedStateMachine):
                         self.epochs.add(lease.epoch)
                         self.live[lease.key] = (session, lease)
                         leases.append(lease)
-                case effects.Settle(final=final):
-                    assert final.key not in self.pending, "settled twice"
-                    assert final.key not in self.final, "settled after it was final"
-                    self.live.pop(final.key, None)
-                    self.pending[final.key] = final
+                case effects.Settle(finals=finals):
+                    for final in finals:
+                        assert final.key not in self.pending, "settled twice"
+                        assert final.key not in self.final, "settled after it was final"
+                        self.live.pop(final.key, None)
+                        self.pending[final.key] = final
                 case effects.Requeued(keys=keys):
                     for key in keys:
                         del self.live[key]
