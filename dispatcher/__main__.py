@@ -19,6 +19,7 @@ from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
+from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
 from dispatcher.retention import Retention
@@ -139,6 +140,7 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             telemetry=telemetry,
             names=names,
             keyring=keyring,
+            formats=NumberFormats(settings.number_formats),
             profile=settings.profile,
             cost=settings.cost,
             max_unfinished=settings.max_unfinished_jobs,
@@ -235,6 +237,7 @@ def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> L
         unfinished=recovered.unfinished,
         cordons=recovered.cordons,
         absent=recovered.connected,
+        former=recovered.former,
         absent_until=now + settings.restart_grace_seconds,
     )
 

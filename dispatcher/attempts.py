@@ -78,6 +78,11 @@ class Attempts:
         record.doubts += not is_certain
         return record.attempts
 
+    def of(self, key: JobKey) -> int:
+        """How many attempts of an unfinished job were counted."""
+        record = self._records.get(key)
+        return 0 if record is None else record.attempts
+
     def needs_isolation(self, key: JobKey, max_attempts: int) -> bool:
         """Whether the job's next attempt must be a clear one."""
         record = self._records.get(key)

@@ -6,24 +6,26 @@ from typing import NamedTuple
 from dispatcher.attempts import Attempts
 from dispatcher.isolation import Suspects
 from dispatcher.jobs import Counts, JobKey, JobState, Profile
-from dispatcher.ready import Facts, ReadyQueue
+from dispatcher.ready import Facts, ReadyQueue, Run, runs_of
 
 
 class Unfinished(NamedTuple):
-    """An unfinished job as the store gives it back at start."""
+    """Unfinished jobs as the store gives them back at start: `size` keys from `key` on."""
 
     key: JobKey
     profile: Profile
     accepted_at: float
     attempts: int
+    size: int = 1
 
 
 class Taken(NamedTuple):
-    """A job taken for a lease."""
+    """Jobs taken for leases: `size` keys from `key` on."""
 
     key: JobKey
     facts: Facts
     is_first: bool
+    size: int = 1
 
 
 class Backlog:
@@ -45,13 +47,14 @@ class Backlog:
         self._fresh = ReadyQueue()
         self._withdrawing: dict[JobKey, JobState] = {}
         for job in recovered:
-            self._recovered.append(job.key, Facts(job.profile, job.accepted_at))
+            self._recovered.extend([Run(job.key, job.size, Facts(job.profile, job.accepted_at))])
             if job.attempts:
-                self.attempts.restore(job.key, job.attempts)
+                for key in range(job.key, job.key + job.size):
+                    self.attempts.restore(JobKey(key), job.attempts)
         self.counts.ready = len(self._recovered)
         self.counts.leased = 0
 
-    def __contains__(self, key: object) -> bool:
+    def __contains__(self, key: JobKey) -> bool:
         return (
             key in self._returned
             or key in self._recovered
@@ -75,25 +78,25 @@ class Backlog:
 
     def submit(self, first: JobKey, profiles: Sequence[Profile], accepted_at: float) -> None:
         """Adds a batch that is on disk; its keys follow one another."""
-        shared = {profile: Facts(profile, accepted_at) for profile in set(profiles)}
-        for offset, profile in enumerate(profiles):
-            self._fresh.append(JobKey(first + offset), shared[profile])
+        self._fresh.extend(runs_of(first, profiles, accepted_at))
         self.counts.accepted += len(profiles)
         self.counts.ready += len(profiles)
 
-    def take(self, profiles: Container[Profile]) -> Taken | None:
-        """Takes the foremost job for a lease."""
+    def take(self, profiles: Container[Profile], most: int = 1) -> Taken | None:
+        """Takes the foremost jobs for leases, at most so many; there may be more at once."""
         for queue in self._open_queues():
-            if len(queue) and (found := queue.pop(profiles)) is not None:
-                self._lease_one()
-                return Taken(*found, is_first=queue is self._fresh)
+            if len(queue) and (run := queue.take(profiles, most)) is not None:
+                self.counts.ready -= run.size
+                self.counts.leased += run.size
+                return Taken(run.first, run.facts, queue is self._fresh, run.size)
         return None
 
     def claim(self, key: JobKey) -> Facts | None:
         """Takes a named job, for a worker that already has it; None when it is not ready."""
         for queue in (self._returned, self._recovered, self._fresh, self.suspects):
             if (facts := queue.discard(key)) is not None:
-                self._lease_one()
+                self.counts.ready -= 1
+                self.counts.leased += 1
                 return facts
         return None
 
@@ -144,7 +147,3 @@ class Backlog:
         if self.is_recovering:
             return self._returned, self._fresh
         return self._returned, self._recovered, self._fresh
-
-    def _lease_one(self) -> None:
-        self.counts.ready -= 1
-        self.counts.leased += 1

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dispatcher import hashing
 from dispatcher.jobs import Profile
+from dispatcher.plates import FormatName
 from servicekit.config import ConfigError, Settings
 from servicekit.logs import Format, Level
 from servicekit.tls import TlsFiles, is_loopback
@@ -59,6 +60,9 @@ class DispatcherSettings(Settings):
     pepper_file: Path | None = None
     """`<key id>:<hex of at least 32 bytes>` lines, the current key first. Unset: only legacy-sha256
     is available."""
+    number_formats: tuple[FormatName, ...] = Field(default=("in",), min_length=1)
+    """Formats of the numbers that are accepted: a number must fit one of them. `in` is India, the
+    others are listed in docs/OPERATIONS.md; `free` takes 1 to 64 printable characters."""
     default_profile: Literal["legacy-sha256", "hmac-sha256", "argon2id"] = "argon2id"
     """Profile of jobs that name none."""
     argon2_memory_kib: int = Field(default=19456, ge=8, le=65536)

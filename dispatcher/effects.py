@@ -47,11 +47,15 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Send these jobs. `first_accepted_at` has an entry for each that never was leased before."""
+    """Send these jobs.
+
+    `first_accepted` says of those that never were leased before when they were accepted: a time and
+    how many, for each acceptance.
+    """
 
     session: SessionKey
     leases: tuple[Lease, ...]
-    first_accepted_at: tuple[float, ...]
+    first_accepted: tuple[tuple[float, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,9 @@ class EndSession:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Store a final state; `settled` must follow when it is on disk."""
+    """Store final states; `settled` must follow when they are on disk."""
 
-    final: Final
+    finals: tuple[Final, ...]
 
 
 @dataclass(frozen=True, slots=True)

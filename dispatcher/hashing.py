@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from argon2.low_level import Type, hash_secret_raw
 
 from dispatcher.jobs import Payload, Profile
+from dispatcher.plates import canonical
 
 _NUMBER_DOMAIN = b"virtscale:number:v1:"
 _HMAC_DOMAIN = b"virtscale:hmac-sha256:v1:"
@@ -156,11 +157,6 @@ def parse_pepper(text: str) -> Keyring:
     if not keys:
         raise ValueError("holds no key; write <key id>:<hex of at least 32 bytes>")
     return Keyring(tuple(keys))
-
-
-def canonical(number: str) -> str:
-    """The form that the keyed profiles hash: upper case, without spaces and hyphens."""
-    return "".join(number.upper().split()).replace("-", "")
 
 
 def legacy_form(number: str) -> str:

@@ -94,7 +94,7 @@ class Leases:
                 if blame.is_certain and spent >= self._terms.max_attempts:
                     self._backlog.withdraw_leased(key)
                     failure = _exhausted(spent, reason, session.worker_id)
-                    found.append(effects.Settle(Failed(key, failure)))
+                    found.append(effects.Settle((Failed(key, failure),)))
                     continue
             gone.append(key)
             if records.needs_isolation(key, self._terms.max_attempts):

@@ -19,9 +19,11 @@ from dispatcher.jobs import (
     Cancelled,
     Counts,
     Done,
+    Era,
     Failed,
     Failure,
     FailureReason,
+    Final,
     Hashed,
     JobKey,
     JobState,
@@ -49,11 +51,13 @@ class Ledger:
         cordons: dict[str, str] | None = None,
         absent: Iterable[str] = (),
         absent_until: float = 0.0,
+        former: Sequence[Era] = (),
     ) -> None:
         """Takes over a store's state.
 
         `absent` are the workers connected before the restart: until they are all back, or
-        `absent_until`, jobs from before the restart are not leased to others.
+        `absent_until`, jobs from before the restart are not leased to others. Leases from eras
+        that are `former` are good for the jobs of then only.
         """
         self._terms = terms
         self._epoch = first_epoch
@@ -63,6 +67,7 @@ class Ledger:
         self._leases = Leases(terms, self._backlog)
         self._cordons = Cordons(cordons or {})
         self._absent = set(absent)
+        self._former = former
         self._wake: float | None = None
         self._backlog.is_recovering = bool(self._absent and self._backlog.counts.ready)
         self._absent_until = absent_until
@@ -81,6 +86,15 @@ class Ledger:
     def is_unfinished(self, key: JobKey) -> bool:
         """Whether the job has no final state on disk yet."""
         return key in self._leases or key in self._backlog or self._backlog.is_withdrawing(key)
+
+    def attempts(self, key: JobKey) -> int:
+        """How many attempts of an unfinished job were counted."""
+        return self._backlog.attempts.of(key)
+
+    def accepted_at(self, key: JobKey) -> float | None:
+        """When a leased or settling job was accepted; None when nobody holds it."""
+        held = self._leases.get(key)
+        return None if held is None else held.facts.accepted_at
 
     def is_leased(self, key: JobKey) -> bool:
         """Whether a worker holds the job."""
@@ -110,17 +124,18 @@ class Ledger:
     def cancel(self, keys: Iterable[JobKey]) -> list[Effect]:
         """Withdraws those that are unfinished and not settling."""
         found: list[Effect] = []
+        finals: list[Final] = []
         for key in keys:
             held = self._leases.get(key)
             if held is not None and not held.is_settling:
                 self._leases.drop(held)
                 self._backlog.withdraw_leased(key)
                 found.append(effects.Revoke(held.session.key, (held.lease,)))
-                found.append(effects.Settle(Cancelled(key)))
                 found += self._cordons.drained(held.session)
+                finals.append(Cancelled(key))
             elif self._backlog.withdraw_ready(key):
-                found.append(effects.Settle(Cancelled(key)))
-        return found
+                finals.append(Cancelled(key))
+        return [*found, effects.Settle(tuple(finals))] if finals else found
 
     def hello(self, key: SessionKey, hello: Hello, now: float) -> list[Effect]:
         """Opens a session; an older one of the same worker ends."""
@@ -143,7 +158,9 @@ class Ledger:
         kept = tuple(
             lease
             for lease in hello.held
-            if lease.epoch < self._epoch and self._leases.reclaim(session, lease, now)
+            if lease.epoch < self._epoch
+            and not self._is_lost(lease)
+            and self._leases.reclaim(session, lease, now)
         )
         cordon = self._cordons.get(hello.worker_id)
         found.append(effects.Welcome(key, kept, cordon is not None))
@@ -215,13 +232,14 @@ class Ledger:
         for share in sharing.shares(eligible, self._backlog):
             leases: list[Lease] = []
             for taken in share.taken:
-                lease = Lease(taken.key, self._epoch)
-                self._epoch += 1
-                self._leases.hold(share.session, lease, taken.facts, now)
-                leases.append(lease)
-            share.session.credit -= len(leases)
-            first = tuple(taken.facts.accepted_at for taken in share.taken if taken.is_first)
-            found.append(effects.Grant(share.session.key, tuple(leases), first))
+                for key in range(taken.key, taken.key + taken.size):
+                    lease = Lease(JobKey(key), self._epoch)
+                    self._epoch += 1
+                    self._leases.hold(share.session, lease, taken.facts, now)
+                    leases.append(lease)
+            share.session.credit -= share.count
+            first = [(each.facts.accepted_at, each.size) for each in share.taken if each.is_first]
+            found.append(effects.Grant(share.session.key, tuple(leases), tuple(first)))
         if found:
             self._wake_at(now + self._terms.lease_ttl)
         return found
@@ -249,11 +267,17 @@ class Ledger:
         if session is None:
             return []
         found: list[Effect] = []
+        finals: list[Final] = []
+        known: list[Lease] = []
         for outcome in outcomes:
             if isinstance(outcome, Hashed):
-                found += self._hashed(session, outcome, now)
+                found += self._hashed(session, outcome, now, finals, known)
             else:
-                found += self._refused(session, outcome, now)
+                found += self._refused(session, outcome, finals, known)
+        if finals:
+            found.append(effects.Settle(tuple(finals)))
+        if known:
+            found.append(effects.Acknowledge(key, tuple(known)))
         return found
 
     def settled(self, finals: Iterable[tuple[JobKey, JobState]]) -> list[Effect]:
@@ -351,43 +375,60 @@ class Ledger:
         found = self._leases.give_back(session, rest, RequeueReason.DRAIN_DEADLINE)
         return [revoked, *found, *self._cordons.drained(session)]
 
-    def _hashed(self, session: Session, outcome: Hashed, now: float) -> list[Effect]:
-        key = outcome.lease.key
-        done = Done(key, outcome.hash, session.worker_id, outcome.service_seconds)
-        held = self._leases.get(key)
-        if held is not None and held.is_settling:
-            if held.session is session and held.lease == outcome.lease:
-                return []  # acknowledged when it is on disk
-            return [effects.Acknowledge(session.key, (outcome.lease,))]
-        found: list[Effect] = []
+    def _hashed(
+        self,
+        session: Session,
+        outcome: Hashed,
+        now: float,
+        finals: list[Final],
+        known: list[Lease],
+    ) -> Sequence[Effect]:
+        """Adds the result to `finals`, or its lease to `known` when nobody needs it any more."""
+        lease = outcome.lease
+        if self._former and self._is_lost(lease):
+            known.append(lease)
+            return ()
+        found: Sequence[Effect] = ()
+        held = self._leases.get(lease.key)
         if held is None:
-            facts = self._backlog.claim(key)
+            facts = self._backlog.claim(lease.key)
             if facts is None:
-                return [effects.Acknowledge(session.key, (outcome.lease,))]
-            held = self._leases.hold(session, outcome.lease, facts, now)
-        elif held.session is not session or held.lease != outcome.lease:
+                known.append(lease)
+                return ()
+            held = self._leases.hold(session, lease, facts, now)
+        elif held.is_settling:
+            if held.session is not session or held.lease != lease:
+                known.append(lease)
+            return ()  # the very lease is acknowledged when it is on disk
+        elif held.session is not session or held.lease != lease:
             self._leases.drop(held)
-            found.append(effects.Revoke(held.session.key, (held.lease,)))
-            found += self._cordons.drained(held.session)
-            held = self._leases.hold(session, outcome.lease, held.facts, now)
+            found = [
+                effects.Revoke(held.session.key, (held.lease,)),
+                *self._cordons.drained(held.session),
+            ]
+            held = self._leases.hold(session, lease, held.facts, now)
         self._leases.settle(held)
-        found.append(effects.Settle(done))
+        finals.append(Done(lease.key, outcome.hash, session.worker_id, outcome.service_seconds))
         return found
 
-    def _refused(self, session: Session, outcome: Refused, now: float) -> list[Effect]:
-        held = session.leases.get(outcome.lease.key)
-        if held is None or held.lease != outcome.lease or held.is_settling:
-            return [effects.Acknowledge(session.key, (outcome.lease,))]
+    def _refused(
+        self, session: Session, outcome: Refused, finals: list[Final], known: list[Lease]
+    ) -> Sequence[Effect]:
+        lease = outcome.lease
+        held = session.leases.get(lease.key)
+        if held is None or held.lease != lease or held.is_settling:
+            known.append(lease)
+            return ()
         if outcome.is_retryable:
+            known.append(lease)
             reason = RequeueReason.WORKER_REFUSED
             if outcome.is_wrong:
                 reason = RequeueReason.WRONG_RESULT
             found = self._leases.give_back(session, [held], reason, outcome.message)
-            found.append(effects.Acknowledge(session.key, (outcome.lease,)))
-            return found + self._cordons.drained(session)
+            return [*found, *self._cordons.drained(session)]
         self._leases.settle(held)
-        failure = Failure(FailureReason.REFUSED, outcome.message)
-        return [effects.Settle(Failed(outcome.lease.key, failure))]
+        finals.append(Failed(lease.key, Failure(FailureReason.REFUSED, outcome.message)))
+        return ()
 
     def _close(
         self, session: Session, reason: RequeueReason, *, ends_drain: bool = True
@@ -403,6 +444,10 @@ class Ledger:
             is_clean = reason is RequeueReason.WORKER_LEFT and not rest
             found += self._cordons.closed(session, is_clean=is_clean)
         return found
+
+    def _is_lost(self, lease: Lease) -> bool:
+        """Whether it is on a job that a restored backup does not have."""
+        return any(era.is_over(lease) for era in self._former)
 
     def _takes_jobs(self, session: Session) -> bool:
         return (

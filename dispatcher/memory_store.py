@@ -164,9 +164,14 @@ class MemoryStore:
         """See `ports.JobStore.jobs`."""
         return [self._disk.jobs.get(key) for key in keys]
 
-    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
-        """See `ports.JobStore.payloads`."""
-        return {key: self._disk.payloads[key] for key in keys if key in self._disk.payloads}
+    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
+        """See `ports.JobStore.unfinished`."""
+        disk = self._disk
+        return {
+            key: NewJob(disk.payloads[key], disk.jobs[key].reference)
+            for key in keys
+            if key in disk.payloads
+        }
 
     async def page(
         self, after: JobKey, limit: int, states: frozenset[JobState] | None

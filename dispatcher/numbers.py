@@ -1,18 +1,20 @@
-"""Checks of what clients submit. Pure. An error names the place and the fix, never the number."""
+"""Checks of what clients submit. Pure. An error names place, masked value and rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dispatcher import hashing
 from dispatcher.jobs import Busy, Collision, JobSpec, Load, NewJob, Payload, Profile, Verify
+from dispatcher.plates import NumberFormats
 
 MAX_BATCH = 1000
-_MAX_NUMBER_CHARACTERS = 64
 _MAX_REFERENCE_CHARACTERS = 128
 _MAX_DIFFICULTY_BITS = 40
 _MAX_REPETITIONS = 10_000_000
 _MAX_BUSY_SECONDS = 3600.0
 _MAX_VIOLATIONS = 100
+# Clients of gRPC refuse trailing metadata above 8 KiB, in base64, and would see nothing of it.
+_MAX_VIOLATION_BYTES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,35 @@ class Violation:
 
 
 class InvalidRequestError(Exception):
-    """A request that cannot be accepted, with every fault found (at most 100)."""
+    """A request that cannot be accepted, with every fault found.
+
+    At most 100, and as many as a gRPC status can carry; the last one tells how many are left out.
+    """
 
     def __init__(self, *violations: Violation) -> None:
-        self.violations = violations
+        self.violations = _bearable(violations)
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(f"{first.field}: {first.description}{more}")
 
 
+def _bearable(violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    size = 0
+    for count, violation in enumerate(violations):
+        size += len(violation.field) + len(violation.description.encode()) + 8
+        if size > _MAX_VIOLATION_BYTES:
+            left = len(violations) - count
+            more = Violation(violation.field, f"is faulty as well, and {left - 1} more after it")
+            return (*violations[:count], more)
+    return violations
+
+
 def new_jobs(
-    specs: Sequence[JobSpec], *, keyring: hashing.Keyring, default: Profile
+    specs: Sequence[JobSpec],
+    *,
+    keyring: hashing.Keyring,
+    default: Profile,
+    formats: NumberFormats,
 ) -> list[NewJob]:
     """Checks a batch and replaces the numbers by what workers see.
 
@@ -50,11 +70,11 @@ def new_jobs(
     jobs: list[NewJob] = []
     for index, spec in enumerate(specs):
         profile = default if spec.profile is None else spec.profile
-        found = _faults(spec, profile, keyring)
+        found = _faults(spec, profile, keyring, formats)
         faults.extend(Violation(f"jobs[{index}].{each.field}", each.description) for each in found)
         if len(faults) >= _MAX_VIOLATIONS:
             break
-        if not faults:
+        if not faults and isinstance(profile, Profile):
             value, key_id = hashing.payload_input(profile, spec.number, keyring)
             jobs.append(NewJob(Payload(profile, value, key_id, spec.load), spec.reference))
     if faults:
@@ -75,25 +95,16 @@ def content(specs: Sequence[JobSpec], jobs: Sequence[NewJob]) -> list[bytes]:
     return parts
 
 
-def number_fault(number: str) -> str | None:
-    """What is wrong with a number, for a person, without the number; None when nothing is."""
-    size = len(number.strip())
-    if size == 0:
-        return "is empty; send 1 to 64 printable characters"
-    if size > _MAX_NUMBER_CHARACTERS:
-        return f"has {size} characters; send 1 to {_MAX_NUMBER_CHARACTERS}"
-    if not number.strip().isprintable():
-        return "has a control or other unprintable character; send printable characters only"
-    if not hashing.canonical(number):
-        return "has only spaces and hyphens; send at least one letter or digit"
-    return None
-
-
-def _faults(spec: JobSpec, profile: Profile, keyring: hashing.Keyring) -> list[Violation]:
+def _faults(
+    spec: JobSpec, profile: Profile | int, keyring: hashing.Keyring, formats: NumberFormats
+) -> list[Violation]:
     faults: list[Violation] = []
-    if fault := number_fault(spec.number):
+    if fault := formats.fault(spec.number):
         faults.append(Violation("number", fault))
-    if profile is not Profile.LEGACY_SHA256 and keyring.current is None:
+    if not isinstance(profile, Profile):
+        known = ", ".join(f"{each.value} ({each.name})" for each in Profile)
+        faults.append(Violation("profile", f"is {profile}; send 0 (the default) or {known}"))
+    elif profile is not Profile.LEGACY_SHA256 and keyring.current is None:
         faults.append(
             Violation(
                 "profile",

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dispatcher.backlog import Unfinished
 from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome, EndReason
+from dispatcher.followers import Following
 from dispatcher.hashing import Verdict
 from dispatcher.jobs import (
     Attempt,
@@ -145,8 +146,8 @@ class JobStore(Protocol):
         """The jobs, in order; None for unknown ones. LEASED is unknown to the store."""
         ...
 
-    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
-        """What workers need, of those that are unfinished."""
+    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
+        """Those of the jobs that are unfinished, as they were submitted."""
         ...
 
     async def page(
@@ -168,8 +169,7 @@ class JobStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A job as a worker needs it."""
 
     lease: Lease
@@ -292,10 +292,12 @@ class ClientDesk(Protocol):
         """Returns when all are final, or after the timeout."""
         ...
 
-    def follow(
-        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
-    ) -> Callable[[], None]:
-        """Calls back once for each that is or becomes final; returns how to stop."""
+    def follow(self, on_final: Callable[[Sequence[Job]], None]) -> Following:
+        """Calls back once for each job that is added to the answer, when it becomes final."""
+        ...
+
+    def is_unfinished(self, key: JobKey) -> bool:
+        """Whether the job has no final state on disk yet."""
         ...
 
     async def cancel(self, keys: Sequence[JobKey]) -> None:

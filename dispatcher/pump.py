@@ -11,19 +11,21 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ParamSpec
 
 from dispatcher import effects, hashing
+from dispatcher.followers import Followers, Following, OnFinal
 from dispatcher.jobs import (
     Attempt,
     Cancelled,
     Done,
     Failed,
     Final,
+    Job,
     JobKey,
     JobState,
     Lease,
     NewJob,
     Outcome,
-    Payload,
     Refused,
+    Result,
 )
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
@@ -35,7 +37,7 @@ from servicekit.clock import Clock
 
 P = ParamSpec("P")
 
-_MAX_KEPT_PAYLOADS = 50_000
+_MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
 
 
@@ -63,13 +65,13 @@ class Pump:
         self._log = logs.get()
         self._lines: dict[SessionKey, WorkerLine] = {}
         self._last_session = 0
-        self._payloads: dict[JobKey, Payload] = {}
+        self._jobs: dict[JobKey, NewJob] = {}
         self._unsettled: list[Final] = []
         self._attempts: list[tuple[JobKey, Attempt]] = []
         self._work_queued = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_leasing = False
-        self._followers: dict[JobKey, list[Callable[[JobKey], None]]] = {}
+        self._followers = Followers()
         self._drains: dict[str, list[asyncio.Future[tuple[effects.DrainOutcome, int]]]] = {}
         self._connected: dict[str, bool] = {}
         self.is_stopping = False
@@ -86,41 +88,17 @@ class Pump:
     def submitted(self, first: JobKey, jobs: Sequence[NewJob], at: float) -> None:
         """A batch is on disk."""
         self.ledger.submit(first, [job.payload.profile for job in jobs], at)
-        if len(self._payloads) < _MAX_KEPT_PAYLOADS:
-            for offset, job in enumerate(jobs):
-                self._payloads[JobKey(first + offset)] = job.payload
+        if len(self._jobs) < _MAX_KEPT_JOBS:
+            self._jobs.update(zip(map(JobKey, range(first, first + len(jobs))), jobs, strict=True))
         self._lease_soon()
 
     def cancel(self, keys: Sequence[JobKey]) -> None:
         """Withdraws what is unfinished."""
         self._apply(self.ledger.cancel(keys))
 
-    def follow(
-        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
-    ) -> Callable[[], None]:
+    def follow(self, on_final: OnFinal) -> Following:
         """See `ports.ClientDesk.follow`."""
-        pending: set[JobKey] = set()
-
-        def final(key: JobKey) -> None:
-            pending.discard(key)
-            on_final(key)
-
-        def stop() -> None:
-            for key in pending:
-                callbacks = self._followers.get(key, [])
-                if final in callbacks:
-                    callbacks.remove(final)
-                if not callbacks:
-                    self._followers.pop(key, None)
-            pending.clear()
-
-        for key in keys:
-            if self.ledger.is_unfinished(key):
-                pending.add(key)
-                self._followers.setdefault(key, []).append(final)
-            else:
-                on_final(key)
-        return stop
+        return Following(self._followers, on_final)
 
     # -- fleet -----------------------------------------------------------------------------------
 
@@ -204,19 +182,19 @@ class Pump:
         """See `ports.WorkDesk.assignments`."""
         await self._load([lease.key for lease in leases])
         return [
-            Assignment(lease, self._payloads[lease.key])
+            Assignment(lease, self._jobs[lease.key].payload)
             for lease in leases
-            if self.ledger.holds(session, lease) and lease.key in self._payloads
+            if self.ledger.holds(session, lease) and lease.key in self._jobs
         ]
 
     async def _load(self, keys: Iterable[JobKey]) -> None:
         """Reads what is not in memory: jobs beyond the kept ones, or from before a restart."""
         ledger = self.ledger
-        missing = [key for key in keys if key not in self._payloads and ledger.is_unfinished(key)]
+        missing = [key for key in keys if key not in self._jobs and ledger.is_unfinished(key)]
         if missing:
-            for key, payload in (await self._store.payloads(missing)).items():
+            for key, job in (await self._store.unfinished(missing)).items():
                 if ledger.is_unfinished(key):
-                    self._payloads[key] = payload
+                    self._jobs[key] = job
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -225,8 +203,8 @@ class Pump:
             match effect:
                 case effects.Grant():
                     self._grant(effect)
-                case effects.Settle(final=final):
-                    self._unsettled.append(final)
+                case effects.Settle(finals=finals):
+                    self._unsettled += finals
                     self._work_queued.set()
                 case effects.CountAttempt():
                     self._count_attempt(effect)
@@ -273,8 +251,8 @@ class Pump:
 
     def _grant(self, grant: effects.Grant) -> None:
         now = self._clock.wall()
-        for accepted_at in grant.first_accepted_at:
-            self._telemetry.waited(max(0.0, now - accepted_at))
+        for accepted_at, jobs in grant.first_accepted:
+            self._telemetry.waited(max(0.0, now - accepted_at), jobs)
         line = self._lines.get(grant.session)
         if line is not None:
             line.assign(grant.leases)
@@ -304,8 +282,8 @@ class Pump:
         """A result that cannot be one counts as a refusal: it must not reach the store."""
         if isinstance(outcome, Refused):
             return outcome
-        payload = self._payloads.get(outcome.lease.key)
-        if payload is None or hashing.is_result_of(payload, outcome.hash, self._cost):
+        job = self._jobs.get(outcome.lease.key)
+        if job is None or hashing.is_result_of(job.payload, outcome.hash, self._cost):
             return outcome
         self._telemetry.result_malformed()
         self._log.warning("result.refused", job_key=outcome.lease.key, reason="not its hash")
@@ -355,12 +333,13 @@ class Pump:
             ]
             if attempts:
                 writes.append(self._stored(self._store.count_attempts, attempts))
+            at = self._clock.wall()
             if finals:
-                writes.append(self._stored(self._store.settle, finals, self._clock.wall()))
+                writes.append(self._stored(self._store.settle, finals, at))
             # Queued together, they share one transaction.
             await asyncio.gather(*writes)
             if finals:
-                await self._settled(finals)
+                await self._settled(finals, at)
 
     async def _stored(
         self, write: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs
@@ -375,19 +354,47 @@ class Pump:
                 self.health.failed(error)
                 await self._clock.sleep(_STORE_RETRY_SECONDS)
 
-    async def _settled(self, finals: Sequence[Final]) -> None:
+    async def _settled(self, finals: Sequence[Final], at: float) -> None:
+        followed = [final for final in finals if self._followers.is_followed(final.key)]
+        told = [self._finished(final, at) for final in followed]
         states = [(final.key, _state(final)) for final in finals]
         self._apply(self.ledger.settled(states))
         for final in finals:
-            self._payloads.pop(final.key, None)
-            if isinstance(final, Done):
-                self._telemetry.served(final.service_seconds)
-            elif isinstance(final, Failed):
+            self._jobs.pop(final.key, None)
+            if isinstance(final, Failed):
                 self._telemetry.gave_up(final.failure.reason)
-            for on_final in self._followers.pop(final.key, []):
-                on_final(final.key)
+        self._telemetry.served([each.service_seconds for each in finals if isinstance(each, Done)])
         async with self.results_stored:
             self.results_stored.notify_all()
+        unknown = [final.key for final, job in zip(followed, told, strict=True) if job is None]
+        read = await self._read(unknown) if unknown else []
+        self._followers.tell([job for job in (*told, *read) if job is not None])
+
+    def _finished(self, final: Final, at: float) -> Job | None:
+        """The job as the store has it now, put together from memory; None when that is not all."""
+        job = self._jobs.get(final.key)
+        accepted_at = self.ledger.accepted_at(final.key)
+        if job is None or accepted_at is None or not isinstance(final, Done):
+            return None
+        if self.ledger.attempts(final.key):
+            return None  # its history is in the store only
+        return Job(
+            final.key,
+            JobState.DONE,
+            job.payload.profile,
+            accepted_at,
+            0,
+            job.reference,
+            Result(final.hash, at, final.worker_id, final.service_seconds),
+        )
+
+    async def _read(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        while True:
+            try:
+                return await self._store.jobs(keys)
+            except StoreUnavailableError as error:
+                self._log.error("store.unavailable", reason=str(error))
+                await self._clock.sleep(_STORE_RETRY_SECONDS)
 
     def _note_connected(self, worker_id: str, is_connected: bool) -> None:
         self._connected[worker_id] = is_connected

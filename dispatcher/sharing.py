@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from dispatcher.backlog import Backlog, Taken
 from dispatcher.sessions import Session
 
+# Beyond the slots, jobs go out in portions: messages and leases are cheap in runs. A portion is a
+# small part of what waits, so that the last of it is shared as fairly as one by one.
+_PORTIONS_PER_WORKER = 8
+_MAX_PORTION = 256
+
 
 @dataclass(slots=True)
 class Share:
-    """What one worker gets."""
+    """What one worker gets: `count` jobs in runs."""
 
     session: Session
     taken: list[Taken] = field(default_factory=list)
+    count: int = 0
 
 
 def shares(sessions: Iterable[Session], backlog: Backlog) -> Iterator[Share]:
@@ -27,10 +33,12 @@ def shares(sessions: Iterable[Session], backlog: Backlog) -> Iterator[Share]:
     found: list[Share] = []
     while order:
         share = order[0][3]
-        taken = backlog.take(share.session.hello.profiles)
+        portion = _portion(share, len(order), backlog.counts.ready)
+        taken = backlog.take(share.session.hello.profiles, portion)
         if taken is not None:
             share.taken.append(taken)
-            if len(share.taken) < share.session.credit:
+            share.count += taken.size
+            if share.count < share.session.credit:
                 heapq.heapreplace(order, _rank(share.session, share))
                 continue
         heapq.heappop(order)
@@ -39,6 +47,15 @@ def shares(sessions: Iterable[Session], backlog: Backlog) -> Iterator[Share]:
     yield from found
 
 
+def _portion(share: Share, workers: int, ready: int) -> int:
+    room = share.session.credit - share.count
+    if workers == 1:
+        return room
+    if share.count < share.session.free_slots:
+        return 1
+    return max(1, min(room, ready // (_PORTIONS_PER_WORKER * workers), _MAX_PORTION))
+
+
 def _rank(session: Session, share: Share) -> tuple[int, int, int, Share]:
-    given = len(share.taken)
+    given = share.count
     return given - session.free_slots, given - session.credit, session.key, share

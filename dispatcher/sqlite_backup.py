@@ -176,19 +176,19 @@ def _begin_era(path: Path, *, at_least: int) -> None:
     try:
         migrations.upgrade(connection)
         with connection:
-            connection.execute(
-                "INSERT INTO eras (store_id, last_key, last_cursor) SELECT "
-                "(SELECT value FROM meta WHERE name = 'store_id'), accepted, final_order "
-                "FROM numbers"
-            )
-            connection.execute(
-                "UPDATE meta SET value = ? WHERE name = 'store_id'", (secrets.token_hex(4),)
-            )
             # A store that cannot be read may have been opened any number of times since.
             connection.execute(
                 "UPDATE meta SET value = max(CAST(value AS INTEGER) + ?, ?) "
                 "WHERE name = 'generation'",
                 (_GENERATIONS_AHEAD, at_least),
+            )
+            connection.execute(
+                "INSERT INTO eras (store_id, last_key, last_cursor, next_generation) SELECT "
+                "(SELECT value FROM meta WHERE name = 'store_id'), accepted, final_order, "
+                "(SELECT value + 1 FROM meta WHERE name = 'generation') FROM numbers"
+            )
+            connection.execute(
+                "UPDATE meta SET value = ? WHERE name = 'store_id'", (secrets.token_hex(4),)
             )
     finally:
         connection.close()

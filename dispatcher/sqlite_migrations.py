@@ -71,11 +71,14 @@ _VERSION_3 = """
 UPDATE jobs SET final_order = -numbered.place FROM (
     SELECT key, row_number() OVER (ORDER BY completed_at, key) AS place FROM jobs WHERE state = 5
 ) AS numbered WHERE jobs.key = numbered.key;
+ALTER TABLE numbers ADD COLUMN cancelled_order INTEGER NOT NULL DEFAULT 0;
+UPDATE numbers SET cancelled_order = cancelled;
 CREATE TABLE eras (
     ordinal INTEGER PRIMARY KEY,
     store_id TEXT NOT NULL,
     last_key INTEGER NOT NULL,
-    last_cursor INTEGER NOT NULL
+    last_cursor INTEGER NOT NULL,
+    next_generation INTEGER NOT NULL
 ) STRICT;
 """
 

@@ -21,7 +21,7 @@ def remove_finals(
 ) -> int:
     """See `ports.JobStore.remove_finals`."""
     ((last_result, last_cancelled),) = connection.execute(
-        "SELECT final_order, cancelled FROM numbers"
+        "SELECT final_order, cancelled_order FROM numbers"
     )
     keys: list[int] = []
     for statement, last in ((_RESULTS, last_result), (_CANCELLED, last_cancelled)):

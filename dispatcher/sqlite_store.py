@@ -22,7 +22,7 @@ import apsw
 from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
 from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
-from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob, Payload
+from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
     Recovered,
@@ -170,9 +170,9 @@ class SqliteStore:
         """See `ports.JobStore.jobs`."""
         return await self._read(lambda connection: schema.jobs(connection, keys))
 
-    async def payloads(self, keys: Sequence[JobKey]) -> dict[JobKey, Payload]:
-        """See `ports.JobStore.payloads`."""
-        return await self._read(lambda connection: schema.payloads(connection, keys))
+    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
+        """See `ports.JobStore.unfinished`."""
+        return await self._read(lambda connection: schema.unfinished(connection, keys))
 
     async def page(
         self, after: JobKey, limit: int, states: frozenset[JobState] | None

@@ -1,13 +1,15 @@
 """What clients ask: submit, wait, follow, list, cancel, verify."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from dispatcher import hashing, numbers
+from dispatcher import hashing, numbers, plates
+from dispatcher.followers import Following, OnFinal
 from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
 from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
+from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, OverloadedError, Stored
 from dispatcher.pump import Pump
 from dispatcher.telemetry import Telemetry
@@ -29,6 +31,7 @@ class Submissions:
         telemetry: Telemetry,
         names: JobNames,
         keyring: Keyring,
+        formats: NumberFormats,
         profile: Profile,
         cost: Cost,
         max_unfinished: int,
@@ -39,6 +42,7 @@ class Submissions:
         self._telemetry = telemetry
         self._names = names
         self._keyring = keyring
+        self._formats = formats
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
@@ -48,7 +52,9 @@ class Submissions:
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
         self._pump.health.check_accepting()
-        jobs = numbers.new_jobs(specs, keyring=self._keyring, default=self._profile)
+        jobs = numbers.new_jobs(
+            specs, keyring=self._keyring, default=self._profile, formats=self._formats
+        )
         unfinished = self._pump.ledger.counts.unfinished + self._arriving
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
@@ -89,29 +95,30 @@ class Submissions:
 
     async def wait(self, keys: Sequence[JobKey], timeout: float) -> None:
         """See `ports.ClientDesk.wait`."""
-        left = set(keys)
         done = asyncio.Event()
 
-        def final(key: JobKey) -> None:
-            left.discard(key)
-            if not left:
+        def final(_jobs: Sequence[Job]) -> None:
+            if not following.pending:
                 done.set()
 
-        stop = self._pump.follow(list(left), final)
+        following = self._pump.follow(final)
+        following.add(key for key in keys if self.is_unfinished(key))
         try:
-            if left:
+            if following.pending:
                 async with asyncio.timeout(timeout):
                     await done.wait()
         except TimeoutError:
             pass
         finally:
-            stop()
+            following.stop()
 
-    def follow(
-        self, keys: Sequence[JobKey], on_final: Callable[[JobKey], None]
-    ) -> Callable[[], None]:
+    def follow(self, on_final: OnFinal) -> Following:
         """See `ports.ClientDesk.follow`."""
-        return self._pump.follow(keys, on_final)
+        return self._pump.follow(on_final)
+
+    def is_unfinished(self, key: JobKey) -> bool:
+        """See `ports.ClientDesk.is_unfinished`."""
+        return self._pump.ledger.is_unfinished(key)
 
     async def cancel(self, keys: Sequence[JobKey]) -> None:
         """See `ports.ClientDesk.cancel`."""
@@ -147,7 +154,8 @@ class Submissions:
 
     async def verify(self, number: str, stored: str) -> Verdict:
         """See `ports.ClientDesk.verify`."""
-        if fault := numbers.number_fault(number):
+        # Any format: the hash may be older than the formats that are accepted today.
+        if fault := plates.form_fault(number):
             raise InvalidRequestError(Violation("number", fault))
         try:
             form = hashing.parse(stored)

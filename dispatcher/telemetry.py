@@ -1,9 +1,11 @@
 """Every metric of the dispatcher. The gauges are computed at the scrape, from one snapshot."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -12,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dispatcher.distributions import Distribution
 from dispatcher.effects import RequeueReason
 from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
@@ -38,19 +41,19 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._service = Histogram(
+        self._service = Distribution(
             "virtscale_dispatcher_job_service_seconds",
             "CPU time that finished jobs took inside their guests, as their workers reported it.",
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
         )
-        self._wait = Histogram(
+        self._wait = Distribution(
             "virtscale_dispatcher_job_wait_seconds",
             "Wall time from a job's acceptance to its first lease, since this process started.",
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
         )
-        self._requeued = Counter(
+        for distribution in (self._service, self._wait):
+            registry.register(distribution)
+        self._requeued = CounterMetric(
             "virtscale_dispatcher_requeued_total",
             "Leases whose jobs went back to the ready ones, by reason.",
             ["reason"],
@@ -58,7 +61,7 @@ class Telemetry:
         )
         for reason in RequeueReason:
             self._requeued.labels(reason.value)
-        self._attempts = Counter(
+        self._attempts = CounterMetric(
             "virtscale_dispatcher_attempts",
             "Failed attempts at jobs, by cause. What is nobody's fault costs no attempt.",
             ["cause"],
@@ -66,7 +69,7 @@ class Telemetry:
         )
         for cause in AttemptCause:
             self._attempts.labels(cause.name.lower())
-        self._given_up = Counter(
+        self._given_up = CounterMetric(
             "virtscale_dispatcher_given_up",
             "Jobs that failed, by reason; attempts_exhausted are the dead letters.",
             ["reason"],
@@ -74,17 +77,17 @@ class Telemetry:
         )
         for failure in FailureReason:
             self._given_up.labels(failure.name.lower())
-        self._overloaded = Counter(
+        self._overloaded = CounterMetric(
             "virtscale_dispatcher_overload_refused_total",
             "Jobs refused because too many were unfinished.",
             registry=registry,
         )
-        self._hello_refused = Counter(
+        self._hello_refused = CounterMetric(
             "virtscale_dispatcher_hello_refused_total",
             "Sessions refused because of a wrong join token.",
             registry=registry,
         )
-        self._malformed = Counter(
+        self._malformed = CounterMetric(
             "virtscale_dispatcher_results_refused_total",
             "Results refused because they cannot be the hash of their job.",
             registry=registry,
@@ -95,13 +98,15 @@ class Telemetry:
         """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
         self._registry.register(_SnapshotCollector(snapshot))
 
-    def waited(self, seconds: float) -> None:
-        """A job was leased for the first time."""
-        self._wait.observe(seconds)
+    def waited(self, seconds: float, jobs: int) -> None:
+        """So many jobs that were accepted together were leased for the first time."""
+        self._wait.observe(seconds, jobs)
 
-    def served(self, seconds: float) -> None:
-        """A result is stored."""
-        self._service.observe(seconds)
+    def served(self, seconds: Iterable[float]) -> None:
+        """Results are stored."""
+        # Workers report the mean of each batch: few values, each many times.
+        for value, times in Counter(seconds).items():
+            self._service.observe(value, times)
 
     def requeued(self, reason: RequeueReason, jobs: int) -> None:
         """Jobs went back."""

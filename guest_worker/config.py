@@ -11,7 +11,7 @@ from typing import NamedTuple
 from guest_worker.logs import LEVELS
 
 MAX_SLOTS = 256
-MAX_PREFETCH = 1024
+MAX_PREFETCH = 16_384
 MAX_SECRET_BYTES = 4096
 
 USAGE = """\

@@ -1,9 +1,9 @@
 """What runs in a hashing process: read a job, hash it, do its load, answer, again.
 
-Requests:  ("jobs", job...) | ("cancel", serial) | ("warm",)
-           with job (serial, profile, input, key_id, load, cost)
-Answers:   (answer...), one for each job of the request and in its order
-           with answer (serial, kind, value, cpu_seconds), kind HASH, REFUSED, FAILED or ABANDONED
+Requests:  ("jobs", serial, profile, key_id, load, cost, inputs) | ("cancel", serial) | ("warm",)
+           with jobs that are hashed alike; only one when it has a load
+Answers:   (serial, cpu_seconds, values), CPU time per job, one value for each input in its order:
+           the hash, or (kind, text) with kind REFUSED, FAILED or ABANDONED
 
 A cancel names the job it means, because it may arrive after the answer has left. The end of the
 request pipe means that the worker is gone: the process ends, in the middle of a load too.
@@ -15,7 +15,7 @@ import time
 
 from guest_worker import pipe
 
-HASH, REFUSED, FAILED, ABANDONED = "hash", "refused", "failed", "abandoned"
+REFUSED, FAILED, ABANDONED = "refused", "failed", "abandoned"
 
 # The worker's heartbeats matter more than one job: they must win when all CPUs hash.
 NICENESS = 5
@@ -39,9 +39,9 @@ class Server:
                 return
             frame = self._backlog.pop(0)
             if frame[0] == "jobs":
-                answers = tuple([self._answer(job) for job in frame[1:]])
+                answer = self._answer(*frame[1:])
                 if not self._is_over:
-                    pipe.write(self._answers, answers)
+                    pipe.write(self._answers, answer)
             elif frame[0] == "warm":
                 _prepare()
 
@@ -53,42 +53,64 @@ class Server:
         self._backlog.extend(frames)
         return bool(self._backlog) or self._fetch()
 
-    def _answer(self, job: pipe.Frame) -> pipe.Frame:
+    def _answer(
+        self,
+        serial: int,
+        profile: str,
+        key_id: str,
+        load: tuple[str, float, int] | None,
+        cost: tuple[int, int, int] | None,
+        inputs: list[bytes],
+    ) -> pipe.Frame:
         started = time.process_time()
-        kind, value = self._work(job)
-        return job[0], kind, value, time.process_time() - started
+        found = self._work(serial, profile, key_id, load, cost, inputs)
+        return serial, (time.process_time() - started) / len(inputs), found
 
-    def _work(self, job: pipe.Frame) -> tuple[str, str]:
-        from guest_worker import hashing, loads
+    def _work(
+        self,
+        serial: int,
+        profile: str,
+        key_id: str,
+        load: tuple[str, float, int] | None,
+        cost: tuple[int, int, int] | None,
+        inputs: list[bytes],
+    ) -> list[str | tuple[str, str]]:
+        from guest_worker import hashing
         from guest_worker.values import Argon2Cost
 
-        serial, profile, data, key_id, load, cost = job
+        random_bytes = os.urandom(16 * len(inputs))
         try:
-            stored = hashing.hash_number(
-                profile,
-                data,
-                key_id,
-                Argon2Cost(*cost) if cost else None,
-                os.urandom(16),
+            stored = hashing.hash_numbers(
+                profile, inputs, key_id, Argon2Cost(*cost) if cost else None, random_bytes
             )
             if load:
-                _carry(load, stored, data, self, serial)
-        except (hashing.HashingRefusedError, loads.LoadRefusedError) as error:
-            return REFUSED, str(error)
-        except ImportError as error:
-            return REFUSED, f"the package {error.name} is not installed in this guest"
-        except loads.AbandonedError:
-            return ABANDONED, ""
+                _carry(load, stored[0], inputs[0], self, serial)
         except Exception as error:
-            # Only the kind: an unforeseen text might quote its input.
-            return FAILED, f"hashing failed with {type(error).__name__}"
-        return HASH, stored
+            if len(inputs) > 1:
+                # One bad job must not take the others with it.
+                alone = (profile, key_id, load, cost)
+                return [self._work(serial, *alone, [data])[0] for data in inputs]
+            return [_fault(error)]
+        return [*stored]
 
     def is_cancelled(self, serial: object) -> bool:
         """Whether the job `serial` was cancelled, or the worker is gone."""
         if not self._is_over and self._poll.poll(0):
             self._fetch()
         return self._is_over or ("cancel", serial) in self._backlog
+
+
+def _fault(error: Exception) -> tuple[str, str]:
+    from guest_worker import hashing, loads
+
+    if isinstance(error, loads.AbandonedError):
+        return ABANDONED, ""
+    if isinstance(error, hashing.HashingRefusedError | loads.LoadRefusedError):
+        return REFUSED, str(error)
+    if isinstance(error, ImportError):
+        return REFUSED, f"the package {error.name} is not installed in this guest"
+    # Only the kind: an unforeseen text might quote its input.
+    return FAILED, f"hashing failed with {type(error).__name__}"
 
 
 def _carry(
@@ -119,7 +141,7 @@ def _prepare() -> None:
 
     from guest_worker import hashing, loads
 
-    hashing.legacy_sha256(b"-", "")
+    hashing.legacy_sha256([b"-"], bytes(16))
     assert loads
     # Ctrl-C and a service manager's stop reach the whole group; the worker decides what becomes of
     # the job and then closes the pipe.

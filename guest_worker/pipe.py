@@ -1,7 +1,8 @@
 """Frames between the worker and its hashing processes: length (4 bytes), then a marshalled tuple.
 
 `marshal` is part of the interpreter and costs no import; both ends are the same interpreter. A
-frame stays below PIPE_BUF, so a write is atomic and, to a process that reads, never blocks.
+frame of answers fits into an empty pipe, so a hashing process never waits for its worker; a frame
+of requests may be larger, and the worker waits until the process has read it.
 """
 
 import marshal

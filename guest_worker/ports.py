@@ -31,8 +31,8 @@ class Hashing(Protocol):
     def start(self, assignments: Sequence[Assignment]) -> None:
         """Begin this work, or queue it until a process is free."""
 
-    def cancel(self, lease: Lease) -> None:
-        """Abandon it; no outcome will come."""
+    def cancel(self, leases: Sequence[Lease]) -> None:
+        """Abandon them; no outcomes will come."""
 
     def collect(self) -> list[Outcome]:
         """Outcomes since the last call. Never blocks."""

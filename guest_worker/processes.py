@@ -24,7 +24,10 @@ from guest_worker.values import (
 )
 
 # Jobs of a few microseconds travel together: the way to a process and back costs more than they do.
-MAX_LIGHT_JOBS = 32
+# Their answers must fit into a pipe (64 KiB), or a process would wait for the worker in the middle.
+MAX_LIGHT_JOBS = 128
+# While one batch of them is hashed the next one waits in the pipe, so that no process waits.
+MAX_LIGHT_BATCHES = 2
 
 _REPLACEMENT = """\
 import sys
@@ -42,8 +45,10 @@ class _Process:
         self.requests = requests
         self.answers = answers
         self.reader = pipe.Reader(answers)
-        # What it was given and has not answered, by serial; None: cancelled, answer of no interest.
-        self.work: dict[int, Lease | None] = {}
+        # What it was given and has not answered, by serial, the oldest first. None: cancelled, the
+        # job's answer is of no interest.
+        self.work: dict[int, list[Assignment | None]] = {}
+        self.is_light = True
         os.set_blocking(answers, False)
 
     def tell(self, frame: pipe.Frame) -> None:
@@ -103,14 +108,16 @@ class HashingPool:
         self._queue.extend(assignments)
         self._dispatch()
 
-    def cancel(self, lease: Lease) -> None:
-        """Abandon the work under `lease`: no outcome will come."""
-        self._queue = deque(waiting for waiting in self._queue if waiting.lease != lease)
+    def cancel(self, leases: Sequence[Lease]) -> None:
+        """Abandon the work under `leases`: no outcomes will come."""
+        gone = set(leases)
+        self._queue = deque([waiting for waiting in self._queue if waiting.lease not in gone])
         for process in self._processes:
-            for serial, held in process.work.items():
-                if held == lease:
-                    process.work[serial] = None
-                    process.tell(("cancel", serial))
+            for serial, batch in process.work.items():
+                for place, held in enumerate(batch):
+                    if held is not None and held.lease in gone:
+                        batch[place] = None
+                        process.tell(("cancel", serial))
 
     def collect(self) -> list[Outcome]:
         """Outcomes since the last call. Replaces processes that died."""
@@ -154,24 +161,33 @@ class HashingPool:
             return
         while len(self._processes) < self._slots:
             self._spawn()
-        idle = [process for process in self._processes if not process.work]
-        for left, process in zip(range(len(idle), 0, -1), idle, strict=True):
-            if self._queue:
-                self._give(process, -(-len(self._queue) // left))
+        for batches in range(MAX_LIGHT_BATCHES):
+            ready = [each for each in self._processes if len(each.work) == batches]
+            for left, process in zip(range(len(ready), 0, -1), ready, strict=True):
+                if self._queue and (batches == 0 or self._is_light_on(process)):
+                    self._give(process, -(-len(self._queue) // left))
+
+    def _is_light_on(self, process: _Process) -> bool:
+        """Whether neither the work of a process nor the next job can take long."""
+        return process.is_light and _is_light(self._queue[0])
 
     def _give(self, process: _Process, share: int) -> None:
-        """One job, or up to `share` light ones from the front of the queue."""
-        jobs: list[pipe.Frame] = []
-        while self._queue and len(jobs) < min(share, MAX_LIGHT_JOBS):
-            if jobs and not _is_light(self._queue[0]):
+        """One job, or up to `share` light ones that are hashed alike, from the queue's front."""
+        first = self._queue.popleft()
+        batch: list[Assignment | None] = [first]
+        inputs = [first.input]
+        process.is_light = _is_light(first)
+        while process.is_light and self._queue and len(inputs) < min(share, MAX_LIGHT_JOBS):
+            if self._queue[0][1::2] != first[1::2] or not _is_light(self._queue[0]):
                 break
-            assignment = self._queue.popleft()
-            self._serial += 1
-            process.work[self._serial] = assignment.lease
-            jobs.append((self._serial, *_job_frame(assignment)))
-            if not _is_light(assignment):
-                break
-        process.tell(("jobs", *jobs))
+            job = self._queue.popleft()
+            batch.append(job)
+            inputs.append(job.input)
+        self._serial += 1
+        process.work[self._serial] = batch
+        cost = tuple(first.argon2_cost) if first.argon2_cost else None
+        alike = (first.profile, first.key_id, _load_frame(first), cost)
+        process.tell(("jobs", self._serial, *alike, inputs))
 
     def _crashed(self, process: _Process) -> list[Outcome]:
         self._processes.remove(process)
@@ -181,8 +197,10 @@ class HashingPool:
         if not process.work:
             return []  # replaced when work comes: one that dies idle must not become a loop
         self._spawn()
+        worked_on, *waiting = process.work.values()
+        self._queue.extendleft(job for batch in reversed(waiting) for job in reversed(batch) if job)
         refusal = Refusal(True, f"the hashing process died ({how})")
-        return [Outcome(lease, refusal, 0.0) for lease in process.work.values() if lease]
+        return [Outcome(job.lease, refusal, 0.0) for job in worked_on if job]
 
     def _spawn(self) -> None:
         import subprocess
@@ -212,12 +230,6 @@ def _is_light(assignment: Assignment) -> bool:
     return assignment.load is None and assignment.profile != ARGON2ID
 
 
-def _job_frame(assignment: Assignment) -> pipe.Frame:
-    cost = tuple(assignment.argon2_cost) if assignment.argon2_cost else None
-    load = _load_frame(assignment)
-    return assignment.profile, assignment.input, assignment.key_id, load, cost
-
-
 def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:
     load = assignment.load
     if isinstance(load, Collision):
@@ -229,13 +241,16 @@ def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:
     return None
 
 
-def _outcomes(process: _Process, answers: pipe.Frame) -> list[Outcome]:
+def _outcomes(process: _Process, answer: pipe.Frame) -> list[Outcome]:
+    serial, cpu_seconds, found = answer
     outcomes = []
-    for serial, kind, value, cpu_seconds in answers:
-        lease = process.work.pop(serial)
-        if lease is None or kind == hashing_process.ABANDONED:
+    for job, value in zip(process.work.pop(serial), found, strict=True):
+        if job is None:
             continue
-        if kind != hashing_process.HASH:
-            value = Refusal(kind == hashing_process.FAILED, value)
-        outcomes.append(Outcome(lease, value, cpu_seconds))
+        if not isinstance(value, str):
+            kind, text = value
+            if kind == hashing_process.ABANDONED:
+                continue
+            value = Refusal(kind == hashing_process.FAILED, text)
+        outcomes.append(Outcome(job.lease, value, cpu_seconds))
     return outcomes

@@ -45,7 +45,8 @@ WELCOME_TIMEOUT = 10.0
 # How long a leave waits for acknowledgements of finished results, and then for GoodbyeAck.
 FLUSH_TIMEOUT = 3.0
 GOODBYE_TIMEOUT = 3.0
-# More results than this without an acknowledgement: the dispatcher cannot store; ask for no more.
+# More results than this without an acknowledgement, and four times what may be in progress: the
+# dispatcher cannot store; ask for no more.
 MAX_UNACKNOWLEDGED = 1024
 MIN_HEARTBEAT_INTERVAL = 0.05
 
@@ -79,8 +80,10 @@ class Session:
         self._stream = OFFLINE
         self._leave = STAYING
         self._leave_reason = ""
-        self._working: dict[Lease, Assignment] = {}
+        # The lease of each job in progress, by the job's key: a job has one at a time.
+        self._working: dict[int, Lease] = {}
         self._unacknowledged: dict[Lease, Outcome] = {}
+        self._store_id = ""
         self._credit = 0
         self._draining = False
         self._heartbeat_interval = 1.0
@@ -123,7 +126,7 @@ class Session:
     @property
     def held(self) -> tuple[Lease, ...]:
         """Leases with an unacknowledged result, then leases in progress."""
-        return (*self._unacknowledged, *self._working)
+        return (*self._unacknowledged, *self._working.values())
 
     @property
     def wake_at(self) -> float | None:
@@ -144,7 +147,8 @@ class Session:
         self._stream = HELLO_SENT
         self._welcome_due = now + WELCOME_TIMEOUT
         self._credit = 0
-        return [Hello(*self._identity[:6], self.held, uptime, self._identity.profiles)]
+        identity = self._identity
+        return [Hello(*identity[:6], self.held, uptime, identity.profiles, self._store_id)]
 
     def disconnected(self) -> list[Output]:
         """The stream ended, however. Work goes on; a leave with nothing left to say is over."""
@@ -197,7 +201,7 @@ class Session:
 
     def finished(self, outcomes: Iterable[Outcome]) -> list[Output]:
         """Hashing processes are done with these. Outcomes nobody waits for any more are dropped."""
-        wanted = [outcome for outcome in outcomes if self._working.pop(outcome.lease, None)]
+        wanted = [outcome for outcome in outcomes if self._end(outcome.lease)]
         for outcome in wanted:
             self._unacknowledged[outcome.lease] = outcome
         outputs: list[Output] = []
@@ -212,7 +216,7 @@ class Session:
         self._leave_reason = reason
         self._leave = FLUSHING
         self._leave_due = now + FLUSH_TIMEOUT
-        outputs = self._drop(tuple(self._working))
+        outputs = self._drop(tuple(self._working.values()))
         if self._stream == OPEN:
             outputs.insert(0, Draining(reason))
         if not self._unacknowledged and self._stream != HELLO_SENT:
@@ -228,8 +232,13 @@ class Session:
         self._draining = False
         self._heartbeat_interval = max(MIN_HEARTBEAT_INTERVAL, welcome.heartbeat_interval)
         self._heartbeat_due = now + self._heartbeat_interval
+        if self._store_id not in ("", welcome.store_id):
+            # Another store: nobody there needs these, and its keys mean other jobs.
+            self._unacknowledged.clear()
+        self._store_id = welcome.store_id
         kept = set(welcome.kept)
-        outputs = self._drop([lease for lease in self._working if lease not in kept])
+        working = self._working.values()
+        outputs = self._drop([lease for lease in working if lease not in kept])
         if self._unacknowledged:
             outputs.append(Results(tuple(self._unacknowledged.values())))
         if self._leave == FLUSHING:
@@ -239,25 +248,33 @@ class Session:
         return [*outputs, *self._top_up()]
 
     def _assigned(self, assignments: tuple[Assignment, ...]) -> list[Output]:
-        outputs: list[Output] = []
+        self._credit = max(0, self._credit - len(assignments))
+        if self._leave != STAYING:
+            return []  # Goodbye gives them back
+        starts: list[Assignment] = []
+        stale: list[Lease] = []
         known: list[Outcome] = []
         for assignment in assignments:
-            self._credit = max(0, self._credit - 1)
             lease = assignment.lease
-            if self._leave != STAYING or lease in self._working:
-                continue  # while leaving: Goodbye gives it back
             if lease in self._unacknowledged:
                 known.append(self._unacknowledged[lease])
                 continue
-            same_job = [mine for mine in self._working if mine.job_id == lease.job_id]
-            if any(mine.epoch > lease.epoch for mine in same_job):
-                continue
-            outputs.extend(self._drop(same_job))
+            mine = self._working.get(lease.key)
+            if mine is not None:
+                if mine.epoch >= lease.epoch:
+                    continue
+                stale.append(mine)
             if assignment.profile in self._identity.profiles:
-                self._working[lease] = assignment
-                outputs.append(Start(assignment))
+                self._working[lease.key] = lease
+                starts.append(assignment)
             else:
+                self._working.pop(lease.key, None)
                 known.append(self._refuse(assignment))
+        outputs: list[Output] = []
+        if stale:
+            outputs.append(Cancel(tuple(stale)))
+        if starts:
+            outputs.append(Start(tuple(starts)))
         if known:
             outputs.append(Results(tuple(known)))
         return [*outputs, *self._top_up()]
@@ -271,7 +288,15 @@ class Session:
 
     def _drop(self, leases: Iterable[Lease]) -> list[Output]:
         """Forget unfinished work. Results are not touched: only an acknowledgement ends them."""
-        return [Cancel(lease) for lease in leases if self._working.pop(lease, None)]
+        dropped = tuple([lease for lease in leases if self._end(lease)])
+        return [Cancel(dropped)] if dropped else []
+
+    def _end(self, lease: Lease) -> bool:
+        """Ends the work under a lease; whether there was any."""
+        if self._working.get(lease.key) != lease:
+            return False
+        del self._working[lease.key]
+        return True
 
     def _refuse(self, assignment: Assignment) -> Outcome:
         refusal = Refusal(False, f"profile {assignment.profile!r} is not computed by this worker")
@@ -282,7 +307,7 @@ class Session:
     def _top_up(self) -> list[Output]:
         if self._stream != OPEN or self._draining or self._leave != STAYING:
             return []
-        if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
+        if len(self._unacknowledged) >= max(MAX_UNACKNOWLEDGED, 4 * self._limit):
             return []
         room = self._limit - len(self._working) - self._credit
         # A whole portion, or all there is when every slot may be about to run dry.

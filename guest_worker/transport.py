@@ -158,8 +158,8 @@ def encode(message: values.MessageUp) -> worker_pb2.WorkRequest:
     if isinstance(message, values.Credit):
         return worker_pb2.WorkRequest(credit=worker_pb2.Credit(jobs=message.jobs))
     if isinstance(message, values.Results):
-        outcomes = [_outcome(outcome) for outcome in message.outcomes]
-        return worker_pb2.WorkRequest(results=worker_pb2.Results(outcomes=outcomes))
+        results = worker_pb2.Results(outcomes=_outcomes(message.outcomes))
+        return worker_pb2.WorkRequest(results=results)
     if isinstance(message, values.Heartbeat):
         beat = worker_pb2.Heartbeat(held=_leases(message.held), busy_slots=message.busy_slots)
         return worker_pb2.WorkRequest(heartbeat=beat)
@@ -179,21 +179,51 @@ def _hello(hello: values.Hello) -> worker_pb2.Hello:
         held=_leases(hello.held),
         uptime=None if hello.uptime is None else _duration(hello.uptime),
         profiles=[_PROFILE_TO_PROTO[name] for name in hello.profiles],
+        store_id=hello.store_id,
     )
 
 
-def _outcome(outcome: values.Outcome) -> worker_pb2.Outcome:
-    lease = worker_pb2.Lease(job_id=outcome.lease.job_id, epoch=outcome.lease.epoch)
-    service_time = _duration(outcome.cpu_seconds)
-    result = outcome.result
-    if isinstance(result, str):
-        return worker_pb2.Outcome(lease=lease, hash=result, service_time=service_time)
-    refusal = worker_pb2.Refusal(retryable=result.retryable, message=result.message)
-    return worker_pb2.Outcome(lease=lease, refusal=refusal, service_time=service_time)
+def _outcomes(outcomes: Sequence[values.Outcome]) -> list[worker_pb2.Outcome]:
+    """Hashes whose leases follow one another, and which were made together, go in one message."""
+    messages: list[worker_pb2.Outcome] = []
+    hashes: list[str] = []
+    key = epoch = 0
+    spent = -1.0
+    for (next_key, next_epoch), result, cpu_seconds in outcomes:
+        follows = next_key == key + len(hashes) and next_epoch == epoch + len(hashes)
+        if not (hashes and follows and cpu_seconds == spent and isinstance(result, str)):
+            _close_run(messages, hashes)
+            (key, epoch), spent, hashes = (next_key, next_epoch), cpu_seconds, []
+            message = worker_pb2.Outcome(
+                lease=worker_pb2.Lease(key=key, epoch=epoch), service_time=_duration(spent)
+            )
+            messages.append(message)
+            if not isinstance(result, str):
+                message.lease.count = 1
+                message.refusal.retryable = result.retryable
+                message.refusal.message = result.message
+                continue
+        hashes.append(result)
+    _close_run(messages, hashes)
+    return messages
+
+
+def _close_run(messages: list[worker_pb2.Outcome], hashes: list[str]) -> None:
+    if hashes:
+        messages[-1].lease.count = len(hashes)
+        messages[-1].hashes.extend(hashes)
 
 
 def _leases(leases: Sequence[values.Lease]) -> list[worker_pb2.Lease]:
-    return [worker_pb2.Lease(job_id=lease.job_id, epoch=lease.epoch) for lease in leases]
+    """In runs whose keys and epochs follow one another."""
+    runs: list[list[int]] = []
+    for key, epoch in leases:
+        last = runs[-1] if runs else (0, 0, 0)
+        if key == last[0] + last[2] and epoch == last[1] + last[2]:
+            runs[-1][2] += 1
+        else:
+            runs.append([key, epoch, 1])
+    return [worker_pb2.Lease(key=key, epoch=epoch, count=count) for key, epoch, count in runs]
 
 
 def _duration(seconds: float) -> Duration:
@@ -208,7 +238,8 @@ def decode(response: worker_pb2.WorkResponse) -> values.MessageDown | None:
     """The value of a message from the dispatcher; None for one this version does not know."""
     kind = response.WhichOneof("message")
     if kind == "jobs":
-        return values.Jobs(tuple(_assignment(each) for each in response.jobs.assignments))
+        runs = response.jobs.assignments
+        return values.Jobs(tuple([each for run in runs for each in _assignments(run)]))
     if kind == "result_acks":
         return values.ResultAcks(_values(response.result_acks.leases))
     if kind == "leases_revoked":
@@ -231,22 +262,22 @@ def _welcome(welcome: worker_pb2.Welcome) -> values.Welcome:
         lease_ttl=_seconds(welcome.lease_ttl),
         kept=_values(welcome.kept),
         cordoned=welcome.cordoned,
+        store_id=welcome.store_id,
     )
 
 
-def _assignment(assignment: worker_pb2.Assignment) -> values.Assignment:
-    cost = assignment.argon2_cost
-    has_cost = assignment.HasField("argon2_cost")
-    return values.Assignment(
-        lease=values.Lease(assignment.lease.job_id, assignment.lease.epoch),
-        profile=_PROFILE_FROM_PROTO.get(assignment.profile, f"number {assignment.profile}"),
-        input=assignment.input,
-        key_id=assignment.key_id,
-        load=_load(assignment.load),
-        argon2_cost=values.Argon2Cost(cost.memory_kib, cost.passes, cost.lanes)
-        if has_cost
-        else None,
-    )
+def _assignments(run: worker_pb2.Assignment) -> list[values.Assignment]:
+    profile = _PROFILE_FROM_PROTO.get(run.profile, f"number {run.profile}")
+    key_id, load, cost = run.key_id, _load(run.load), None
+    if run.HasField("argon2_cost"):
+        message = run.argon2_cost
+        cost = values.Argon2Cost(message.memory_kib, message.passes, message.lanes)
+    keys = range(run.lease.key, run.lease.key + len(run.inputs))
+    epochs = range(run.lease.epoch, run.lease.epoch + len(run.inputs))
+    return [
+        values.Assignment(lease, profile, data, key_id, load, cost)
+        for lease, data in zip(map(values.Lease, keys, epochs), run.inputs, strict=True)
+    ]
 
 
 def _load(load: job_pb2.Load) -> values.Load:
@@ -260,8 +291,14 @@ def _load(load: job_pb2.Load) -> values.Load:
     return None
 
 
-def _values(leases: Sequence[worker_pb2.Lease]) -> tuple[values.Lease, ...]:
-    return tuple(values.Lease(lease.job_id, lease.epoch) for lease in leases)
+def _values(runs: Sequence[worker_pb2.Lease]) -> tuple[values.Lease, ...]:
+    return tuple(
+        [
+            values.Lease(run.key + place, run.epoch + place)
+            for run in runs
+            for place in range(run.count or 1)
+        ]
+    )
 
 
 def _seconds(duration: Duration) -> float:

@@ -14,7 +14,7 @@ ARGON2ID = "argon2id"
 class Lease(NamedTuple):
     """The right to work on a job. The epoch grows each time the job is leased again."""
 
-    job_id: str
+    key: int
     epoch: int
 
 
@@ -92,7 +92,10 @@ class Outcome(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """Who the worker is; the first message of every stream. `uptime` in seconds if known."""
+    """Who the worker is; the first message of every stream. `uptime` in seconds if known.
+
+    `store_id` is the store that `held` belongs to.
+    """
 
     worker_id: str
     instance_id: str
@@ -103,6 +106,7 @@ class Hello(NamedTuple):
     held: tuple[Lease, ...]
     uptime: float | None
     profiles: tuple[str, ...]
+    store_id: str = ""
 
     def __repr__(self) -> str:
         return f"Hello({self.worker_id!r}, slots={self.slots}, held={self.held!r})"
@@ -146,13 +150,17 @@ MessageUp = Hello | Credit | Results | Heartbeat | Draining | Goodbye
 
 
 class Welcome(NamedTuple):
-    """The session is open. Times in seconds; `kept` are the held leases that still hold."""
+    """The session is open. Times in seconds; `kept` are the held leases that still hold.
+
+    `store_id` names the store of the dispatcher: keys are of no use at another one.
+    """
 
     session_id: str
     heartbeat_interval: float
     lease_ttl: float
     kept: tuple[Lease, ...]
     cordoned: bool
+    store_id: str = ""
 
 
 class Jobs(NamedTuple):
@@ -199,15 +207,15 @@ class Lost(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Begin this work in a free hashing process."""
+    """Begin this work in free hashing processes."""
 
-    assignment: Assignment
+    assignments: tuple[Assignment, ...]
 
 
 class Cancel(NamedTuple):
-    """Abandon the work under this lease; its outcome is of no interest."""
+    """Abandon the work under these leases; their outcomes are of no interest."""
 
-    lease: Lease
+    leases: tuple[Lease, ...]
 
 
 class Reconnect(NamedTuple):

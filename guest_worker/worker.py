@@ -173,9 +173,9 @@ class Worker:
         starts: list[values.Assignment] = []
         for output in outputs:
             if isinstance(output, values.Start):
-                starts.append(output.assignment)
+                starts.extend(output.assignments)
             elif isinstance(output, values.Cancel):
-                self._hashing.cancel(output.lease)
+                self._hashing.cancel(output.leases)
             elif isinstance(output, values.Exit):
                 self._exit_code = CLEAN if output.clean else UNCLEAN
             elif isinstance(output, values.Reconnect):

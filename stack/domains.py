@@ -103,7 +103,7 @@ class LibvirtDomains:
         for domain in connection.listAllDomains():
             try:
                 text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI)
-                state, _ = domain.state()
+                state, reason = domain.state()
                 saved = state == libvirt.VIR_DOMAIN_SHUTOFF and bool(domain.hasManagedSaveImage())
             except libvirt.libvirtError as error:
                 if error.get_error_code() in (
@@ -123,6 +123,8 @@ class LibvirtDomains:
                     operation=attributes.get("operation", ""),
                     operation_since=_number(since),
                     is_persistent=bool(domain.isPersistent()),
+                    powered_off_in_order=state == libvirt.VIR_DOMAIN_SHUTOFF
+                    and reason == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN,
                 )
             )
         return sorted(views, key=lambda view: view.name)

@@ -74,9 +74,10 @@ def check(line: int, text: str) -> Entry | BadLine:
     if len(number) > MAX_NUMBER_LENGTH:
         return BadLine(line, f"{len(number)} characters, at most {MAX_NUMBER_LENGTH} are allowed")
     shown = mask(number)[:_SHOWN]
-    strange = next((c for c in number if not (c.isascii() and (c.isalnum() or c in "- "))), None)
+    # Which letters a plate may have is the dispatcher's to say: that depends on the country.
+    strange = next((c for c in number if not (c.isalnum() or c in "-. ")), None)
     if strange is not None:
-        return BadLine(line, f"{shown!r} holds {strange!r}; letters, digits, - and space only")
+        return BadLine(line, f"{shown!r} holds {strange!r}; letters, digits, -, . and space only")
     if not any(character.isalnum() for character in number):
         return BadLine(line, f"{shown!r} holds no letter or digit")
     return Entry(line, number)

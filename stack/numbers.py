@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Literal
 
-Format = Literal["legacy", "plate", "bharat"]
-"""`legacy` KA-47-UT-9173 (the reference program's), `plate` KA47UT9173, `bharat` 22BH9173UT."""
+Format = Literal["hyphens", "plate", "bharat", "legacy"]
+"""`hyphens` KA-47-UT-9173, `plate` KA47UT9173, `bharat` 22BH9173UT: all valid. `legacy` is what the
+reference program makes: district 00, number 0000 and the letters I and O as well; a dispatcher
+takes those only with the number format `in-legacy`."""
 
 PREFIXES = (
     *("AN", "AP", "AR", "AS", "BR", "CG", "CH", "DD", "DL", "DN", "GA", "GJ", "HP"),
@@ -23,7 +25,7 @@ _BHARAT_YEARS = 5
 class NumberGenerator:
     """Makes numbers from a source of uniform values in [0, 1), such as `Random(seed).random`."""
 
-    def __init__(self, draw: Callable[[], float], form: Format = "legacy") -> None:
+    def __init__(self, draw: Callable[[], float], form: Format = "hyphens") -> None:
         self._draw = draw
         self._form = form
 
@@ -37,8 +39,10 @@ class NumberGenerator:
             )
         series = self._pick(_SERIES_LETTERS) + self._pick(_SERIES_LETTERS)
         serial = 1 + self._below(9_999)
-        if self._form == "plate":
-            return f"{self._pick(PREFIXES)}{1 + self._below(99):02d}{series}{serial:04d}"
+        if self._form != "bharat":
+            dash = "-" if self._form == "hyphens" else ""
+            district = f"{1 + self._below(99):02d}"
+            return dash.join((self._pick(PREFIXES), district, series, f"{serial:04d}"))
         return f"{_FIRST_BHARAT_YEAR + self._below(_BHARAT_YEARS)}BH{serial:04d}{series}"
 
     def _below(self, bound: int) -> int:

@@ -11,13 +11,18 @@ DomainState = Literal["off", "running", "paused", "saved", "stopping", "crashed"
 
 @dataclass(frozen=True)
 class DomainView:
-    """A pool domain as libvirt knows it. `operation` is what the scaler has under way."""
+    """A pool domain as libvirt knows it. `operation` is what the scaler has under way.
+
+    `powered_off_in_order`: it is off because its guest went down by itself or on request, not
+    because its QEMU died or was killed.
+    """
 
     name: str
     state: DomainState
     operation: str = ""
     operation_since: float | None = None
     is_persistent: bool = True
+    powered_off_in_order: bool = False
 
     @property
     def is_active(self) -> bool:

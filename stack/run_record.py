@@ -45,9 +45,9 @@ class RunRecord:
     def observe_domains(self, domains: Sequence[DomainView], *, now: float) -> None:
         """Takes the pool's domains as they are at Unix time `now`."""
         active = {domain.name: domain for domain in domains if domain.is_active}
+        inactive = {domain.name: domain for domain in domains if not domain.is_active}
         for name in self._active.keys() - active.keys():
-            before = self._active[name]
-            if before.operation in _LEAVING or before.state == "stopping":
+            if _was_asked_to_leave(self._active[name], inactive.get(name)):
                 self.scale_ins += 1
             else:
                 self.lost_domains += 1
@@ -108,6 +108,17 @@ class RunRecord:
                 if start.hello_at is None and connected_at >= start.called_at:
                     self.starts[position] = DomainStart(name, start.called_at, connected_at)
                 return
+
+
+def _was_asked_to_leave(before: DomainView, after: DomainView | None) -> bool:
+    """Whether a domain that is gone went because of a request.
+
+    An idle domain drains and powers off within a second: both looks may miss the operation, but
+    not how it went down.
+    """
+    if before.operation in _LEAVING or before.state == "stopping":
+        return True
+    return after is not None and (after.operation in _LEAVING or after.powered_off_in_order)
 
 
 def _called_at(domain: DomainView, now: float) -> float:

@@ -56,6 +56,7 @@ def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
         "database": str(state.of("dispatcher") / "dispatcher.db"),
         "join_key_file": str(state.secrets / "join.key"),
         "pepper_file": str(state.secrets / "pepper"),
+        "number_formats": list(settings.number_formats),
     }
     for name in ("results_kept_seconds", "results_kept_count"):
         if (limit := getattr(settings, name)) is not None:

@@ -35,6 +35,9 @@ _PORT_DEFAULTS = {
 
 Port = int
 
+NumberFormat = Literal["in", "in-legacy", "gb", "de", "fr", "es", "it", "nl", "free"]
+"""The dispatcher's own list: it is configured in words, not imported."""
+
 _THIS_MACHINE = (None, "localhost", "127.0.0.1", "::1")
 
 
@@ -78,6 +81,8 @@ class UpSettings(Settings):
     """Seed of numbers and arrivals; the same seed gives the same run."""
     profile: Profile = "legacy-sha256"
     """How numbers are hashed."""
+    number_formats: tuple[NumberFormat, ...] = Field(default=("in",), min_length=1)
+    """Formats of the numbers that the dispatcher accepts."""
     results_kept_seconds: float | None = Field(default=None, ge=60)
     """How long final jobs are kept; default: for ever."""
     results_kept_count: int | None = Field(default=None, ge=0)

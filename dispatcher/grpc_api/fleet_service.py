@@ -5,12 +5,9 @@ from typing import Any
 from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 
 from dispatcher.grpc_api import errors, translation
-from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import FleetDesk, StoreUnavailableError
 
 _DEFAULT_DRAIN_SECONDS = 60.0
-_MAX_DRAIN_SECONDS = 7 * 86400.0
-_MAX_REASON_CHARACTERS = 200
 
 
 class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
@@ -34,11 +31,8 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         """See fleet.proto."""
         limit = request.max_leases if request.HasField("max_leases") else None
         try:
-            _check(request.worker_id)
-            answer = await self._desk.cordon(
-                request.worker_id, request.reason[:_MAX_REASON_CHARACTERS], limit
-            )
-        except (InvalidRequestError, StoreUnavailableError) as error:
+            answer = await self._desk.cordon(request.worker_id, request.reason, limit)
+        except StoreUnavailableError as error:
             await errors.abort(context, error)
         return fleet_pb2.CordonWorkerResponse(granted=answer.is_granted, leases=answer.leases)
 
@@ -48,13 +42,10 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         """See fleet.proto."""
         seconds = _DEFAULT_DRAIN_SECONDS
         if request.HasField("deadline"):
-            seconds = min(max(0.0, translation.seconds(request.deadline)), _MAX_DRAIN_SECONDS)
+            seconds = translation.seconds(request.deadline)
         try:
-            _check(request.worker_id)
-            outcome, taken_back = await self._desk.drain(
-                request.worker_id, request.reason[:_MAX_REASON_CHARACTERS], seconds
-            )
-        except (InvalidRequestError, StoreUnavailableError) as error:
+            outcome, taken_back = await self._desk.drain(request.worker_id, request.reason, seconds)
+        except StoreUnavailableError as error:
             await errors.abort(context, error)
         return fleet_pb2.DrainWorkerResponse(
             outcome=translation.drain_outcome(outcome), leases_taken_back=taken_back
@@ -65,9 +56,8 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
     ) -> fleet_pb2.UncordonWorkerResponse:
         """See fleet.proto."""
         try:
-            _check(request.worker_id)
             was_cordoned = await self._desk.uncordon(request.worker_id)
-        except (InvalidRequestError, StoreUnavailableError) as error:
+        except StoreUnavailableError as error:
             await errors.abort(context, error)
         return fleet_pb2.UncordonWorkerResponse(was_cordoned=was_cordoned)
 
@@ -89,8 +79,3 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         if backlog.oldest_ready_age is not None:
             message.oldest_ready_age.CopyFrom(translation.duration(backlog.oldest_ready_age))
         return message
-
-
-def _check(worker_id: str) -> None:
-    if fault := translation.name_fault(worker_id):
-        raise InvalidRequestError(Violation("worker_id", fault))

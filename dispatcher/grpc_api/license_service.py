@@ -6,10 +6,11 @@ from typing import Any
 
 from virtscale.v1 import license_pb2, license_pb2_grpc
 
+from dispatcher import plates
 from dispatcher.grpc_api import errors, translation
 from dispatcher.hashing import UnknownKeyError
 from dispatcher.jobs import Job, JobKey, JobNames
-from dispatcher.numbers import MAX_BATCH, InvalidRequestError, Violation
+from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import (
     ClientDesk,
     OverloadedError,
@@ -25,10 +26,10 @@ _EXPECTED = (
     UnknownKeyError,
 )
 _DEFAULT_WAIT_SECONDS = 30.0
-_MAX_WAIT_SECONDS = 300.0
 _DEFAULT_PAGE = 100
-_MAX_PAGE = 1000
-_MAX_FINISHED = 64
+_MAX_FINISHED = 512
+# Batches of one stream that may wait for the disk at a time.
+_MAX_ARRIVING = 16
 
 
 class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
@@ -58,17 +59,33 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stream.write(context))
-                async for request in request_iterator:
-                    keys = await self._submit(request.request_id, request.jobs)
-                    stream.accepted(request.request_id, keys)
+                await self._accept_all(request_iterator, stream)
                 stream.no_more()
         except* _EXPECTED as group:
-            fault = group.exceptions[0]
+            fault = group
+            while isinstance(fault, ExceptionGroup):
+                fault = fault.exceptions[0]
         finally:
             stream.stop()
         # Not inside except*: grpc would not know its own abort in a group, and log a trace.
         if fault is not None:
             await errors.abort(context, fault)
+
+    async def _accept_all(
+        self, requests: AsyncIterator[license_pb2.StreamJobsRequest], stream: "_JobStream"
+    ) -> None:
+        """Takes batches in while others are on their way to the disk."""
+        room = asyncio.Semaphore(_MAX_ARRIVING)
+
+        async def accept(request: license_pb2.StreamJobsRequest) -> None:
+            keys = await self._submit(request.request_id, request.jobs)
+            stream.accepted(request.request_id, keys)
+            room.release()
+
+        async with asyncio.TaskGroup() as arriving:
+            async for request in requests:
+                await room.acquire()
+                arriving.create_task(accept(request))
 
     async def GetJob(
         self, request: license_pb2.GetJobRequest, context: Any
@@ -84,7 +101,7 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         jobs = await self._jobs(request.job_ids, "job_ids", context)
         timeout = _DEFAULT_WAIT_SECONDS
         if request.HasField("timeout"):
-            timeout = min(max(0.0, translation.seconds(request.timeout)), _MAX_WAIT_SECONDS)
+            timeout = translation.seconds(request.timeout)
         await self._desk.wait([job.key for job in jobs], timeout)
         jobs = await self._jobs(request.job_ids, "job_ids", context)
         return license_pb2.WaitJobsResponse(
@@ -97,10 +114,6 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
     ) -> license_pb2.ListJobsResponse:
         """See license.proto."""
         try:
-            if request.page_size > _MAX_PAGE:
-                raise InvalidRequestError(
-                    Violation("page_size", f"is {request.page_size}; send at most {_MAX_PAGE}")
-                )
             after = JobKey(0)
             if request.page_token:
                 token = self._names.key(request.page_token)
@@ -158,12 +171,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         )
 
     async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
-        checked = translation.request_id(request_id)
-        if len(jobs) > MAX_BATCH:
-            raise InvalidRequestError(
-                Violation("jobs", f"has {len(jobs)} jobs; send 1 to {MAX_BATCH} per request")
-            )
-        return await self._desk.submit(checked, translation.job_specs(jobs))
+        return await self._desk.submit(
+            translation.request_id(request_id), translation.job_specs(jobs)
+        )
 
     def _checked(self, field: str, place: int | None) -> int:
         if place is None:
@@ -174,10 +184,6 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
 
     async def _jobs(self, job_ids: Sequence[str], field: str, context: Any) -> list[Job]:
         try:
-            if not 1 <= len(job_ids) <= MAX_BATCH:
-                raise InvalidRequestError(
-                    Violation(field, f"has {len(job_ids)} entries; send 1 to {MAX_BATCH}")
-                )
             keys = [self._names.key(job_id) or JobKey(0) for job_id in job_ids]
             jobs = await self._desk.jobs(keys)
         except _EXPECTED as error:
@@ -188,7 +194,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             why = "here"
             if self._desk.was_accepted(keys[place]):
                 why = "any more: it was final, and results_kept_seconds or _count have removed it"
-            await errors.abort_not_found(context, f"{field}: no job {job_ids[place][:64]!r} {why}")
+            # Masked: somebody may have sent a number for the id.
+            shown = plates.mask(job_ids[place])
+            await errors.abort_not_found(context, f"{field}: no job {shown!r} (masked) {why}")
         return found
 
 
@@ -199,11 +207,11 @@ class _JobStream:
         self._desk = desk
         self._names = names
         self._accepted: list[license_pb2.StreamJobsResponse] = []
-        self._finished: list[JobKey] = []
-        self._open = 0
+        self._finished: list[Job] = []
+        self._known: list[JobKey] = []
         self._is_half_closed = False
         self._changed = asyncio.Event()
-        self._stops: list[Any] = []
+        self._following = desk.follow(self._final)
 
     def accepted(self, request_id: str, keys: Sequence[JobKey]) -> None:
         """A batch is on disk: say so, and follow its jobs."""
@@ -214,8 +222,10 @@ class _JobStream:
                 )
             )
         )
-        self._open += len(keys)
-        self._stops.append(self._desk.follow(keys, self._final))
+        # A batch that was accepted before may have final jobs already: nobody calls back for them.
+        is_unfinished = self._desk.is_unfinished
+        self._known += [key for key in keys if not is_unfinished(key)]
+        self._following.add(key for key in keys if is_unfinished(key))
         self._changed.set()
 
     def no_more(self) -> None:
@@ -225,33 +235,31 @@ class _JobStream:
 
     def stop(self) -> None:
         """Follows nothing any more."""
-        for stop in self._stops:
-            stop()
+        self._following.stop()
 
     async def write(self, context: Any) -> None:
         """Writes events until the client has half-closed and all its jobs are final."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._accepted or self._finished:
+            while self._accepted or self._finished or self._known:
+                # All at once: no job may be told before its batch.
                 accepted, self._accepted = self._accepted, []
+                known, self._known = self._known, []
+                finished, self._finished = self._finished, []
                 for message in accepted:
                     await context.write(message)
-                keys, self._finished = (
-                    self._finished[:_MAX_FINISHED],
-                    self._finished[_MAX_FINISHED:],
-                )
-                for job in await self._desk.jobs(keys):
-                    self._open -= 1
-                    if job is not None:
-                        await context.write(
-                            license_pb2.StreamJobsResponse(
-                                finished=translation.job_message(job, self._names)
-                            )
-                        )
-            if self._is_half_closed and self._open == 0:
+                if known:
+                    finished += [job for job in await self._desk.jobs(known) if job is not None]
+                for start in range(0, len(finished), _MAX_FINISHED):
+                    await context.write(self._message(finished[start : start + _MAX_FINISHED]))
+            if self._is_half_closed and not self._following.pending:
                 return
 
-    def _final(self, key: JobKey) -> None:
-        self._finished.append(key)
+    def _message(self, jobs: Sequence[Job]) -> license_pb2.StreamJobsResponse:
+        messages = [translation.job_message(job, self._names) for job in jobs]
+        return license_pb2.StreamJobsResponse(finished_jobs=license_pb2.FinishedJobs(jobs=messages))
+
+    def _final(self, jobs: Sequence[Job]) -> None:
+        self._finished += jobs
         self._changed.set()

@@ -1,4 +1,7 @@
-"""Requests that are no protobuf: refused by name. grpc itself answers UNKNOWN and logs a trace."""
+"""Requests that are no protobuf, or break a limit: refused before a servicer sees them.
+
+Left to itself grpc answers UNKNOWN to what it cannot read, and logs a trace.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from dispatcher.grpc_api import errors
+from dispatcher.grpc_api import errors, limits
 from dispatcher.numbers import InvalidRequestError, Violation
 
 _OURS = "/virtscale."
@@ -58,8 +61,7 @@ def _reader(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 def _unary(serve: Any, refusal: InvalidRequestError) -> Any:
     async def checked(request: Any, context: Any) -> Any:
-        if request is _MALFORMED:
-            await errors.abort(context, refusal)
+        await _check(request, context, refusal)
         return await serve(request, context)
 
     return checked
@@ -67,8 +69,7 @@ def _unary(serve: Any, refusal: InvalidRequestError) -> Any:
 
 def _answers(serve: Any, refusal: InvalidRequestError) -> Any:
     async def checked(request: Any, context: Any) -> AsyncIterator[Any]:
-        if request is _MALFORMED:
-            await errors.abort(context, refusal)
+        await _check(request, context, refusal)
         async for answer in serve(request, context):
             yield answer
 
@@ -82,9 +83,19 @@ def _stream(serve: Any, refusal: InvalidRequestError) -> Any:
         async for request in given:
             if request is _MALFORMED:
                 raise refusal
+            limits.check(request)
             yield request
 
     async def checked(given: AsyncIterator[Any], context: Any) -> None:
         await serve(requests(given), context)
 
     return checked
+
+
+async def _check(request: Any, context: Any, refusal: InvalidRequestError) -> None:
+    try:
+        if request is _MALFORMED:
+            raise refusal
+        limits.check(request)
+    except InvalidRequestError as error:
+        await errors.abort(context, error)

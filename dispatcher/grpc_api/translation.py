@@ -2,7 +2,8 @@
 
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 from google.protobuf import duration_pb2, timestamp_pb2
 from virtscale.v1 import fleet_pb2, job_pb2, worker_pb2
@@ -16,6 +17,7 @@ from dispatcher.jobs import (
     FailureReason,
     Hashed,
     Job,
+    JobKey,
     JobNames,
     JobSpec,
     JobState,
@@ -31,8 +33,9 @@ from dispatcher.ports import Assignment
 from dispatcher.sessions import Hello, WorkerState, WorkerView
 
 _MAX_NAME_CHARACTERS = 128
-_MAX_SLOTS = 4096
 _MAX_MESSAGE_CHARACTERS = 500
+_MAX_LEASES = 65_536
+_MAX_KEY = 1 << 62
 _MAX_SERVICE_SECONDS = 10.0 * 365 * 86400
 
 _PROFILES = {
@@ -90,18 +93,22 @@ def request_id(text: str) -> str:
 
 
 def job_specs(jobs: Iterable[job_pb2.JobSpec]) -> list[JobSpec]:
-    """The jobs of a batch; values out of range are found later, unknown ones here."""
-    specs: list[JobSpec] = []
-    for index, job in enumerate(jobs):
-        profile = None
-        if job.profile != job_pb2.HASH_PROFILE_UNSPECIFIED:
-            profile = _PROFILES.get(job.profile)
-            if profile is None:
-                raise InvalidRequestError(
-                    Violation(f"jobs[{index}].profile", f"{job.profile} is no known profile")
-                )
-        specs.append(JobSpec(job.number, profile, _load(job.load), job.reference))
-    return specs
+    """The jobs of a batch as they came; `numbers.new_jobs` checks them."""
+    return [
+        JobSpec(
+            job.number,
+            _profile(job.profile),
+            _load(job.load) if job.HasField("load") else None,
+            job.reference,
+        )
+        for job in jobs
+    ]
+
+
+def _profile(value: int) -> Profile | int | None:
+    if value == job_pb2.HASH_PROFILE_UNSPECIFIED:
+        return None
+    return _PROFILES.get(value, value)  # type: ignore[call-overload,no-any-return]
 
 
 def _load(load: job_pb2.Load) -> Load:
@@ -130,25 +137,23 @@ def states(values: Iterable[int]) -> frozenset[JobState]:
 
 def job_message(job: Job, names: JobNames) -> job_pb2.Job:
     """A job as clients see it."""
+    name = names.name(job.key)
     message = job_pb2.Job(
-        job_id=names.name(job.key),
+        job_id=name,
         state=_STATE_VALUES[job.state],
         accepted_at=timestamp(job.accepted_at),
         attempts=job.attempts,
         reference=job.reference,
     )
-    if job.result is not None:
-        message.result.CopyFrom(
-            job_pb2.Result(
-                job_id=message.job_id,
-                profile=_PROFILE_VALUES[job.profile],
-                hash=job.result.hash,
-                completed_at=timestamp(job.result.completed_at),
-                worker_id=job.result.worker_id,
-                service_time=duration(job.result.service_seconds),
-                reference=job.reference,
-            )
-        )
+    if (stored := job.result) is not None:
+        result = message.result
+        result.job_id = name
+        result.profile = _PROFILE_VALUES[job.profile]
+        result.hash = stored.hash
+        result.completed_at.CopyFrom(timestamp(stored.completed_at))
+        result.worker_id = stored.worker_id
+        result.service_time.CopyFrom(duration(stored.service_seconds))
+        result.reference = job.reference
     if job.failure is not None:
         message.failure.CopyFrom(
             job_pb2.Failure(reason=_FAILURE_VALUES[job.failure.reason], message=job.failure.message)
@@ -170,26 +175,18 @@ def job_message(job: Job, names: JobNames) -> job_pb2.Job:
 
 def hello(message: worker_pb2.Hello, names: JobNames) -> Hello:
     """A checked Hello. Unknown profiles are left out: a newer worker may know more."""
-    faults = [
-        Violation(f"hello.{field}", fault)
-        for field in ("worker_id", "instance_id")
-        if (fault := name_fault(getattr(message, field)))
-    ]
-    if not 1 <= message.slots <= _MAX_SLOTS:
-        faults.append(Violation("hello.slots", f"is {message.slots}; send 1 to {_MAX_SLOTS}"))
     profiles = frozenset(_PROFILES[value] for value in message.profiles if value in _PROFILES)
     if not profiles:
-        faults.append(Violation("hello.profiles", "names no known profile"))
-    if faults:
-        raise InvalidRequestError(*faults)
+        raise InvalidRequestError(Violation("hello.profiles", "names no known profile"))
+    held = leases(message.held, "hello.held")
     return Hello(
         worker_id=message.worker_id,
         instance_id=message.instance_id,
         slots=message.slots,
         profiles=profiles,
-        held=tuple(leases(message.held, names)),
-        generation=message.image_generation[:_MAX_NAME_CHARACTERS],
-        software_version=message.software_version[:_MAX_NAME_CHARACTERS],
+        held=tuple(held) if message.store_id in ("", names.store_id) else (),
+        generation=message.image_generation,
+        software_version=message.software_version,
         boot_seconds=seconds(message.uptime) if message.HasField("uptime") else None,
     )
 
@@ -203,59 +200,102 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def leases(messages: Iterable[worker_pb2.Lease], names: JobNames) -> list[Lease]:
-    """Leases of this store's jobs; others are left out."""
+def leases(messages: Iterable[worker_pb2.Lease], field: str) -> list[Lease]:
+    """The leases of all runs, one by one."""
     return [
-        Lease(key, message.epoch)
-        for message in messages
-        if (key := names.key(message.job_id)) is not None
+        Lease(JobKey(key), epoch)
+        for key, epoch, count in _runs(messages, field)
+        for key, epoch in zip(range(key, key + count), range(epoch, epoch + count), strict=True)
     ]
 
 
-def outcomes(message: worker_pb2.Results, names: JobNames) -> list[Outcome]:
-    """Results and refusals of this store's jobs."""
+def _runs(messages: Iterable[worker_pb2.Lease], field: str) -> list[tuple[int, int, int]]:
+    """Checked runs: first key, first epoch, count."""
+    runs = [(message.key, message.epoch, message.count or 1) for message in messages]
+    total = sum(count for _, _, count in runs)
+    if total > _MAX_LEASES:
+        raise InvalidRequestError(
+            Violation(field, f"has {total} leases; send at most {_MAX_LEASES} in one message")
+        )
+    if any(key > _MAX_KEY or epoch > _MAX_KEY for key, epoch, _ in runs):
+        raise InvalidRequestError(
+            Violation(field, "has a key or an epoch that no store has; send what Jobs said")
+        )
+    return runs
+
+
+def outcomes(message: worker_pb2.Results) -> list[Outcome]:
+    """Results and refusals, job by job."""
     found: list[Outcome] = []
-    for each in message.outcomes:
-        key = names.key(each.lease.job_id)
-        if key is None:
-            continue
-        lease = Lease(key, each.lease.epoch)
-        if each.WhichOneof("outcome") == "hash":
-            spent = min(max(seconds(each.service_time), 0.0), _MAX_SERVICE_SECONDS)
-            found.append(Hashed(lease, each.hash, spent))
-        else:
+    runs = _runs((each.lease for each in message.outcomes), "results.outcomes")
+    for place, (each, (key, epoch, count)) in enumerate(zip(message.outcomes, runs, strict=True)):
+        keys = map(JobKey, range(key, key + count))
+        each_lease = map(Lease, keys, range(epoch, epoch + count))
+        hashes = each.hashes
+        if each.HasField("refusal"):
             text = each.refusal.message[:_MAX_MESSAGE_CHARACTERS] or "the worker gave no reason"
-            found.append(Refused(lease, each.refusal.retryable, text))
+            found += [Refused(lease, each.refusal.retryable, text) for lease in each_lease]
+            continue
+        if len(hashes) != count:
+            raise InvalidRequestError(
+                Violation(
+                    f"results.outcomes[{place}].hashes",
+                    f"has {len(hashes)} hashes for {count} jobs; send one for each, or a refusal",
+                )
+            )
+        spent = min(max(seconds(each.service_time), 0.0), _MAX_SERVICE_SECONDS)
+        found += map(Hashed, each_lease, hashes, repeat(spent))
     return found
 
 
-def strangers(message: worker_pb2.Results, names: JobNames) -> list[worker_pb2.Lease]:
-    """Leases of another store's jobs: nobody here needs their results."""
-    return [each.lease for each in message.outcomes if names.key(each.lease.job_id) is None]
+def lease_messages(found: Iterable[Lease]) -> list[worker_pb2.Lease]:
+    """Leases as workers see them: in runs."""
+    messages: list[worker_pb2.Lease] = []
+    first_key = first_epoch = count = 0
+    for key, epoch in found:
+        if key == first_key + count and epoch == first_epoch + count:
+            count += 1
+            continue
+        if count:
+            messages.append(worker_pb2.Lease(key=first_key, epoch=first_epoch, count=count))
+        first_key, first_epoch, count = key, epoch, 1
+    if count:
+        messages.append(worker_pb2.Lease(key=first_key, epoch=first_epoch, count=count))
+    return messages
 
 
-def lease_message(lease: Lease, names: JobNames) -> worker_pb2.Lease:
-    """A lease as workers see it."""
-    return worker_pb2.Lease(job_id=names.name(lease.key), epoch=lease.epoch)
+def assignment_messages(
+    assignments: Sequence[Assignment], cost: hashing.Cost
+) -> list[worker_pb2.Assignment]:
+    """Jobs as workers see them: those that follow one another and are hashed alike in one."""
+    messages: list[worker_pb2.Assignment] = []
+    alike: tuple[object, ...] = ()
+    inputs: list[bytes] = []
+    key = epoch = 0
+    for lease, (profile, value, key_id, load) in assignments:
+        kind = (profile, key_id, load)
+        if kind != alike or lease != (key + len(inputs), epoch + len(inputs)):
+            if inputs:
+                messages[-1].lease.count = len(inputs)
+                messages[-1].inputs.extend(inputs)
+            (key, epoch), alike, inputs = lease, kind, []
+            messages.append(_assignment(lease, profile, key_id, load, cost))
+        inputs.append(value)
+    if inputs:
+        messages[-1].lease.count = len(inputs)
+        messages[-1].inputs.extend(inputs)
+    return messages
 
 
-def lease_messages(found: Iterable[Lease], names: JobNames) -> list[worker_pb2.Lease]:
-    """Leases as workers see them."""
-    return [lease_message(lease, names) for lease in found]
-
-
-def assignment_message(
-    assignment: Assignment, names: JobNames, cost: hashing.Cost
+def _assignment(
+    lease: Lease, profile: Profile, key_id: str, load: Load, cost: hashing.Cost
 ) -> worker_pb2.Assignment:
-    """A job as workers see it."""
-    payload = assignment.payload
     message = worker_pb2.Assignment(
-        lease=lease_message(assignment.lease, names),
-        profile=_PROFILE_VALUES[payload.profile],
-        input=payload.input,
-        key_id=payload.key_id,
+        lease=worker_pb2.Lease(key=lease.key, epoch=lease.epoch),
+        profile=_PROFILE_VALUES[profile],
+        key_id=key_id,
     )
-    match payload.load:
+    match load:
         case Collision(difficulty_bits=bits, seed=seed):
             message.load.collision.difficulty_bits = bits
             message.load.collision.seed = seed
@@ -263,7 +303,7 @@ def assignment_message(
             message.load.verify.repetitions = repetitions
         case Busy(seconds=busy_seconds):
             message.load.busy.duration.CopyFrom(duration(busy_seconds))
-    if payload.profile is Profile.ARGON2ID:
+    if profile is Profile.ARGON2ID:
         message.argon2_cost.memory_kib = cost.memory_kib
         message.argon2_cost.passes = cost.passes
         message.argon2_cost.lanes = cost.lanes

@@ -18,7 +18,7 @@ from dispatcher.ports import WorkDesk
 from dispatcher.sessions import SessionKey
 
 _HELLO_SECONDS = 10.0
-_MAX_BATCH = 64
+_MAX_BATCH = 512
 _END_CODES = {
     EndReason.FENCED: grpc.StatusCode.ABORTED,
     EndReason.STALLED: grpc.StatusCode.UNAVAILABLE,
@@ -100,21 +100,22 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         line: "_Line",
         requests: AsyncIterator[worker_pb2.WorkRequest],
     ) -> None:
-        desk, names = self._desk, self._names
+        desk = self._desk
         async for request in requests:
             match request.WhichOneof("message"):
+                case "hello":
+                    raise InvalidRequestError(Violation("hello", "may be sent once per call"))
                 case "credit":
                     desk.credit(session, request.credit.jobs)
                 case "results":
-                    line.acknowledge_strangers(translation.strangers(request.results, names))
-                    await desk.outcomes(session, translation.outcomes(request.results, names))
+                    await desk.outcomes(session, translation.outcomes(request.results))
                 case "heartbeat":
-                    held = translation.leases(request.heartbeat.held, names)
+                    held = translation.leases(request.heartbeat.held, "heartbeat.held")
                     desk.heartbeat(session, held, request.heartbeat.busy_slots)
                 case "draining":
-                    desk.leaving(session, request.draining.reason[:200])
+                    desk.leaving(session, request.draining.reason)
                 case "goodbye":
-                    desk.goodbye(session, request.goodbye.reason[:200])
+                    desk.goodbye(session, request.goodbye.reason)
                     await line.flushed()
                     return
 
@@ -129,8 +130,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 session_id=str(session),
                 heartbeat_interval=translation.duration(self._heartbeat_interval),
                 lease_ttl=translation.duration(self._lease_ttl),
-                kept=translation.lease_messages(kept, self._names),
+                kept=translation.lease_messages(kept),
                 cordoned=is_cordoned,
+                store_id=self._names.store_id,
             )
         )
 
@@ -143,16 +145,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             return None
         return worker_pb2.WorkResponse(
             jobs=worker_pb2.Jobs(
-                assignments=[
-                    translation.assignment_message(assignment, self._names, self._cost)
-                    for assignment in assignments
-                ]
+                assignments=translation.assignment_messages(assignments, self._cost)
             )
         )
-
-    def leases(self, leases: Sequence[Lease]) -> list[worker_pb2.Lease]:
-        """Leases as workers see them."""
-        return translation.lease_messages(leases, self._names)
 
 
 class _Line:
@@ -161,7 +156,7 @@ class _Line:
     def __init__(self, servicer: WorkerServicer) -> None:
         self._servicer = servicer
         self._queue: deque[list[Lease] | Callable[[], worker_pb2.WorkResponse]] = deque()
-        self._acks: list[worker_pb2.Lease] = []
+        self._acks: list[Lease] = []
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self.session = SessionKey(0)
@@ -171,25 +166,21 @@ class _Line:
         self._put(lambda: self._servicer.welcome(self.session, kept, is_cordoned))
 
     def assign(self, leases: Sequence[Lease]) -> None:
-        for lease in leases:
-            last = self._queue[-1] if self._queue else None
-            if isinstance(last, list) and len(last) < _MAX_BATCH:
-                last.append(lease)
-            else:
-                self._queue.append([lease])
+        rest = list(leases)
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, list) and (room := _MAX_BATCH - len(last)) > 0:
+            last += rest[:room]
+            rest = rest[room:]
+        for start in range(0, len(rest), _MAX_BATCH):
+            self._queue.append(rest[start : start + _MAX_BATCH])
         self._wake()
 
     def acknowledge(self, leases: Sequence[Lease]) -> None:
-        self._acks += self._servicer.leases(leases)
+        self._acks += leases
         self._wake()
 
-    def acknowledge_strangers(self, leases: Sequence[worker_pb2.Lease]) -> None:
-        if leases:
-            self._acks += leases
-            self._wake()
-
     def revoke(self, leases: Sequence[Lease]) -> None:
-        revoked = worker_pb2.LeasesRevoked(leases=self._servicer.leases(leases))
+        revoked = worker_pb2.LeasesRevoked(leases=translation.lease_messages(leases))
         self._put(lambda: worker_pb2.WorkResponse(leases_revoked=revoked))
 
     def drain(self, seconds: float) -> None:
@@ -226,7 +217,8 @@ class _Line:
         # Acknowledgements go first: they free the worker's memory and end drains.
         if self._acks and not callable(self._queue[0] if self._queue else None):
             acks, self._acks = self._acks, []
-            return worker_pb2.WorkResponse(result_acks=worker_pb2.ResultAcks(leases=acks))
+            messages = translation.lease_messages(acks)
+            return worker_pb2.WorkResponse(result_acks=worker_pb2.ResultAcks(leases=messages))
         item = self._queue.popleft()
         if isinstance(item, list):
             return await self._servicer.jobs(self.session, item)

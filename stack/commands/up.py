@@ -94,6 +94,14 @@ _ResultsKeptSeconds = Annotated[
 _ResultsKeptCount = Annotated[
     int | None, typer.Option(metavar="N", help="How many results are kept (default all).")
 ]
+_NumberFormats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--number-format",
+        metavar="in|in-legacy|gb|de|fr|es|it|nl|free",
+        help="Numbers to accept; may be given several times (default in: India).",
+    ),
+]
 _NoLoad = Annotated[
     bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
 ]
@@ -146,6 +154,7 @@ def up(
     policy: _Policy = None,
     seed: _Seed = None,
     profile: _Profile = None,
+    number_formats: _NumberFormats = None,
     results_kept_seconds: _ResultsKeptSeconds = None,
     results_kept_count: _ResultsKeptCount = None,
     no_load: _NoLoad = None,
@@ -166,6 +175,8 @@ def up(
     flags: dict[str, Any] = dict(locals())
     for name in ("state", "config", "began_at"):
         del flags[name]
+    # Not given is an empty list to typer, and would be no format at all.
+    flags["number_formats"] = number_formats or None
     flags["min"], flags["max"] = flags.pop("min_domains"), flags.pop("max_domains")
     with options.plain_errors():
         raise typer.Exit(_run(state, config, flags, began_at))

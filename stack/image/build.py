@@ -1,6 +1,7 @@
 """Builds an image, or finds the one that is already built."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,6 +16,8 @@ from stack.image import initramfs, kernel, packages, recipe, root, sources
 from stack.image.values import Image, ImageError, Progress
 
 _BUILDING = ".building-"
+# Less than this free after a failure: the disk is full, whatever the program that failed said.
+_FULL_BYTES = 5_000_000
 
 
 def build(
@@ -90,7 +93,6 @@ def _lock(directory: Path, progress: Progress) -> Iterator[TextIO]:
 
 
 def _build(directory: Path, found: sources.Sources, key: str, progress: Progress) -> Image:
-    started = time.monotonic()
     free = shutil.disk_usage(directory).free
     if free < recipe.NEEDED_FREE_BYTES:
         raise ImageError(
@@ -98,6 +100,36 @@ def _build(directory: Path, found: sources.Sources, key: str, progress: Progress
             f"{recipe.NEEDED_FREE_BYTES // 1_000_000} MB; make room or choose another --state"
         )
     downloads = directory / ".downloads"
+    with _told_when_full(directory, downloads):
+        return _build_from(directory, downloads, found, key, progress)
+
+
+@contextlib.contextmanager
+def _told_when_full(directory: Path, downloads: Path) -> Iterator[None]:
+    """Failures of a disk that fills up, whichever program meets it, as one error with the fix."""
+    try:
+        yield
+    except (OSError, ImageError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        if not full and shutil.disk_usage(directory).free > _FULL_BYTES:
+            if isinstance(error, ImageError):
+                raise
+            raise ImageError(f"building the guest image failed: {error}") from None
+        # A package cut short would look like a complete one to the next build.
+        shutil.rmtree(downloads, ignore_errors=True)
+        raise ImageError(
+            f"{directory}: the disk became full while the guest image was built; make room for "
+            f"{recipe.NEEDED_FREE_BYTES // 1_000_000} MB or choose another --state"
+        ) from None
+    finally:
+        for left in directory.glob(f"{_BUILDING}{os.getpid()}"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _build_from(
+    directory: Path, downloads: Path, found: sources.Sources, key: str, progress: Progress
+) -> Image:
+    started = time.monotonic()
     apt = packages.Apt(directory / ".apt")
     progress("Choosing the guest's packages", 0.02)
     resolved = apt.resolve()
@@ -113,28 +145,23 @@ def _build(directory: Path, found: sources.Sources, key: str, progress: Progress
         if path.name not in files:
             path.unlink()
     work = directory / f"{_BUILDING}{os.getpid()}"
-    try:
-        result = work / "image"
-        result.mkdir(parents=True)
-        release = _assemble(work, downloads, resolved, found, progress)
-        image = Image(
-            directory=result,
-            generation=generation,
-            kernel_arguments=" ".join(recipe.KERNEL_ARGUMENTS),
-            kernel_release=release,
-            python=resolved.python,
-            packages=files,
-            recipe_key=key,
-            built_at=time.time(),
-            build_seconds=round(time.monotonic() - started, 1),
-        )
-        image.write()
-        shutil.rmtree(final, ignore_errors=True)
-        result.replace(final)
-    except OSError as error:
-        raise ImageError(f"building the guest image failed: {error}") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    result = work / "image"
+    result.mkdir(parents=True)
+    release = _assemble(work, downloads, resolved, found, progress)
+    image = Image(
+        directory=result,
+        generation=generation,
+        kernel_arguments=" ".join(recipe.KERNEL_ARGUMENTS),
+        kernel_release=release,
+        python=resolved.python,
+        packages=files,
+        recipe_key=key,
+        built_at=time.time(),
+        build_seconds=round(time.monotonic() - started, 1),
+    )
+    image.write()
+    shutil.rmtree(final, ignore_errors=True)
+    result.replace(final)
     progress("The guest image is built", 1.0)
     built = Image.read(final)
     assert built is not None

@@ -73,6 +73,8 @@ class DispatcherProcess:
                     "join_key_file": str(directory / "join.key"),
                     "logfile": str(self.log),
                     "default_profile": "legacy-sha256",
+                    # Most tests are about jobs, not numbers, and call them A, B, C.
+                    "number_formats": ["in", "free"],
                     **settings,
                 }
             )
@@ -176,6 +178,25 @@ def legacy_hash(value: bytes) -> str:
     return hashlib.sha256(salt.encode() + value).hexdigest() + ":" + salt
 
 
+def single(run: worker_pb2.Assignment) -> list[worker_pb2.Assignment]:
+    """The jobs of a run, each by itself."""
+    found = []
+    for place, value in enumerate(run.inputs):
+        job = worker_pb2.Assignment()
+        job.CopyFrom(run)
+        job.lease.key += place
+        job.lease.epoch += place
+        job.lease.count = 1
+        job.inputs[:] = [value]
+        found.append(job)
+    return found
+
+
+def pairs(runs: Iterable[worker_pb2.Lease]) -> set[tuple[int, int]]:
+    """Key and epoch of each lease of the runs."""
+    return {(run.key + i, run.epoch + i) for run in runs for i in range(run.count or 1)}
+
+
 class ScriptedWorker:
     """A worker that does what a test says, and notes what it is told."""
 
@@ -189,8 +210,8 @@ class ScriptedWorker:
         self._reading: asyncio.Task[None] | None = None
         self.welcome: worker_pb2.Welcome | None = None
         self.assignments: asyncio.Queue[worker_pb2.Assignment] = asyncio.Queue()
-        self.acked: set[tuple[str, int]] = set()
-        self.revoked: set[tuple[str, int]] = set()
+        self.acked: set[tuple[int, int]] = set()
+        self.revoked: set[tuple[int, int]] = set()
         self.told: list[str] = []
 
     async def connect(
@@ -221,16 +242,13 @@ class ScriptedWorker:
                 kind = response.WhichOneof("message")
                 self.told.append(kind)
                 if kind == "jobs":
-                    for assignment in response.jobs.assignments:
-                        self.assignments.put_nowait(assignment)
+                    for run in response.jobs.assignments:
+                        for assignment in single(run):
+                            self.assignments.put_nowait(assignment)
                 elif kind == "result_acks":
-                    self.acked |= {
-                        (each.job_id, each.epoch) for each in response.result_acks.leases
-                    }
+                    self.acked |= pairs(response.result_acks.leases)
                 elif kind == "leases_revoked":
-                    self.revoked |= {
-                        (each.job_id, each.epoch) for each in response.leases_revoked.leases
-                    }
+                    self.revoked |= pairs(response.leases_revoked.leases)
         self.told.append("end")
 
     async def send(self, **message: Any) -> None:
@@ -244,13 +262,13 @@ class ScriptedWorker:
 
     async def answer(self, *assignments: worker_pb2.Assignment, digest: str = "") -> None:
         outcomes = [
-            worker_pb2.Outcome(lease=each.lease, hash=digest or legacy_hash(each.input))
+            worker_pb2.Outcome(lease=each.lease, hashes=[digest or legacy_hash(each.inputs[0])])
             for each in assignments
         ]
         await self.send(results=worker_pb2.Results(outcomes=outcomes))
 
     async def acknowledged(self, assignment: worker_pb2.Assignment) -> None:
-        lease = (assignment.lease.job_id, assignment.lease.epoch)
+        lease = (assignment.lease.key, assignment.lease.epoch)
 
         async def is_acked() -> bool:
             return lease in self.acked

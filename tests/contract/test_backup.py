@@ -167,10 +167,10 @@ async def test_a_restored_store_knows_what_was_before_and_mixes_nothing_up(
     assert tool(tmp_path / "jobs.db", "--backup", copy).returncode == 0
 
     worker = await ScriptedWorker(dispatcher.address, "holder", slots=2).connect()
+    assert worker.welcome is not None
     await worker.credit(2)
     (lost,) = await dispatcher.submit("KA-47-UT-0004")
-    held = {each.lease.job_id: each for each in [await worker.take(), await worker.take()]}
-    assert set(held) == {unfinished, lost}
+    held = [await worker.take(), await worker.take()]
     after = await done_jobs(dispatcher, "KA-47-UT-0005")
     late = (await cursors(dispatcher))[-1]
 
@@ -192,17 +192,19 @@ async def test_a_restored_store_knows_what_was_before_and_mixes_nothing_up(
     fresh = await dispatcher.submit("KA-47-UT-0006", "KA-47-UT-0007")
     assert not {*fresh} & {*before, unfinished, lost, *after}
 
-    # The worker still has a job of the lost stretch, and one that both know.
-    await worker.connect(held=[each.lease for each in held.values()])
-    assert worker.welcome is not None
-    assert [lease.job_id for lease in worker.welcome.kept] == [unfinished]
-    await worker.answer(held[unfinished], held[lost])
+    # The worker still has a job of the lost stretch, whose key is another job's now, and one that
+    # both stretches know. It names neither its store nor, with its results, anything but keys.
+    await worker.connect(held=[each.lease for each in held])
+    assert [lease.key for lease in worker.welcome.kept] == [held[0].lease.key]
+    await worker.answer(*held)
     (job,) = await dispatcher.finals([unfinished])
     assert job.result.worker_id == "holder"
-    await worker.acknowledged(held[lost])
+    await worker.acknowledged(held[1])
+    assert (await dispatcher.backlog()).done == 3
     await worker.credit(2)
     again = [await worker.take(), await worker.take()]
-    assert min(each.lease.epoch for each in again) > max(each.lease.epoch for each in held.values())
+    assert {each.lease.key for each in again} == {4, 5}
+    assert again[0].lease.epoch > max(each.lease.epoch for each in held)
     counts = await dispatcher.backlog()
     assert (counts.accepted, counts.done) == (5, 3)
 

@@ -63,7 +63,7 @@ async def test_a_number_becomes_a_stored_hash(start: Start, connect: Connect) ->
     worker = await connect(dispatcher, credit=2)
     (job_id,) = await dispatcher.submit(" ka-47-ut-9173", profile=LEGACY, reference="mine")
     assignment = await worker.take()
-    assert assignment.input == b"KA-47-UT-9173"
+    assert assignment.inputs[0] == b"KA-47-UT-9173"
     assert (await dispatcher.jobs([job_id]))[0].state == job_pb2.JOB_STATE_LEASED
     await worker.answer(assignment)
     await worker.acknowledged(assignment)
@@ -88,7 +88,7 @@ async def test_guests_see_keyed_numbers_only(start: Start, connect: Connect) -> 
     worker = await connect(dispatcher, credit=2)
     await dispatcher.submit("KA-47-UT-9173", profile=job_pb2.HASH_PROFILE_ARGON2ID)
     assignment = await worker.take()
-    assert len(assignment.input) == 32
+    assert len(assignment.inputs[0]) == 32
     assert (assignment.key_id, assignment.argon2_cost.memory_kib) == ("k1", 19456)
 
 
@@ -123,7 +123,7 @@ async def test_a_lost_worker_s_job_goes_to_another(start: Start, connect: Connec
     await first.cut()
     second = await connect(dispatcher, "w2", credit=1)
     assignment = await second.take()
-    assert assignment.lease.job_id == lost.lease.job_id
+    assert assignment.lease.key == lost.lease.key
     assert assignment.lease.epoch > lost.lease.epoch
     await second.answer(assignment)
     (job,) = await dispatcher.finals([job_id])
@@ -159,7 +159,7 @@ async def test_a_new_process_fences_the_old_session(start: Start, connect: Conne
     await new.answer(fresh)
     await new.acknowledged(fresh)
     assert (await dispatcher.jobs([job_id]))[0].result.hash == stored
-    assert (fresh.lease.job_id, fresh.lease.epoch) in new.revoked
+    assert (fresh.lease.key, fresh.lease.epoch) in new.revoked
     assert (await dispatcher.backlog()).done == 1
 
 
@@ -196,10 +196,11 @@ async def test_a_job_that_kills_its_workers_is_given_up_alone(
     poison, innocent = await dispatcher.submit("KA-47-UT-9173", "KA-47-UT-9174")
     for number in range(2):
         worker = await connect(dispatcher, f"both{number}", credit=2, slots=2)
-        assert {(await worker.take()).lease.job_id for _ in range(2)} == {poison, innocent}
+        keys = [(await worker.take()).lease.key for _ in range(2)]
+        assert [f"{poison.partition('-')[0]}-{key}" for key in keys] == [poison, innocent]
         await worker.cut()
     killed = await connect(dispatcher, "alone", credit=2, slots=2)
-    assert (await killed.take()).lease.job_id == poison
+    assert (await killed.take()).lease.key == keys[0]
     await killed.cut()
     (dead,) = await dispatcher.finals([poison])
     assert dead.failure.reason == job_pb2.FAILURE_REASON_ATTEMPTS_EXHAUSTED
@@ -235,7 +236,7 @@ async def test_a_silent_worker_loses_its_leases(start: Start, connect: Connect) 
     await frozen.was_told("end")
     assert (await frozen.status())[0] == grpc.StatusCode.UNAVAILABLE
     second = await connect(dispatcher, "w2", credit=1)
-    assert (await second.take()).lease.job_id == lost.lease.job_id
+    assert (await second.take()).lease.key == lost.lease.key
 
 
 async def test_a_wrong_token_is_refused(start: Start) -> None:
@@ -303,7 +304,7 @@ async def test_a_drain_s_deadline_takes_jobs_back_at_no_cost(
     await other.answer(await other.take())
     (job,) = await dispatcher.finals([job_id])
     assert job.attempts == 0
-    assert (held.lease.job_id, held.lease.epoch) in worker.revoked
+    assert (held.lease.key, held.lease.epoch) in worker.revoked
 
 
 async def test_a_drain_can_be_cancelled(start: Start, connect: Connect) -> None:

@@ -67,16 +67,18 @@ async def test_a_stream_submits_and_returns_results(
     await worker.credit(3)
     for _ in range(3):
         await worker.answer(await worker.take())
-    finished = [(await call.read()).finished for _ in range(3)]
-    assert {job.job_id for job in finished} == set(accepted.job_ids)
-    assert await call.read() is grpc.aio.EOF
+    finished: list[job_pb2.Job] = []
+    while (event := await call.read()) is not grpc.aio.EOF:
+        finished += event.finished_jobs.jobs
+    assert [job.job_id for job in finished] == list(accepted.job_ids)
+    assert finished == await dispatcher.jobs(accepted.job_ids)
     # A client that reconnects repeats its batch: accepted once, results sent again.
     again = dispatcher.licenses.StreamJobs()
     await again.write(request)
     await again.done_writing()
     events = [event async for event in again]
     assert events[0].accepted == accepted
-    assert [event.finished.state for event in events[1:]] == [job_pb2.JOB_STATE_DONE] * 3
+    assert [job for event in events[1:] for job in event.finished_jobs.jobs] == finished
     assert (await dispatcher.backlog()).accepted == 3
 
 
@@ -133,7 +135,7 @@ async def test_pages_show_every_job_once(
     assert found == job_ids
     only = license_pb2.ListJobsRequest(states=[job_pb2.JOB_STATE_LEASED])
     page = await dispatcher.licenses.ListJobs(only)
-    assert [job.job_id for job in page.jobs] == [leased.lease.job_id]
+    assert [job.job_id.rpartition("-")[2] for job in page.jobs] == [str(leased.lease.key)]
 
 
 @pytest.mark.parametrize(

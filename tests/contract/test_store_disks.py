@@ -146,7 +146,7 @@ async def test_a_full_disk_refuses_new_work_and_heals_by_itself(
         await worker.acknowledged(assignment)
     finals = await dispatcher.finals(held_ids)
     assert {job.state for job in finals} == {job_pb2.JOB_STATE_DONE}
-    assert (await worker.take()).lease.job_id not in held_ids
+    assert (await worker.take()).lease.key not in {each.lease.key for each in held}
     assert is_writable(dispatcher)
     after = await dispatcher.backlog()
     assert (after.accepted, after.done) == (counts.accepted, 8)

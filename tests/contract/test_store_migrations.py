@@ -42,7 +42,7 @@ INSERT INTO connected VALUES ('w1');
 CONTENT: tuple[str, ...] = (
     VERSION_1,
     "INSERT INTO attempts VALUES (4, 2, 1, 'w1', 12.5, 0, 'lost');",
-    "INSERT INTO eras VALUES (1, '99999999', 1, 0);",
+    "INSERT INTO eras VALUES (1, '99999999', 1, 0, 3);",
 )
 
 
@@ -87,7 +87,7 @@ async def test_a_file_of_every_version_is_read(tmp_path: Path, version: int) -> 
     attempt = Attempt(3, AttemptCause.LEASE_EXPIRED, "w1", 31.0)
     await store.count_attempts([(JobKey(4), attempt)])
     await store.settle([Cancelled(JobKey(6))], 32.0)
-    former = (Era("99999999", 1, 0),) if version >= 3 else ()
+    former = (Era("99999999", 1, 0, 3),) if version >= 3 else ()
     assert recovered.former == former
     assert await store.remove_finals(before=22.5, keep=None, limit=100) == 4
     assert [job.key for job in await store.page(JobKey(0), 10, None)] == [4, 6]

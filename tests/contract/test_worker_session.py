@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -72,14 +72,18 @@ def finish(worker: "subprocess.Popen[bytes]", stream: Stream) -> None:
     assert worker.wait(PATIENCE) == 0
 
 
+def held_keys(runs: Iterable[worker_pb2.Lease]) -> set[int]:
+    return {run.key + place for run in runs for place in range(run.count or 1)}
+
+
 def wait_until_held(
-    stream: Stream, *job_ids: str, skip: Sequence[str] = ("credit",)
+    stream: Stream, *keys: int, skip: Sequence[str] = ("credit",)
 ) -> worker_pb2.Heartbeat:
     """The first heartbeat that names just these jobs. A credit says nothing: the first one leaves
     the worker before any job has reached it."""
     while True:
         beat = stream.expect("heartbeat", *skip).heartbeat
-        if {held.job_id for held in beat.held} == set(job_ids):
+        if held_keys(beat.held) == set(keys):
             return beat
 
 
@@ -107,14 +111,15 @@ def test_jobs_come_back_hashed_by_the_reference_formula(
     worker = start()
     stream = dispatcher.greet()
     stream.expect("credit")
-    stream.send_jobs(*(legacy(f"j{i}", f"KA-47-UT-{i:04d}") for i in range(4)))
-    found: dict[str, str] = {}
+    stream.send_jobs(*(legacy(i, f"KA-47-UT-{i:04d}") for i in range(1, 5)))
+    found: dict[int, str] = {}
     while len(found) < 4:
         for outcome in stream.expect("results", "credit").results.outcomes:
-            found[outcome.lease.job_id] = outcome.hash
+            keys = range(outcome.lease.key, outcome.lease.key + outcome.lease.count)
+            found.update(zip(keys, outcome.hashes, strict=True))
             stream.ack(outcome.lease)
-    for i in range(4):
-        digest, _, salt = found[f"j{i}"].partition(":")
+    for i in range(1, 5):
+        digest, _, salt = found[i].partition(":")
         assert digest == hashlib.sha256((salt + f"KA-47-UT-{i:04d}").encode()).hexdigest()
         assert re.fullmatch(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", salt)
     finish(worker, stream)
@@ -125,17 +130,17 @@ def test_a_result_without_an_acknowledgement_is_offered_again_after_a_reconnect(
 ) -> None:
     worker = start()
     stream = dispatcher.greet()
-    stream.send_jobs(legacy("a"), legacy("b", load=busy(3600)))
+    stream.send_jobs(legacy(1), legacy(2, load=busy(3600)))
     first = stream.expect("results", "credit").results.outcomes[0]
     stream.end()
 
     again = dispatcher.accept()
     hello = again.expect("hello").hello
-    assert {held.job_id for held in hello.held} == {"a", "b"}
+    assert held_keys(hello.held) == {1, 2}
     again.send(welcome=worker_pb2.Welcome(session_id="s2", kept=hello.held))
-    assert again.expect("results").results.outcomes[0].hash == first.hash
-    again.ack(lease("a"))
-    again.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease("b")]))
+    assert again.expect("results").results.outcomes[0].hashes == first.hashes
+    again.ack(lease(1))
+    again.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease(2)]))
     finish(worker, again)
 
 
@@ -144,15 +149,15 @@ def test_held_work_survives_a_restart_of_the_dispatcher(
 ) -> None:
     worker = start()
     stream = dispatcher.greet(heartbeat=0.1)
-    stream.send_jobs(legacy("a", load=busy(1)))
-    wait_until_held(stream, "a")
+    stream.send_jobs(legacy(1, load=busy(1)))
+    wait_until_held(stream, 1)
     dispatcher.stop()
     dispatcher.start()
     again = dispatcher.accept()
-    assert [held.job_id for held in again.expect("hello").hello.held] == ["a"]
-    again.send(welcome=worker_pb2.Welcome(session_id="s2", kept=[lease("a")]))
+    assert held_keys(again.expect("hello").hello.held) == {1}
+    again.send(welcome=worker_pb2.Welcome(session_id="s2", kept=[lease(1)]))
     outcome = again.expect("results", "credit", "heartbeat").results.outcomes[0]
-    assert outcome.lease == lease("a")
+    assert outcome.lease == lease(1)
     assert 0.9 < outcome.service_time.seconds + outcome.service_time.nanos / 1e9 < 1.5
     again.ack(outcome.lease)
     finish(worker, again)
@@ -164,13 +169,13 @@ def test_revoked_work_stops_and_frees_its_slot(
     worker = start("--slots", "1", "--prefetch", "0")
     stream = dispatcher.greet()
     assert stream.expect("credit").credit.jobs == 1
-    stream.send_jobs(legacy("long", load=busy(3600)))
-    stream.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease("long")]))
+    stream.send_jobs(legacy(1, load=busy(3600)))
+    stream.send(leases_revoked=worker_pb2.LeasesRevoked(leases=[lease(1)]))
     assert stream.expect("credit").credit.jobs == 1
-    stream.send_jobs(legacy("short"))
+    stream.send_jobs(legacy(2))
     outcomes = stream.expect("results").results.outcomes
-    assert [outcome.lease.job_id for outcome in outcomes] == ["short"]
-    stream.ack(lease("short"))
+    assert [outcome.lease.key for outcome in outcomes] == [2]
+    stream.ack(lease(2))
     finish(worker, stream)
 
 
@@ -180,7 +185,7 @@ def test_a_drain_stops_credit_finishes_work_and_stays_until_it_is_cancelled(
     worker = start()
     stream = dispatcher.greet(heartbeat=0.1)
     assert stream.expect("credit").credit.jobs == 4
-    stream.send_jobs(legacy("a", load=busy(1)))
+    stream.send_jobs(legacy(1, load=busy(1)))
     stream.send(drain=worker_pb2.Drain())
     outcome = stream.expect("results", "heartbeat").results.outcomes[0]
     stream.ack(outcome.lease)
@@ -197,8 +202,8 @@ def test_heartbeats_stay_on_time_while_every_slot_hashes(
 ) -> None:
     worker = start()
     stream = dispatcher.greet(heartbeat=0.1)
-    stream.send_jobs(legacy("a", load=busy(3600)), legacy("b", load=busy(3600)))
-    wait_until_held(stream, "a", "b")
+    stream.send_jobs(legacy(1, load=busy(3600)), legacy(2, load=busy(3600)))
+    wait_until_held(stream, 1, 2)
     for _ in range(15):
         assert stream.expect("heartbeat", "credit").heartbeat.busy_slots == 2
     finish(worker, stream)
@@ -209,12 +214,12 @@ def test_goodbye_waits_for_the_acknowledgement_of_finished_results(
 ) -> None:
     worker = start()
     stream = dispatcher.greet()
-    stream.send_jobs(legacy("done"), legacy("unfinished", load=busy(3600)))
-    assert stream.expect("results", "credit").results.outcomes[0].lease == lease("done")
+    stream.send_jobs(legacy(1), legacy(2, load=busy(3600)))
+    assert stream.expect("results", "credit").results.outcomes[0].lease == lease(1)
     worker.send_signal(signal.SIGTERM)
     assert stream.expect("draining", "credit").draining.reason == "SIGTERM"
     assert stream.has_nothing(0.3)
-    stream.ack(lease("done"))
+    stream.ack(lease(1))
     stream.expect("goodbye")
     assert worker.poll() is None
     stream.send(goodbye_ack=worker_pb2.GoodbyeAck())
@@ -226,8 +231,8 @@ def test_a_crashed_hashing_process_costs_its_job_an_attempt_and_is_replaced(
 ) -> None:
     worker = start("--slots", "1", "--prefetch", "0")
     stream = dispatcher.greet(heartbeat=0.1)
-    stream.send_jobs(legacy("victim", load=busy(3600)))
-    wait_until_held(stream, "victim")
+    stream.send_jobs(legacy(1, load=busy(3600)))
+    wait_until_held(stream, 1)
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
     outcome = stream.expect("results", "heartbeat").results.outcomes[0]
@@ -235,9 +240,9 @@ def test_a_crashed_hashing_process_costs_its_job_an_attempt_and_is_replaced(
     assert "signal 9" in outcome.refusal.message
     stream.ack(outcome.lease)
     stream.expect("credit", "heartbeat")
-    stream.send_jobs(legacy("next"))
-    assert stream.expect("results", "heartbeat").results.outcomes[0].hash
-    stream.ack(lease("next"))
+    stream.send_jobs(legacy(2))
+    assert stream.expect("results", "heartbeat").results.outcomes[0].hashes
+    stream.ack(lease(2))
     finish(worker, stream)
 
 

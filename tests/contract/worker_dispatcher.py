@@ -13,8 +13,8 @@ PATIENCE = 20.0
 _END = object()
 
 
-def lease(job_id: str, epoch: int = 1) -> worker_pb2.Lease:
-    return worker_pb2.Lease(job_id=job_id, epoch=epoch)
+def lease(key: int, epoch: int = 1) -> worker_pb2.Lease:
+    return worker_pb2.Lease(key=key, epoch=epoch, count=1)
 
 
 def welcome(*kept: worker_pb2.Lease, heartbeat: float = 30.0) -> worker_pb2.Welcome:
@@ -26,15 +26,15 @@ def welcome(*kept: worker_pb2.Lease, heartbeat: float = 30.0) -> worker_pb2.Welc
 
 
 def legacy(
-    job_id: str,
+    key: int,
     number: str = "KA-47-UT-9173",
     load: job_pb2.Load | None = None,
     epoch: int = 1,
 ) -> worker_pb2.Assignment:
     return worker_pb2.Assignment(
-        lease=lease(job_id, epoch),
+        lease=lease(key, epoch),
         profile=job_pb2.HASH_PROFILE_LEGACY_SHA256,
-        input=number.encode(),
+        inputs=[number.encode()],
         load=load,
     )
 

@@ -1,5 +1,6 @@
 """The whole thing on real guests: load comes, machines start, parts die, nothing is lost."""
 
+import json
 import random
 import signal
 
@@ -30,7 +31,7 @@ def jobs(count: int, seed: int, *, busy_seconds: float) -> list[job_pb2.JobSpec]
     )
     return [
         job_pb2.JobSpec(
-            number=f"KA-{choose.randrange(100):02d}-UT-{choose.randrange(10_000):04d}",
+            number=f"KA-{choose.randrange(1, 100):02d}-UT-{choose.randrange(1, 10_000):04d}",
             profile=choose.choice(PROFILES),
             load=load,
             reference=f"{seed}-{index}",
@@ -40,9 +41,13 @@ def jobs(count: int, seed: int, *, busy_seconds: float) -> list[job_pb2.JobSpec]
 
 
 @pytest.mark.timeout(600)
-def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(stack_state, virtscale) -> None:
+def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
+    stack_state, virtscale, tmp_path
+) -> None:
     with machine.running_stack(
-        stack_state, "--no-load", "--min", "1", "--max", "2", command=virtscale
+        stack_state,
+        *("--no-load", "--min", "1", "--max", "2", "--summary", str(tmp_path / "out.json")),
+        command=virtscale,
     ) as stack:
         client = machine.Client(stack.dispatcher)
         try:
@@ -58,6 +63,10 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(stack_state,
             client.close()
         assert stack.stop() == 0
         assert stack.leftovers() == []
+    summary = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert summary["domains_lost"] == 1
+    assert summary["scale_outs"] >= 1
+    assert summary["scale_ins"] >= 1
 
 
 def _scale_out(stack: machine.Stack, client: machine.Client) -> None:

@@ -150,20 +150,28 @@ def test_all_busy_ports_are_told_at_once_each_with_its_option(state: Path) -> No
     assert_nothing_runs(state)
 
 
-@pytest.fixture
-def small_disk(state: Path) -> Iterator[Path]:
-    """A disk of 30 MB: room for the layout, none for an image."""
+@contextlib.contextmanager
+def disk(directory: Path, size: str) -> Iterator[Path]:
+    """A disk of its own that the user below may write."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount the small disk that this test needs")
-    directory = state / "disk"
     directory.mkdir()
-    options = f"size=30m,uid={UNPRIVILEGED}"
+    options = f"size={size},uid={UNPRIVILEGED}"
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode != 0:
         pytest.skip(f"no small disk, this machine does not let us mount: {mounted.stderr}")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.fixture
+def small_disk(state: Path) -> Iterator[Path]:
+    """A disk of 30 MB: room for the layout, none for an image."""
+    with disk(state / "disk", "30m") as directory:
+        yield directory
 
 
 def test_without_disk_space_nothing_is_started(small_disk: Path) -> None:
@@ -190,6 +198,44 @@ def test_without_disk_space_no_image_is_built(small_disk: Path) -> None:
     assert "MB free" in text
     assert "--state" in text
     assert_no_image(small_disk)
+
+
+@pytest.mark.timeout(180)
+def test_a_disk_that_fills_up_during_the_build_is_told_and_nothing_half_done_is_left(
+    state: Path,
+) -> None:
+    with disk(state / "disk", "720m") as directory:
+        command = [sys.executable, "-m", "stack", "image", "build", "--state", str(directory)]
+        build = subprocess.Popen(
+            command,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            user=UNPRIVILEGED,
+            group=UNPRIVILEGED,
+            extra_groups=[],
+        )
+        try:
+            machine.wait_for(
+                "the build to unpack",
+                lambda: list(directory.glob("image/.building-*/root/usr")) or build.poll(),
+                within=90.0,
+                every=0.05,
+            )
+            with pytest.raises(OSError, match="No space"), (directory / "rest").open("wb") as rest:
+                while True:
+                    rest.write(bytes(1_000_000))
+            _, text = build.communicate(timeout=60)
+        finally:
+            build.kill()
+            build.wait()
+        assert build.returncode == 1
+        assert "Traceback" not in text
+        assert f"{directory / 'image'}: the disk became full" in text
+        assert "--state" in text
+        assert_no_image(directory)
+        assert not (directory / "image" / ".downloads").exists()
 
 
 def test_without_a_network_no_image_is_built(state: Path) -> None:

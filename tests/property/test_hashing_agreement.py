@@ -27,7 +27,7 @@ def test_what_the_worker_stores_the_dispatcher_verifies(
 ) -> None:
     keyring = checking.Keyring((checking.Key(key_id, secret),))
     data, used = checking.payload_input(profile, number, keyring)
-    stored = making.hash_number(_name(profile), data, used, CHEAP, random)
+    (stored,) = making.hash_numbers(_name(profile), [data], used, CHEAP, random)
     again, _ = checking.payload_input(profile, other, keyring)
     for candidate, mine in ((number, data), (other, again)):
         verdict = _verdict(candidate, stored, keyring)

@@ -74,11 +74,12 @@ class LedgerMachine(RuleBasedStateMachine):
                         self.epochs.add(lease.epoch)
                         self.live[lease.key] = (session, lease)
                         leases.append(lease)
-                case effects.Settle(final=final):
-                    assert final.key not in self.pending, "settled twice"
-                    assert final.key not in self.final, "settled after it was final"
-                    self.live.pop(final.key, None)
-                    self.pending[final.key] = final
+                case effects.Settle(finals=finals):
+                    for final in finals:
+                        assert final.key not in self.pending, "settled twice"
+                        assert final.key not in self.final, "settled after it was final"
+                        self.live.pop(final.key, None)
+                        self.pending[final.key] = final
                 case effects.Requeued(keys=keys):
                     for key in keys:
                         del self.live[key]
@@ -100,12 +101,17 @@ class LedgerMachine(RuleBasedStateMachine):
         for effect in found:
             if isinstance(effect, effects.Requeued) and effect.reason in FREE:
                 assert not {each.key for each in counted} & set(effect.keys), "an attempt for free"
-            match effect:
-                case effects.Settle(final=Failed(key=key, failure=failure)):
-                    if failure.reason is FailureReason.ATTEMPTS_EXHAUSTED:
-                        history = self.attempts[key]
-                        assert len(history) >= MAX_ATTEMPTS
-                        assert history[-1].is_certain, "given up for another job's fault, perhaps"
+            if isinstance(effect, effects.Settle):
+                for final in effect.finals:
+                    self.check_given_up(final)
+
+    def check_given_up(self, final: Final) -> None:
+        if not isinstance(final, Failed):
+            return
+        if final.failure.reason is FailureReason.ATTEMPTS_EXHAUSTED:
+            history = self.attempts[final.key]
+            assert len(history) >= MAX_ATTEMPTS
+            assert history[-1].is_certain, "given up for another job's fault, perhaps"
 
     @rule(profiles=st.lists(st.sampled_from(Profile), min_size=1, max_size=5))
     def submit(self, profiles: list[Profile]) -> None:

@@ -45,10 +45,11 @@ class PoisonMachine(RuleBasedStateMachine):
                     held = self.held[self.worker_of(session)]
                     for lease in leases:
                         held.remove(lease)
-                case effects.Settle(final=final):
-                    assert final.key not in self.pending
-                    assert final.key not in self.final
-                    self.pending[final.key] = final
+                case effects.Settle(finals=finals):
+                    for final in finals:
+                        assert final.key not in self.pending
+                        assert final.key not in self.final
+                        self.pending[final.key] = final
 
     def react(self) -> None:
         """Leases what can be leased; every worker that has started the poison dies of it."""

@@ -30,10 +30,12 @@ class SessionMachine(RuleBasedStateMachine):
     def obey(self, outputs: list[values.Output]) -> None:
         for output in outputs:
             if isinstance(output, values.Start):
-                assert output.assignment.lease not in self.working
-                self.working.add(output.assignment.lease)
+                for assignment in output.assignments:
+                    assert assignment.lease not in self.working
+                    self.working.add(assignment.lease)
             elif isinstance(output, values.Cancel):
-                self.working.remove(output.lease)
+                for lease in output.leases:
+                    self.working.remove(lease)
             elif isinstance(output, values.Exit):
                 self.is_gone = True
             elif isinstance(output, values.Reconnect):
@@ -100,7 +102,7 @@ class SessionMachine(RuleBasedStateMachine):
         for _ in range(data.draw(st.integers(1, self.credit))):
             self.serial += 1
             profile = values.LEGACY_SHA256 if is_known else "number 9"
-            jobs.append(Assignment(Lease(f"j{self.serial}", 1), profile, b"n"))
+            jobs.append(Assignment(Lease(self.serial, 1), profile, b"n"))
         self.credit -= len(jobs)
         self.obey(self.session.receive(values.Jobs(tuple(jobs)), self.now))
 
@@ -109,7 +111,7 @@ class SessionMachine(RuleBasedStateMachine):
     def lease_again(self, data: st.DataObject) -> None:
         """The dispatcher gives the same job under a newer lease: the older work is void."""
         old = data.draw(st.sampled_from(sorted(self.working)))
-        new = Lease(old.job_id, old.epoch + 1)
+        new = Lease(old.key, old.epoch + 1)
         if self.credit:
             self.credit -= 1
             again = Assignment(new, values.LEGACY_SHA256, b"n")
@@ -130,7 +132,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def finish_what_nobody_wants(self) -> None:
         before = self.session.held
-        self.obey(self.session.finished([Outcome(Lease("stranger", 1), "hash", 0.1)]))
+        self.obey(self.session.finished([Outcome(Lease(10**9, 1), "hash", 0.1)]))
         assert self.session.held == before
 
     @precondition(lambda self: not self.is_gone and self.state == "open" and self.owed)
@@ -143,7 +145,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_gone and self.state == "open")
     @rule(data=st.data())
     def revoke(self, data: st.DataObject) -> None:
-        leases = sorted(self.working | set(self.owed)) or [Lease("stranger", 1)]
+        leases = sorted(self.working | set(self.owed)) or [Lease(10**9, 1)]
         revoked = data.draw(st.lists(st.sampled_from(leases), unique=True))
         self.obey(self.session.receive(values.LeasesRevoked(tuple(revoked)), self.now))
         assert not self.working & set(revoked)

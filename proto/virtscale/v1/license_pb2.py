@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from virtscale.v1 import job_pb2 as virtscale_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avirtscale/v1/license.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16virtscale/v1/job.proto\"L\n\x11SubmitJobsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.virtscale.v1.JobSpec\"%\n\x12SubmitJobsResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"L\n\x11StreamJobsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.virtscale.v1.JobSpec\"u\n\x12StreamJobsResponse\x12/\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1b.virtscale.v1.BatchAcceptedH\x00\x12%\n\x08\x66inished\x18\x02 \x01(\x0b\x32\x11.virtscale.v1.JobH\x00\x42\x07\n\x05\x65vent\"4\n\rBatchAccepted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07job_ids\x18\x02 \x03(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.virtscale.v1.Job\"N\n\x0fWaitJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x10WaitJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\x12\x11\n\tall_final\x18\x02 \x01(\x08\"`\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.virtscale.v1.JobState\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11\x43\x61ncelJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"5\n\x12\x43\x61ncelJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\"9\n\x13WatchResultsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x12\n\nfrom_start\x18\x02 \x01(\x08\"F\n\x14WatchResultsResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.virtscale.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"4\n\x14VerifyLicenseRequest\x12\x0e\n\x06number\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\">\n\x15VerifyLicenseResponse\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x14\n\x0cneeds_rehash\x18\x02 \x01(\x08\x32\x95\x05\n\x0eLicenseService\x12O\n\nSubmitJobs\x12\x1f.virtscale.v1.SubmitJobsRequest\x1a .virtscale.v1.SubmitJobsResponse\x12S\n\nStreamJobs\x12\x1f.virtscale.v1.StreamJobsRequest\x1a .virtscale.v1.StreamJobsResponse(\x01\x30\x01\x12\x43\n\x06GetJob\x12\x1b.virtscale.v1.GetJobRequest\x1a\x1c.virtscale.v1.GetJobResponse\x12I\n\x08WaitJobs\x12\x1d.virtscale.v1.WaitJobsRequest\x1a\x1e.virtscale.v1.WaitJobsResponse\x12I\n\x08ListJobs\x12\x1d.virtscale.v1.ListJobsRequest\x1a\x1e.virtscale.v1.ListJobsResponse\x12O\n\nCancelJobs\x12\x1f.virtscale.v1.CancelJobsRequest\x1a .virtscale.v1.CancelJobsResponse\x12W\n\x0cWatchResults\x12!.virtscale.v1.WatchResultsRequest\x1a\".virtscale.v1.WatchResultsResponse0\x01\x12X\n\rVerifyLicense\x12\".virtscale.v1.VerifyLicenseRequest\x1a#.virtscale.v1.VerifyLicenseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avirtscale/v1/license.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16virtscale/v1/job.proto\"L\n\x11SubmitJobsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.virtscale.v1.JobSpec\"%\n\x12SubmitJobsResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"L\n\x11StreamJobsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.virtscale.v1.JobSpec\"\x93\x01\n\x12StreamJobsResponse\x12/\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1b.virtscale.v1.BatchAcceptedH\x00\x12\x33\n\rfinished_jobs\x18\x03 \x01(\x0b\x32\x1a.virtscale.v1.FinishedJobsH\x00\x42\x07\n\x05\x65ventJ\x04\x08\x02\x10\x03R\x08\x66inished\"/\n\x0c\x46inishedJobs\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\"4\n\rBatchAccepted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07job_ids\x18\x02 \x03(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.virtscale.v1.Job\"N\n\x0fWaitJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x10WaitJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\x12\x11\n\tall_final\x18\x02 \x01(\x08\"`\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.virtscale.v1.JobState\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11\x43\x61ncelJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"5\n\x12\x43\x61ncelJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.virtscale.v1.Job\"9\n\x13WatchResultsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x12\n\nfrom_start\x18\x02 \x01(\x08\"F\n\x14WatchResultsResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.virtscale.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"4\n\x14VerifyLicenseRequest\x12\x0e\n\x06number\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\">\n\x15VerifyLicenseResponse\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x14\n\x0cneeds_rehash\x18\x02 \x01(\x08\x32\x95\x05\n\x0eLicenseService\x12O\n\nSubmitJobs\x12\x1f.virtscale.v1.SubmitJobsRequest\x1a .virtscale.v1.SubmitJobsResponse\x12S\n\nStreamJobs\x12\x1f.virtscale.v1.StreamJobsRequest\x1a .virtscale.v1.StreamJobsResponse(\x01\x30\x01\x12\x43\n\x06GetJob\x12\x1b.virtscale.v1.GetJobRequest\x1a\x1c.virtscale.v1.GetJobResponse\x12I\n\x08WaitJobs\x12\x1d.virtscale.v1.WaitJobsRequest\x1a\x1e.virtscale.v1.WaitJobsResponse\x12I\n\x08ListJobs\x12\x1d.virtscale.v1.ListJobsRequest\x1a\x1e.virtscale.v1.ListJobsResponse\x12O\n\nCancelJobs\x12\x1f.virtscale.v1.CancelJobsRequest\x1a .virtscale.v1.CancelJobsResponse\x12W\n\x0cWatchResults\x12!.virtscale.v1.WatchResultsRequest\x1a\".virtscale.v1.WatchResultsResponse0\x01\x12X\n\rVerifyLicense\x12\".virtscale.v1.VerifyLicenseRequest\x1a#.virtscale.v1.VerifyLicenseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,34 +39,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITJOBSRESPONSE']._serialized_end=215
   _globals['_STREAMJOBSREQUEST']._serialized_start=217
   _globals['_STREAMJOBSREQUEST']._serialized_end=293
-  _globals['_STREAMJOBSRESPONSE']._serialized_start=295
-  _globals['_STREAMJOBSRESPONSE']._serialized_end=412
-  _globals['_BATCHACCEPTED']._serialized_start=414
-  _globals['_BATCHACCEPTED']._serialized_end=466
-  _globals['_GETJOBREQUEST']._serialized_start=468
-  _globals['_GETJOBREQUEST']._serialized_end=499
-  _globals['_GETJOBRESPONSE']._serialized_start=501
-  _globals['_GETJOBRESPONSE']._serialized_end=549
-  _globals['_WAITJOBSREQUEST']._serialized_start=551
-  _globals['_WAITJOBSREQUEST']._serialized_end=629
-  _globals['_WAITJOBSRESPONSE']._serialized_start=631
-  _globals['_WAITJOBSRESPONSE']._serialized_end=701
-  _globals['_LISTJOBSREQUEST']._serialized_start=703
-  _globals['_LISTJOBSREQUEST']._serialized_end=799
-  _globals['_LISTJOBSRESPONSE']._serialized_start=801
-  _globals['_LISTJOBSRESPONSE']._serialized_end=877
-  _globals['_CANCELJOBSREQUEST']._serialized_start=879
-  _globals['_CANCELJOBSREQUEST']._serialized_end=915
-  _globals['_CANCELJOBSRESPONSE']._serialized_start=917
-  _globals['_CANCELJOBSRESPONSE']._serialized_end=970
-  _globals['_WATCHRESULTSREQUEST']._serialized_start=972
-  _globals['_WATCHRESULTSREQUEST']._serialized_end=1029
-  _globals['_WATCHRESULTSRESPONSE']._serialized_start=1031
-  _globals['_WATCHRESULTSRESPONSE']._serialized_end=1101
-  _globals['_VERIFYLICENSEREQUEST']._serialized_start=1103
-  _globals['_VERIFYLICENSEREQUEST']._serialized_end=1155
-  _globals['_VERIFYLICENSERESPONSE']._serialized_start=1157
-  _globals['_VERIFYLICENSERESPONSE']._serialized_end=1219
-  _globals['_LICENSESERVICE']._serialized_start=1222
-  _globals['_LICENSESERVICE']._serialized_end=1883
+  _globals['_STREAMJOBSRESPONSE']._serialized_start=296
+  _globals['_STREAMJOBSRESPONSE']._serialized_end=443
+  _globals['_FINISHEDJOBS']._serialized_start=445
+  _globals['_FINISHEDJOBS']._serialized_end=492
+  _globals['_BATCHACCEPTED']._serialized_start=494
+  _globals['_BATCHACCEPTED']._serialized_end=546
+  _globals['_GETJOBREQUEST']._serialized_start=548
+  _globals['_GETJOBREQUEST']._serialized_end=579
+  _globals['_GETJOBRESPONSE']._serialized_start=581
+  _globals['_GETJOBRESPONSE']._serialized_end=629
+  _globals['_WAITJOBSREQUEST']._serialized_start=631
+  _globals['_WAITJOBSREQUEST']._serialized_end=709
+  _globals['_WAITJOBSRESPONSE']._serialized_start=711
+  _globals['_WAITJOBSRESPONSE']._serialized_end=781
+  _globals['_LISTJOBSREQUEST']._serialized_start=783
+  _globals['_LISTJOBSREQUEST']._serialized_end=879
+  _globals['_LISTJOBSRESPONSE']._serialized_start=881
+  _globals['_LISTJOBSRESPONSE']._serialized_end=957
+  _globals['_CANCELJOBSREQUEST']._serialized_start=959
+  _globals['_CANCELJOBSREQUEST']._serialized_end=995
+  _globals['_CANCELJOBSRESPONSE']._serialized_start=997
+  _globals['_CANCELJOBSRESPONSE']._serialized_end=1050
+  _globals['_WATCHRESULTSREQUEST']._serialized_start=1052
+  _globals['_WATCHRESULTSREQUEST']._serialized_end=1109
+  _globals['_WATCHRESULTSRESPONSE']._serialized_start=1111
+  _globals['_WATCHRESULTSRESPONSE']._serialized_end=1181
+  _globals['_VERIFYLICENSEREQUEST']._serialized_start=1183
+  _globals['_VERIFYLICENSEREQUEST']._serialized_end=1235
+  _globals['_VERIFYLICENSERESPONSE']._serialized_start=1237
+  _globals['_VERIFYLICENSERESPONSE']._serialized_end=1299
+  _globals['_LICENSESERVICE']._serialized_start=1302
+  _globals['_LICENSESERVICE']._serialized_end=1963
 # @@protoc_insertion_point(module_scope)

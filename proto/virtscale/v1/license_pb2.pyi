@@ -33,12 +33,18 @@ class StreamJobsRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[_job_pb2.JobSpec, _Mapping]]] = ...) -> None: ...
 
 class StreamJobsResponse(_message.Message):
-    __slots__ = ("accepted", "finished")
+    __slots__ = ("accepted", "finished_jobs")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
-    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_JOBS_FIELD_NUMBER: _ClassVar[int]
     accepted: BatchAccepted
-    finished: _job_pb2.Job
-    def __init__(self, accepted: _Optional[_Union[BatchAccepted, _Mapping]] = ..., finished: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
+    finished_jobs: FinishedJobs
+    def __init__(self, accepted: _Optional[_Union[BatchAccepted, _Mapping]] = ..., finished_jobs: _Optional[_Union[FinishedJobs, _Mapping]] = ...) -> None: ...
+
+class FinishedJobs(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
 
 class BatchAccepted(_message.Message):
     __slots__ = ("request_id", "job_ids")

@@ -45,7 +45,7 @@ class WorkResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., jobs: _Optional[_Union[Jobs, _Mapping]] = ..., result_acks: _Optional[_Union[ResultAcks, _Mapping]] = ..., leases_revoked: _Optional[_Union[LeasesRevoked, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., drain_cancelled: _Optional[_Union[DrainCancelled, _Mapping]] = ..., goodbye_ack: _Optional[_Union[GoodbyeAck, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("worker_id", "instance_id", "join_token", "slots", "software_version", "image_generation", "held", "uptime", "profiles")
+    __slots__ = ("worker_id", "instance_id", "join_token", "slots", "software_version", "image_generation", "held", "store_id", "uptime", "profiles")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     JOIN_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class Hello(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGE_GENERATION_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    STORE_ID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
     PROFILES_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
@@ -62,17 +63,20 @@ class Hello(_message.Message):
     software_version: str
     image_generation: str
     held: _containers.RepeatedCompositeFieldContainer[Lease]
+    store_id: str
     uptime: _duration_pb2.Duration
     profiles: _containers.RepeatedScalarFieldContainer[_job_pb2.HashProfile]
-    def __init__(self, worker_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., join_token: _Optional[str] = ..., slots: _Optional[int] = ..., software_version: _Optional[str] = ..., image_generation: _Optional[str] = ..., held: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., profiles: _Optional[_Iterable[_Union[_job_pb2.HashProfile, str]]] = ...) -> None: ...
+    def __init__(self, worker_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., join_token: _Optional[str] = ..., slots: _Optional[int] = ..., software_version: _Optional[str] = ..., image_generation: _Optional[str] = ..., held: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., store_id: _Optional[str] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., profiles: _Optional[_Iterable[_Union[_job_pb2.HashProfile, str]]] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("job_id", "epoch")
-    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("epoch", "key", "count")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
-    job_id: str
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     epoch: int
-    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    key: int
+    count: int
+    def __init__(self, epoch: _Optional[int] = ..., key: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ("jobs",)
@@ -87,16 +91,16 @@ class Results(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("lease", "hash", "refusal", "service_time")
+    __slots__ = ("lease", "refusal", "service_time", "hashes")
     LEASE_FIELD_NUMBER: _ClassVar[int]
-    HASH_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TIME_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
     lease: Lease
-    hash: str
     refusal: Refusal
     service_time: _duration_pb2.Duration
-    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., hash: _Optional[str] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., service_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    hashes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., service_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hashes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("retryable", "message")
@@ -127,18 +131,20 @@ class Goodbye(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_id", "heartbeat_interval", "lease_ttl", "kept", "cordoned")
+    __slots__ = ("session_id", "heartbeat_interval", "lease_ttl", "kept", "cordoned", "store_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     LEASE_TTL_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
+    STORE_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     heartbeat_interval: _duration_pb2.Duration
     lease_ttl: _duration_pb2.Duration
     kept: _containers.RepeatedCompositeFieldContainer[Lease]
     cordoned: bool
-    def __init__(self, session_id: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kept: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., cordoned: _Optional[bool] = ...) -> None: ...
+    store_id: str
+    def __init__(self, session_id: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kept: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., cordoned: _Optional[bool] = ..., store_id: _Optional[str] = ...) -> None: ...
 
 class Jobs(_message.Message):
     __slots__ = ("assignments",)
@@ -147,20 +153,20 @@ class Jobs(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("lease", "profile", "input", "key_id", "load", "argon2_cost")
+    __slots__ = ("lease", "profile", "key_id", "load", "argon2_cost", "inputs")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
-    INPUT_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     ARGON2_COST_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     lease: Lease
     profile: _job_pb2.HashProfile
-    input: bytes
     key_id: str
     load: _job_pb2.Load
     argon2_cost: Argon2Cost
-    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., profile: _Optional[_Union[_job_pb2.HashProfile, str]] = ..., input: _Optional[bytes] = ..., key_id: _Optional[str] = ..., load: _Optional[_Union[_job_pb2.Load, _Mapping]] = ..., argon2_cost: _Optional[_Union[Argon2Cost, _Mapping]] = ...) -> None: ...
+    inputs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., profile: _Optional[_Union[_job_pb2.HashProfile, str]] = ..., key_id: _Optional[str] = ..., load: _Optional[_Union[_job_pb2.Load, _Mapping]] = ..., argon2_cost: _Optional[_Union[Argon2Cost, _Mapping]] = ..., inputs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Argon2Cost(_message.Message):
     __slots__ = ("memory_kib", "passes", "lanes")

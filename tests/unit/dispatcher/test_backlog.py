@@ -16,7 +16,7 @@ def filled(jobs: int = 3) -> Backlog:
 def keys_of(backlog: Backlog) -> list[int]:
     keys = []
     while (taken := backlog.take(ALL)) is not None:
-        keys.append(int(taken.key))
+        keys += range(taken.key, taken.key + taken.size)
     return keys
 
 

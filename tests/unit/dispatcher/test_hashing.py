@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from dispatcher import hashing
+from dispatcher import hashing, plates
 from dispatcher.hashing import Cost, Key, Keyring, MalformedHashError, UnknownKeyError, Verdict
 from dispatcher.jobs import Payload, Profile
 
@@ -54,7 +54,7 @@ def verdict(stored: str, number: str = NUMBER, profile: Profile = Profile.ARGON2
 
 
 def test_the_keyed_profiles_ignore_case_spaces_and_hyphens():
-    assert hashing.canonical(" ka-47 ut\t9173 ") == "KA47UT9173"
+    assert plates.canonical(" ka-47 ut\t9173 ") == "KA47UT9173"
     assert hashing.keyed_number(NEW, NUMBER) == keyed(NEW)
 
 

@@ -87,9 +87,9 @@ def test_a_job_whose_attempts_are_spent_is_given_up(world):
     )
     assert counted == effects.CountAttempt(JobKey(1), 2, AttemptCause.LEASE_EXPIRED, "w1")
     assert isinstance(found, effects.Settle)
-    assert isinstance(found.final, Failed)
-    assert found.final.failure.reason is FailureReason.ATTEMPTS_EXHAUSTED
-    assert "2 attempts" in found.final.failure.message
+    assert isinstance(found.finals[0], Failed)
+    assert found.finals[0].failure.reason is FailureReason.ATTEMPTS_EXHAUSTED
+    assert "2 attempts" in found.finals[0].failure.message
     assert world.backlog.is_withdrawing(JobKey(1))
 
 

@@ -26,6 +26,7 @@ from dispatcher.jobs import (
     AttemptCause,
     Cancelled,
     Done,
+    Era,
     Failed,
     Hashed,
     JobKey,
@@ -71,13 +72,13 @@ def working(jobs: int = 1, *, slots: int = 1, terms: Terms = TERMS) -> Ledger:
     ledger.hello(S1, hello(slots=slots), 0.0)
     ledger.credit(S1, jobs, 0.0)
     granted = ledger.lease(0.0)
-    assert granted == [Grant(S1, tuple(lease(n, n) for n in range(1, jobs + 1)), (0.0,) * jobs)]
+    assert granted == [Grant(S1, tuple(lease(n, n) for n in range(1, jobs + 1)), ((0.0, jobs),))]
     return ledger
 
 
 def test_a_result_is_acknowledged_when_it_is_on_disk():
     ledger = working()
-    assert ledger.complete(S1, [hashed(lease(1, 1))], 1.0) == [Settle(done(1))]
+    assert ledger.complete(S1, [hashed(lease(1, 1))], 1.0) == [Settle((done(1),))]
     assert (ledger.counts.leased, ledger.counts.done) == (1, 0)
     assert ledger.settled([(key(1), JobState.DONE)]) == [Acknowledge(S1, (lease(1, 1),))]
     assert (ledger.counts.leased, ledger.counts.done) == (0, 1)
@@ -139,7 +140,7 @@ def test_a_worker_that_returns_in_time_keeps_what_it_names():
         SessionClosed(S1, "w1"),
         Welcome(S2, (lease(1, 1),), False),
     ]
-    assert ledger.complete(S2, [hashed(lease(1, 1))], 6.0) == [Settle(done(1))]
+    assert ledger.complete(S2, [hashed(lease(1, 1))], 6.0) == [Settle((done(1),))]
 
 
 def test_a_worker_that_returns_late_takes_its_job_back_if_nobody_has_it():
@@ -172,7 +173,7 @@ def test_a_late_result_of_an_unfinished_job_counts_and_revokes_the_newer_lease()
     assert ledger.lease(1.0) == [Grant(S2, (lease(1, 2),), ())]
     assert ledger.complete(S3, [hashed(lease(1, 1))], 2.0) == [
         Revoke(S2, (lease(1, 2),)),
-        Settle(done(1)),
+        Settle((done(1),)),
     ]
     assert ledger.complete(S2, [hashed(lease(1, 2))], 2.0) == [Acknowledge(S2, (lease(1, 2),))]
 
@@ -221,7 +222,7 @@ def test_a_job_that_costs_too_many_workers_is_given_up():
     _, counted, settle, *_ = ledger.hello(S3, hello(instance="c"), 10.0)
     assert counted == CountAttempt(key(1), 2, LOST, "w1")
     assert isinstance(settle, Settle)
-    assert isinstance(settle.final, Failed)
+    assert isinstance(settle.finals[0], Failed)
     assert ledger.counts.leased == 1
     assert ledger.settled([(key(1), JobState.FAILED)]) == []
     assert (ledger.counts.failed, ledger.counts.is_balanced()) == (1, True)
@@ -243,7 +244,7 @@ def test_two_suspects_are_leased_alone_until_one_is_found_guilty():
     granted = ledger.lease(2.0)
     assert granted == [
         Grant(S2, (lease(1, 3),), ()),
-        Grant(S3, (lease(3, 4),), (2.0,)),
+        Grant(S3, (lease(3, 4),), ((2.0, 1),)),
     ]
     lost = lose(ledger, S2, 3.0)
     assert lost[0] == CountAttempt(key(1), 2, LOST, "w2")
@@ -253,8 +254,8 @@ def test_two_suspects_are_leased_alone_until_one_is_found_guilty():
     ledger.submit(key(4), [LEGACY], 4.0)
     assert ledger.lease(4.0) == [Grant(S3, (lease(2, 5),), ())]
     assert ledger.lease(4.0) == []
-    assert ledger.complete(S3, [hashed(lease(2, 5))], 5.0) == [Settle(done(2, "w3"))]
-    assert ledger.lease(5.0) == [Grant(S3, (lease(4, 6),), (4.0,))]
+    assert ledger.complete(S3, [hashed(lease(2, 5))], 5.0) == [Settle((done(2, "w3"),))]
+    assert ledger.lease(5.0) == [Grant(S3, (lease(4, 6),), ((4.0, 1),))]
 
 
 def test_a_suspect_can_be_cancelled_and_counts_as_ready():
@@ -262,7 +263,7 @@ def test_a_suspect_can_be_cancelled_and_counts_as_ready():
     lose(ledger, S1, 0.0)
     assert (ledger.counts.ready, ledger.oldest_ready()) == (2, 0.0)
     assert ledger.is_unfinished(key(1))
-    assert ledger.cancel([key(1), key(2)]) == [Settle(Cancelled(key(1))), Settle(Cancelled(key(2)))]
+    assert ledger.cancel([key(1), key(2)]) == [Settle((Cancelled(key(1)), Cancelled(key(2))))]
 
 
 def test_a_suspect_that_is_drained_stays_a_suspect():
@@ -327,8 +328,8 @@ def test_a_refusal_is_retried_or_final(is_retryable: bool, first: list[Effect] |
     else:
         (settle,) = found
         assert isinstance(settle, Settle)
-        assert isinstance(settle.final, Failed)
-        assert settle.final.failure.message == "no"
+        assert isinstance(settle.finals[0], Failed)
+        assert settle.finals[0].failure.message == "no"
 
 
 def test_a_drain_ends_when_the_last_result_is_on_disk():
@@ -392,8 +393,7 @@ def test_cancelling_revokes_and_counts_when_on_disk():
     ledger.submit(key(2), [LEGACY], 0.0)
     assert ledger.cancel([key(1), key(2), key(3)]) == [
         Revoke(S1, (lease(1, 1),)),
-        Settle(Cancelled(key(1))),
-        Settle(Cancelled(key(2))),
+        Settle((Cancelled(key(1)), Cancelled(key(2)))),
     ]
     assert ledger.cancel([key(1), key(2)]) == []
     assert (ledger.counts.leased, ledger.counts.ready) == (1, 1)
@@ -417,7 +417,7 @@ def test_after_a_restart_older_jobs_wait_for_absent_workers():
     ledger.credit(S1, 2, 1.0)
     assert ledger.lease(1.0) == []
     ledger.submit(key(2), [LEGACY], 1.0)
-    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 5 << 32),), (1.0,))]
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 5 << 32),), ((1.0, 1),))]
     assert ledger.hello(S2, hello("w2", lease(1, 77)), 2.0) == [Welcome(S2, (lease(1, 77),), False)]
 
 
@@ -435,3 +435,15 @@ def test_after_a_restart_nobody_waits_for_nobody():
     ledger.hello(S1, hello("w1"), 0.0)
     ledger.credit(S1, 2, 0.0)
     assert len(ledger.lease(0.0)) == 1
+
+
+def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_its_key_now():
+    ledger = Ledger(TERMS, first_epoch=9 << 32, former=[Era("aaaaaaaa", 1, 0, 9)])
+    ledger.submit(key(1), [LEGACY] * 2, 0.0)
+    old, known = lease(2, 5), lease(1, 4)
+    welcome = ledger.hello(S1, hello("w1", old, known), 0.0)
+    assert welcome == [Welcome(S1, (known,), False)]
+    assert ledger.complete(S1, [hashed(old)], 1.0) == [Acknowledge(S1, (old,))]
+    assert ledger.complete(S1, [hashed(known)], 1.0) == [Settle((done(1),))]
+    ledger.credit(S1, 1, 1.0)
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ((0.0, 1),))]

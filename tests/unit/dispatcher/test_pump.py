@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from dispatcher import hashing
 from dispatcher.backlog import Unfinished
 from dispatcher.hashing import Cost
-from dispatcher.jobs import Hashed, JobKey, JobState, Lease, NewJob, Payload, Profile
+from dispatcher.jobs import Hashed, Job, JobKey, JobState, Lease, NewJob, Payload, Profile
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
@@ -133,12 +133,24 @@ async def test_jobs_from_before_a_restart_are_read_from_the_store(store: MemoryS
 
 
 async def test_followers_are_told_once(pump: Pump, store: MemoryStore):
-    told: asyncio.Queue[int] = asyncio.Queue()
+    told: asyncio.Queue[Sequence[Job]] = asyncio.Queue()
     await submitted(pump, store)
-    stop = pump.follow([JobKey(1)], told.put_nowait)
+    following = pump.follow(told.put_nowait)
+    following.add([JobKey(1)])
     pump.cancel([JobKey(1)])
-    assert await told.get() == 1
-    pump.follow([JobKey(1)], told.put_nowait)
-    assert told.get_nowait() == 1
-    stop()
+    (job,) = await told.get()
+    assert (job.key, job.state) == (1, JobState.CANCELLED)
+    assert not following.pending
+    following.stop()
     assert told.empty()
+
+
+async def test_what_followers_are_told_is_what_the_store_has(pump: Pump, store: MemoryStore):
+    told: asyncio.Queue[Sequence[Job]] = asyncio.Queue()
+    line = Line()
+    session = join(pump, line)
+    pump.credit(session, 1)
+    await submitted(pump, store)
+    pump.follow(told.put_nowait).add([JobKey(1)])
+    await pump.outcomes(session, [Hashed(await line.leases.get(), HASH, 0.1)])
+    assert await told.get() == await store.jobs([JobKey(1)])

@@ -1,5 +1,7 @@
+import tracemalloc
+
 from dispatcher.jobs import JobKey, Profile
-from dispatcher.ready import Facts, ReadyQueue
+from dispatcher.ready import Facts, ReadyQueue, Run, runs_of
 
 OLD, NEW = Facts(Profile.LEGACY_SHA256, 1.0), Facts(Profile.ARGON2ID, 2.0)
 ALL = frozenset(Profile)
@@ -14,8 +16,8 @@ def queue(*entries: tuple[int, Facts]) -> ReadyQueue:
 
 def drained(made: ReadyQueue) -> list[int]:
     found = []
-    while (taken := made.pop(ALL)) is not None:
-        found.append(taken[0])
+    while (taken := made.take(ALL, 1)) is not None:
+        found.append(taken.first)
     return found
 
 
@@ -25,8 +27,8 @@ def test_the_order_is_that_of_acceptance_across_profiles():
 
 def test_a_worker_gets_only_what_it_can_compute():
     made = queue((1, NEW), (2, OLD))
-    assert made.pop({Profile.LEGACY_SHA256}) == (2, OLD)
-    assert made.pop({Profile.LEGACY_SHA256}) is None
+    assert made.take({Profile.LEGACY_SHA256}, 9) == (2, 1, OLD)
+    assert made.take({Profile.LEGACY_SHA256}, 9) is None
     assert len(made) == 1
 
 
@@ -51,3 +53,47 @@ def test_a_job_may_leave_a_gap_and_come_back():
     made.discard(JobKey(1))
     made.insert([(JobKey(1), OLD)])
     assert drained(made) == [1, 2]
+
+
+def test_a_run_is_taken_whole_up_to_what_is_asked_for():
+    made = ReadyQueue()
+    made.extend([Run(JobKey(1), 1000, OLD)])
+    assert made.take(ALL, 10) == (1, 10, OLD)
+    assert made.take(ALL, 5000) == (11, 990, OLD)
+    assert made.take(ALL, 1) is None
+
+
+def test_a_run_ends_at_a_gap_at_another_profile_and_at_another_acceptance():
+    made = ReadyQueue()
+    made.extend([Run(JobKey(1), 4, OLD), Run(JobKey(5), 1, NEW), Run(JobKey(6), 2, OLD)])
+    made.append(JobKey(8), Facts(Profile.LEGACY_SHA256, 9.0))
+    made.discard(JobKey(3))
+    runs = []
+    while (run := made.take(ALL, 100)) is not None:
+        runs.append((run.first, run.size))
+    assert runs == [(1, 2), (4, 1), (5, 1), (6, 2), (8, 1)]
+
+
+def test_a_batch_of_one_profile_is_one_run():
+    legacy, argon = Profile.LEGACY_SHA256, Profile.ARGON2ID
+    assert runs_of(JobKey(7), [legacy] * 3, 1.0) == [Run(JobKey(7), 3, OLD)]
+    mixed = runs_of(JobKey(7), [legacy, legacy, argon, legacy], 1.0)
+    assert [(run.first, run.size, run.facts.profile) for run in mixed] == [
+        (7, 2, legacy),
+        (9, 1, argon),
+        (10, 1, legacy),
+    ]
+
+
+def test_a_million_lone_jobs_take_24_bytes_each_and_none_waits_for_the_others():
+    made = ReadyQueue()
+    tracemalloc.start()
+    for key in range(1, 200_001):
+        made.append(JobKey(2 * key), OLD)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 200_000 * 30
+    assert JobKey(400_000) in made
+    assert JobKey(399_999) not in made
+    assert drained(made) == list(range(2, 400_001, 2))
+    assert made.oldest() is None

@@ -15,7 +15,12 @@ def shared(sessions: list[Session], profiles: list[Profile]) -> dict[str, list[i
     backlog = Backlog()
     backlog.submit(JobKey(1), profiles, 0.0)
     found = shares(sessions, backlog)
-    return {share.session.worker_id: [int(each.key) for each in share.taken] for share in found}
+    return {
+        share.session.worker_id: [
+            key for each in share.taken for key in range(each.key, each.key + each.size)
+        ]
+        for share in found
+    }
 
 
 def test_slots_everywhere_are_filled_before_any_queue_inside_a_worker():
@@ -43,3 +48,11 @@ def test_a_worker_gets_only_profiles_it_knows():
 
 def test_without_jobs_nobody_gets_any():
     assert shared([worker(1, slots=4, credit=4)], []) == {}
+
+
+def test_deep_queues_are_filled_in_portions_and_evenly():
+    sessions = [worker(1, slots=1, credit=1000), worker(2, slots=1, credit=1000)]
+    found = shared(sessions, [LEGACY] * 600)
+    assert sum(map(len, found.values())) == 600
+    assert abs(len(found["w1"]) - len(found["w2"])) <= 600 // 16
+    assert all(keys == sorted(keys) for keys in found.values())

@@ -81,16 +81,20 @@ def test_events_are_counted(registry, telemetry):
     telemetry.hello_refused()
     telemetry.result_malformed()
     telemetry.store.failed()
-    telemetry.waited(0.3)
-    telemetry.served(2.0)
+    telemetry.waited(0.3, 4)
+    telemetry.served([2.0, 2.0, 0.5])
     value = registry.get_sample_value
     prefix = "virtscale_dispatcher_"
     assert value(prefix + "overload_refused_total") == 5
     assert value(prefix + "hello_refused_total") == 1
     assert value(prefix + "results_refused_total") == 1
     assert value(prefix + "store_failures_total") == 1
-    assert value(prefix + "job_wait_seconds_sum") == pytest.approx(0.3)
-    assert value(prefix + "job_service_seconds_sum") == 2.0
+    assert value(prefix + "job_wait_seconds_sum") == pytest.approx(1.2)
+    assert value(prefix + "job_wait_seconds_count") == 4
+    assert value(prefix + "job_service_seconds_sum") == 4.5
+    assert value(prefix + "job_service_seconds_bucket", {"le": "0.5"}) == 1
+    assert value(prefix + "job_service_seconds_bucket", {"le": "2.5"}) == 3
+    assert value(prefix + "job_service_seconds_bucket", {"le": "+Inf"}) == 3
 
 
 def test_attempts_and_failures_are_counted_by_what_they_are(registry, telemetry):

@@ -67,7 +67,7 @@ def test_every_missing_setting_is_named_with_its_three_sources() -> None:
         (["--insecure=1"], "--insecure: takes no value"),
         (["--slots", "0"], "slots: '0' is not a whole number from 1 to 256"),
         (["--slots", "two"], "slots: 'two' is not a whole number from 1 to 256"),
-        (["--prefetch", "-1"], "prefetch: '-1' is not a whole number from 0 to 1024"),
+        (["--prefetch", "-1"], "prefetch: '-1' is not a whole number from 0 to 16384"),
         (["--dispatcher", "host"], "dispatcher: 'host' is not HOST:PORT"),
         (["--dispatcher", "host:0"], "dispatcher: 'host:0' is not HOST:PORT"),
         (["--dispatcher", "::1:50051"], "put an IPv6 address in brackets"),

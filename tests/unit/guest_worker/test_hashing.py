@@ -1,4 +1,6 @@
 import hashlib
+import os
+import uuid
 
 import pytest
 
@@ -10,7 +12,7 @@ COST = Argon2Cost(memory_kib=8, passes=1, lanes=1)
 
 
 def test_legacy_puts_the_salt_first_and_appends_it() -> None:
-    stored = hashing.legacy_sha256(b"KA-47-UT-9173", "0123abcd")
+    stored = hashing.salted_sha256(b"KA-47-UT-9173", "0123abcd")
     assert stored == hashlib.sha256(b"0123abcdKA-47-UT-9173").hexdigest() + ":0123abcd"
 
 
@@ -52,22 +54,33 @@ def test_a_key_id_that_would_break_the_stored_form_is_refused(key_id: str) -> No
 @pytest.mark.parametrize("number", [b"", b"x" * 1025])
 def test_a_number_of_impossible_length_is_refused(number: bytes) -> None:
     with pytest.raises(hashing.HashingRefusedError, match=f"^input: {len(number)} bytes"):
-        hashing.legacy_sha256(number, "salt")
+        hashing.legacy_sha256([b"n", number], bytes(32))
 
 
 def test_unknown_profile_and_missing_cost_are_refused() -> None:
     with pytest.raises(hashing.HashingRefusedError, match="profile: 'number 9' is unknown"):
-        hashing.hash_number("number 9", b"n", "", None, bytes(16))
+        hashing.hash_numbers("number 9", [b"n"], "", None, bytes(16))
     with pytest.raises(hashing.HashingRefusedError, match="argon2_cost: missing"):
-        hashing.hash_number(ARGON2ID, KEYED, "k1", None, bytes(16))
+        hashing.hash_numbers(ARGON2ID, [KEYED], "k1", None, bytes(16))
 
 
 def test_each_hash_takes_its_own_salt() -> None:
-    one = hashing.hash_number(LEGACY_SHA256, b"n", "", None, bytes(16))
-    other = hashing.hash_number(LEGACY_SHA256, b"n", "", None, bytes(15) + b"\1")
+    (one,) = hashing.hash_numbers(LEGACY_SHA256, [b"n"], "", None, bytes(16))
+    (other,) = hashing.hash_numbers(LEGACY_SHA256, [b"n"], "", None, bytes(15) + b"\1")
     assert one != other
 
 
 def test_random_bytes_of_another_length_are_a_fault() -> None:
     with pytest.raises(ValueError, match="16"):
         hashing.uuid4_hex(bytes(15))
+
+
+def test_each_of_a_batch_has_a_salt_of_its_own() -> None:
+    numbers = [b"KA-47-UT-9173"] * 40
+    found = hashing.hash_numbers(LEGACY_SHA256, numbers, "", None, os.urandom(16 * len(numbers)))
+    salts = [stored.partition(":")[2] for stored in found]
+    assert len(set(salts)) == len(numbers)
+    assert [uuid.UUID(salt).version for salt in salts] == [4] * len(numbers)
+    assert all(map(hashing.matches, found, numbers))
+    argon = hashing.hash_numbers(ARGON2ID, [KEYED, KEYED], "k1", COST, os.urandom(32))
+    assert argon[0] != argon[1]

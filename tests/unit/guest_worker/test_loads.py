@@ -41,7 +41,7 @@ def test_a_collision_search_wraps_at_the_end_of_the_counter() -> None:
 
 
 def test_every_load_can_be_abandoned() -> None:
-    stored = hashing.legacy_sha256(NUMBER, "s")
+    stored = hashing.salted_sha256(NUMBER, "s")
     with pytest.raises(loads.AbandonedError):
         loads.collide(NUMBER, 40, 1, after(3))
     with pytest.raises(loads.AbandonedError):
@@ -51,9 +51,9 @@ def test_every_load_can_be_abandoned() -> None:
 
 
 def test_verify_ends_after_its_repetitions_and_notices_a_wrong_hash() -> None:
-    loads.verify(hashing.legacy_sha256(NUMBER, "s"), NUMBER, 1000, never)
+    loads.verify(hashing.salted_sha256(NUMBER, "s"), NUMBER, 1000, never)
     with pytest.raises(ValueError, match="does not verify"):
-        loads.verify(hashing.legacy_sha256(b"other", "s"), NUMBER, 1, never)
+        loads.verify(hashing.salted_sha256(b"other", "s"), NUMBER, 1, never)
 
 
 def test_busy_ends_when_the_cpu_time_has_passed() -> None:

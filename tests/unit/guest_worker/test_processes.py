@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guest_worker import hashing
-from guest_worker.processes import HashingPool
+from guest_worker.processes import MAX_LIGHT_JOBS, HashingPool
 from guest_worker.values import (
     ARGON2ID,
     HMAC_SHA256,
@@ -38,29 +38,29 @@ def pool() -> Iterator[HashingPool]:
     hashers.close()
 
 
-def job(name: str, load: Load = None, data: bytes = b"KA-47-UT-9173") -> Assignment:
-    return Assignment(Lease(name, 1), LEGACY_SHA256, data, "", load)
+def job(key: int, load: Load = None, data: bytes = b"KA-47-UT-9173") -> Assignment:
+    return Assignment(Lease(key, 1), LEGACY_SHA256, data, "", load)
 
 
-def collect(pool: HashingPool, count: int) -> dict[str, Outcome]:
+def collect(pool: HashingPool, count: int) -> dict[int, Outcome]:
     """Wait for so many outcomes, by job."""
-    found: dict[str, Outcome] = {}
+    found: dict[int, Outcome] = {}
     while len(found) < count:
         poll = select.poll()
         for descriptor in pool.file_descriptors():
             poll.register(descriptor, select.POLLIN | select.POLLHUP)
         assert poll.poll(PATIENCE_MS), "no outcome came"
         for outcome in pool.collect():
-            assert outcome.lease.job_id not in found
-            found[outcome.lease.job_id] = outcome
+            assert outcome.lease.key not in found
+            found[outcome.lease.key] = outcome
     return found
 
 
 def test_every_job_is_answered_once_with_a_hash_that_matches(pool: HashingPool) -> None:
-    pool.start([job(f"j{i}", data=f"n{i}".encode()) for i in range(200)])
-    for name, outcome in collect(pool, 200).items():
+    pool.start([job(key, data=f"n{key}".encode()) for key in range(2000)])
+    for key, outcome in collect(pool, 2000).items():
         assert isinstance(outcome.result, str)
-        assert hashing.matches(outcome.result, name.replace("j", "n").encode())
+        assert hashing.matches(outcome.result, f"n{key}".encode())
         assert outcome.cpu_seconds >= 0
 
 
@@ -68,40 +68,46 @@ def test_every_profile_and_load_is_done(pool: HashingPool) -> None:
     cost = Argon2Cost(8, 1, 1)
     pool.start(
         [
-            Assignment(Lease("hmac", 1), HMAC_SHA256, bytes(32), "k1"),
-            Assignment(Lease("argon", 1), ARGON2ID, bytes(32), "k1", Verify(2), cost),
-            job("collision", Collision(8, 0)),
-            job("seeded", Collision(8, 5)),
-            job("busy", Busy(0.2)),
+            Assignment(Lease(1, 1), HMAC_SHA256, bytes(32), "k1"),
+            Assignment(Lease(2, 1), ARGON2ID, bytes(32), "k1", Verify(2), cost),
+            job(3, Collision(8, 0)),
+            job(4, Collision(8, 5)),
+            job(5, Busy(0.2)),
         ]
     )
     found = collect(pool, 5)
-    assert str(found["hmac"].result).startswith("$hmac-sha256$keyid=k1$")
-    assert str(found["argon"].result).startswith("$argon2id$v=19$m=8,t=1,p=1,keyid=k1$")
-    assert 0.2 <= found["busy"].cpu_seconds < 1
+    assert str(found[1].result).startswith("$hmac-sha256$keyid=k1$")
+    assert str(found[2].result).startswith("$argon2id$v=19$m=8,t=1,p=1,keyid=k1$")
+    assert 0.2 <= found[5].cpu_seconds < 1
 
 
 def test_what_cannot_be_done_is_refused_for_good(pool: HashingPool) -> None:
-    pool.start([job("load", Collision(99, 0)), job("input", data=b"")])
+    pool.start([job(1, Collision(99, 0)), job(2, data=b"")])
     found = collect(pool, 2)
     for outcome in found.values():
         assert isinstance(outcome.result, Refusal)
         assert not outcome.result.retryable
-    assert "difficulty_bits: 99" in str(found["load"].result)
+    assert "difficulty_bits: 99" in str(found[1].result)
 
 
 def test_cancelled_work_frees_its_process_and_gives_no_outcome(pool: HashingPool) -> None:
-    pool.start([job("a", FOR_EVER), job("b", FOR_EVER), job("waiting"), job("next")])
-    pool.cancel(Lease("waiting", 1))
-    pool.cancel(Lease("a", 1))
-    assert set(collect(pool, 1)) == {"next"}
+    pool.start([job(1, FOR_EVER), job(2, FOR_EVER), job(3), job(4)])
+    pool.cancel([Lease(3, 1), Lease(1, 1)])
+    assert set(collect(pool, 1)) == {4}
 
 
 def test_a_cancel_that_comes_too_late_does_not_hit_the_next_job(pool: HashingPool) -> None:
     for turn in range(50):
-        pool.start([job(f"a{turn}"), job(f"b{turn}", Busy(0.001))])
-        pool.cancel(Lease(f"a{turn}", 1))
-        assert set(collect(pool, 1)) == {f"b{turn}"}
+        pool.start([job(turn), job(1000 + turn, Busy(0.001))])
+        pool.cancel([Lease(turn, 1)])
+        assert set(collect(pool, 1)) == {1000 + turn}
+
+
+def test_one_bad_job_of_a_batch_does_not_take_the_others_with_it(pool: HashingPool) -> None:
+    pool.start([job(key, data=b"" if key == 30 else b"n") for key in range(60)])
+    found = collect(pool, 60)
+    assert isinstance(found.pop(30).result, Refusal)
+    assert all(isinstance(outcome.result, str) for outcome in found.values())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR2])
@@ -110,16 +116,28 @@ def test_a_crash_is_a_retryable_refusal_and_the_process_is_replaced(
 ) -> None:
     before = set(pool.pids)
     pool.warm()
-    pool.start([job("a", FOR_EVER), job("b", FOR_EVER)])
+    pool.start([job(1, FOR_EVER), job(2, FOR_EVER)])
     for pid in before:
         os.kill(pid, number)
     for outcome in collect(pool, 2).values():
         refusal = Refusal(True, f"the hashing process died (signal {int(number)})")
         assert outcome.result == refusal
     assert list(pool.crashes) == [f"signal {int(number)}"] * 2
-    pool.start([job("c"), job("d", Busy(0.01))])
+    pool.start([job(3), job(4, Busy(0.01))])
     assert all(isinstance(outcome.result, str) for outcome in collect(pool, 2).values())
     assert not before & set(pool.pids)
+
+
+def test_what_waits_behind_the_batch_of_a_crash_is_hashed_by_another(pool: HashingPool) -> None:
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGSTOP)
+    batches = 2 * 2 * MAX_LIGHT_JOBS
+    pool.start([job(key, data=b"n") for key in range(batches)])
+    os.kill(pool.pids[0], signal.SIGKILL)
+    os.kill(pool.pids[1], signal.SIGCONT)
+    found = collect(pool, batches)
+    refused = [key for key, outcome in found.items() if isinstance(outcome.result, Refusal)]
+    assert len(refused) == MAX_LIGHT_JOBS
 
 
 def test_a_process_that_dies_idle_is_replaced_when_work_comes(pool: HashingPool) -> None:
@@ -129,13 +147,13 @@ def test_a_process_that_dies_idle_is_replaced_when_work_comes(pool: HashingPool)
     assert poll.poll(PATIENCE_MS)
     assert pool.collect() == []
     assert len(pool.pids) == 1
-    pool.start([job("a"), job("b")])
+    pool.start([job(1), job(2)])
     assert len(pool.pids) == 2
     collect(pool, 2)
 
 
 def test_closing_ends_processes_in_the_middle_of_a_load(pool: HashingPool) -> None:
-    pool.start([job("a", FOR_EVER), job("b", Collision(40, 1))])
+    pool.start([job(1, FOR_EVER), job(2, Collision(40, 1))])
     pids = pool.pids
     pool.close()
     assert not any(map(_is_alive(), pids))
@@ -148,7 +166,7 @@ def test_a_dead_worker_takes_its_hashing_processes_along() -> None:
     if pid == 0:
         pool = HashingPool(2)
         pool.fork()
-        pool.start([job("a", FOR_EVER), job("b", FOR_EVER)])
+        pool.start([job(1, FOR_EVER), job(2, FOR_EVER)])
         os.write(child_report, ",".join(map(str, pool.pids)).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -174,7 +192,7 @@ from guest_worker.values import Assignment, Busy, Lease
 pool = HashingPool(1)
 pool.fork()
 def outcome(load):
-    pool.start([Assignment(Lease("a", 1), "legacy-sha256", b"n", "", load)])
+    pool.start([Assignment(Lease(1, 1), "legacy-sha256", b"n", "", load)])
     if load:
         os.kill(pool.pids[0], signal.SIGKILL)
     found = []

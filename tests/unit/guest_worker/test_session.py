@@ -30,7 +30,7 @@ from guest_worker.values import (
 )
 
 IDENTITY = Identity("w1", "i1", "token", 1, "0.1.0", "sha256:x", (values.LEGACY_SHA256,))
-A, B = Lease("a", 1), Lease("b", 1)
+A, B = Lease(1, 1), Lease(2, 1)
 
 
 def job(lease: Lease, profile: str = values.LEGACY_SHA256) -> Assignment:
@@ -63,7 +63,7 @@ def test_hello_is_first_and_credit_follows_welcome() -> None:
 
 def test_a_job_starts_and_its_result_makes_room() -> None:
     session = opened()
-    assert session.receive(Jobs((job(A),)), 1.0) == [Start(job(A))]
+    assert session.receive(Jobs((job(A),)), 1.0) == [Start((job(A),))]
     assert (session.busy_slots, session.in_progress, session.credit) == (1, 1, 1)
     assert session.finished([done(A)]) == [Results((done(A),)), Credit(1)]
     assert session.held == (A,)
@@ -73,7 +73,7 @@ def test_a_job_starts_and_its_result_makes_room() -> None:
 
 def test_a_deep_prefetch_gives_credit_in_portions_but_never_lets_a_slot_run_dry() -> None:
     session = opened(prefetch=10)
-    leases = [Lease(f"j{i}", 1) for i in range(11)]
+    leases = [Lease(i, 1) for i in range(11)]
     session.receive(Jobs(tuple(map(job, leases))), 1.0)
     credits = [session.finished([done(lease)])[1:] for lease in leases]
     assert credits == [[]] * 4 + [[Credit(5)]] + [[]] * 4 + [[Credit(5)]] + [[]]
@@ -96,7 +96,7 @@ def test_work_that_the_dispatcher_did_not_keep_is_dropped_and_results_are_not() 
     session.finished([done(A)])
     session.disconnected()
     session.connected(2.0, None)
-    assert session.receive(welcome(), 2.1) == [Cancel(B), Results((done(A),)), Credit(2)]
+    assert session.receive(welcome(), 2.1) == [Cancel((B,)), Results((done(A),)), Credit(2)]
     assert session.finished([done(B)]) == []
     assert session.held == (A,)
 
@@ -104,21 +104,21 @@ def test_work_that_the_dispatcher_did_not_keep_is_dropped_and_results_are_not() 
 def test_revoked_work_is_cancelled_and_its_room_is_granted_again() -> None:
     session = opened()
     session.receive(Jobs((job(A),)), 1.0)
-    assert session.receive(LeasesRevoked((A,)), 1.1) == [Cancel(A), Credit(1)]
+    assert session.receive(LeasesRevoked((A,)), 1.1) == [Cancel((A,)), Credit(1)]
 
 
 def test_a_newer_lease_of_the_same_job_replaces_the_older() -> None:
     session = opened()
     session.receive(Jobs((job(A),)), 1.0)
-    newer = Lease("a", 2)
-    assert session.receive(Jobs((job(newer),)), 1.1)[:2] == [Cancel(A), Start(job(newer))]
-    assert Start(job(A)) not in session.receive(Jobs((job(A),)), 1.2)
+    newer = Lease(1, 2)
+    assert session.receive(Jobs((job(newer),)), 1.1)[:2] == [Cancel((A,)), Start((job(newer),))]
+    assert Start((job(A),)) not in session.receive(Jobs((job(A),)), 1.2)
 
 
 def test_a_repeated_lease_is_not_hashed_twice() -> None:
     session = opened()
     session.receive(Jobs((job(A),)), 1.0)
-    assert Start(job(A)) not in session.receive(Jobs((job(A),)), 1.1)
+    assert Start((job(A),)) not in session.receive(Jobs((job(A),)), 1.1)
     session.finished([done(A)])
     assert session.receive(Jobs((job(A),)), 1.2)[0] == Results((done(A),))
 
@@ -140,12 +140,13 @@ def test_a_drain_stops_credit_until_it_is_cancelled() -> None:
 
 
 def test_a_dispatcher_that_cannot_store_gets_no_more_credit() -> None:
-    session = Session(IDENTITY, MAX_UNACKNOWLEDGED)
-    session.connected(0.0, None)
-    session.receive(welcome(), 0.0)
-    leases = [Lease(f"j{i}", 1) for i in range(MAX_UNACKNOWLEDGED)]
-    session.receive(Jobs(tuple(map(job, leases))), 0.0)
-    outputs = session.finished(map(done, leases))
+    session = opened(prefetch=9)
+    leases = [Lease(i, 1) for i in range(MAX_UNACKNOWLEDGED)]
+    outputs: list[values.Output] = []
+    for lease in leases:
+        session.receive(Jobs((job(lease),)), 0.0)
+        outputs = session.finished([done(lease)])
+    assert session.credit < 10
     assert [type(output) for output in outputs] == [Results]
     assert [type(o) for o in session.receive(ResultAcks(tuple(leases)), 1.0)] == [Credit]
 
@@ -187,7 +188,7 @@ def test_leaving_waits_for_acknowledgements_and_gives_unfinished_work_back() -> 
     session = opened()
     session.receive(Jobs((job(A), job(B))), 1.0)
     session.finished([done(A)])
-    assert session.leave("bye", 2.0) == [Draining("bye"), Cancel(B)]
+    assert session.leave("bye", 2.0) == [Draining("bye"), Cancel((B,))]
     assert session.receive(ResultAcks((A,)), 2.1) == [Goodbye("bye")]
     assert session.wake_at == 2.0  # the heartbeat goes on
     assert session.tick(2.1 + GOODBYE_TIMEOUT)[-1] == Exit(False)
@@ -225,3 +226,19 @@ def test_no_value_shows_a_number_or_a_token() -> None:
     shown = repr([job(A), done(A), IDENTITY, Session(IDENTITY, 1).connected(0.0, None)])
     for secret in ("secret number", "digest:salt", "token'"):
         assert secret not in shown
+
+
+def test_at_a_dispatcher_with_another_store_nothing_held_is_of_use() -> None:
+    session = opened()
+    session.disconnected()
+    session.connected(1.0, None)
+    session.receive(welcome()._replace(store_id="one"), 1.0)
+    session.receive(Jobs((job(A), job(B))), 1.0)
+    session.finished([done(A)])
+    session.disconnected()
+    (hello,) = session.connected(2.0, None)
+    assert isinstance(hello, Hello)
+    assert hello.store_id == "one"
+    other = welcome()._replace(store_id="other")
+    assert session.receive(other, 2.1) == [Cancel((B,)), Credit(2)]
+    assert session.held == ()

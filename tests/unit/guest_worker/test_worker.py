@@ -8,7 +8,7 @@ from guest_worker.values import Assignment, Lease, Lost, Outcome
 from guest_worker.worker import CLEAN, UNCLEAN, Wake, Worker
 
 WELCOME = values.Welcome("s1", 0.5, 10.0, (), False)
-A = Assignment(Lease("a", 1), values.LEGACY_SHA256, b"n")
+A = Assignment(Lease(1, 1), values.LEGACY_SHA256, b"n")
 
 
 class FakeClock:
@@ -44,8 +44,8 @@ class FakeHashing:
         self.outcomes += [Outcome(each.lease, "digest:salt", 0.1) for each in assignments]
         os.write(self.writer, b"\0")
 
-    def cancel(self, lease: Lease) -> None:
-        self.outcomes = [outcome for outcome in self.outcomes if outcome.lease != lease]
+    def cancel(self, leases: Sequence[Lease]) -> None:
+        self.outcomes = [outcome for outcome in self.outcomes if outcome.lease not in leases]
 
     def collect(self) -> list[Outcome]:
         os.read(self.reader, 100)

@@ -51,6 +51,21 @@ def test_an_ordered_leave_is_a_scale_in() -> None:
     assert (record.scale_ins, record.lost_domains) == (1, 0)
 
 
+def test_a_leave_between_two_looks_is_known_by_how_the_guest_went_down() -> None:
+    record = RunRecord(least=1)
+    record.observe_domains([domain("vs-1", "running"), domain("vs-2", "running")], now=0.0)
+    in_order = DomainView("vs-2", "off", powered_off_in_order=True)
+    record.observe_domains([domain("vs-1", "running"), in_order], now=1.0)
+    assert (record.scale_ins, record.lost_domains) == (1, 0)
+
+
+def test_a_leave_is_known_by_the_operation_that_is_not_settled_yet() -> None:
+    record = RunRecord(least=1)
+    record.observe_domains([domain("vs-1", "running")], now=0.0)
+    record.observe_domains([domain("vs-1", "off", "destroy", 0.5)], now=1.0)
+    assert (record.scale_ins, record.lost_domains) == (1, 0)
+
+
 def test_time_from_start_call_to_hello_uses_the_scalers_own_stamp() -> None:
     record = RunRecord(least=1)
     record.observe_domains([domain("vs-1")], now=10.0)

@@ -52,6 +52,7 @@ def test_the_dispatcher_gets_its_ports_store_and_keys(state):
         "database": str(state.root / "dispatcher" / "dispatcher.db"),
         "join_key_file": str(state.root / "secrets" / "join.key"),
         "pepper_file": str(state.root / "secrets" / "pepper"),
+        "number_formats": ["in"],
     }
 
 
