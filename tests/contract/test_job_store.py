@@ -1,4 +1,4 @@
-"""One suite for every job store."""
+"""One suite for every job store. A new one is one more row in `STORES`."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -31,15 +31,21 @@ from dispatcher.sqlite_store import SqliteStore, StoreOpenError
 Reopen = Callable[[], JobStore]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+STORES: dict[str, Callable[[Path, MemoryDisk], JobStore]] = {
+    "sqlite": lambda directory, _: SqliteStore(directory / "jobs.db"),
+    "memory": lambda _, disk: MemoryStore(disk),
+}
+"""How to make each kind over the same disk: a directory, or what plays one in memory."""
+
+
+@pytest.fixture(params=list(STORES))
 async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reopen]:
     """Makes stores over one disk; the caller closes one before it makes the next."""
     made: list[JobStore] = []
     disk = MemoryDisk()
 
     def make() -> JobStore:
-        is_sqlite = request.param == "sqlite"
-        store: JobStore = SqliteStore(tmp_path / "jobs.db") if is_sqlite else MemoryStore(disk)
+        store = STORES[request.param](tmp_path, disk)
         made.append(store)
         return store
 
@@ -245,6 +251,23 @@ async def test_the_newest_finals_are_kept(reopen: Reopen) -> None:
     assert await store.remove_finals(before=None, keep=None, limit=100) == 0
     assert await store.remove_finals(before=None, keep=0, limit=100) == 2
     assert await stored_keys(store) == [5]
+
+
+async def test_a_clock_that_steps_back_and_forward_breaks_nothing(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job("A"), job("B")], 1000.0)
+    await store.settle([done(1)], 400.0)
+    await store.submit("r2", ["d"], [job("C")], 500.0)
+    await store.settle([done(2)], 9000.0)
+    await store.settle([done(3)], 600.0)
+    assert [each.job.key for each in await store.results(0, 10)] == [1, 2, 3]
+    # What became final at a time that had not come yet is kept, and so is what came after it.
+    assert await store.remove_finals(before=700.0, keep=None, limit=10) == 1
+    assert await stored_keys(store) == [2, 3]
+    assert await store.remove_finals(before=9001.0, keep=None, limit=10) == 2
+    assert not (await store.submit("r1", ["d"], [job("A"), job("B")], 2.0)).is_fresh
+    assert (await store.submit("r3", ["d"], [job("D")], 2.0)).keys == [4]
 
 
 async def test_a_sound_store_has_no_fault(reopen: Reopen) -> None:
