@@ -13,11 +13,11 @@ from dispatcher import config
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
-from dispatcher.hashing import Keyring
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
+from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load(
             DispatcherSettings, path=path, environ=os.environ, prefix=config.ENV_PREFIX, flags=flags
         )
-        keyring = config.read_keyring(settings.pepper_file)
+        config.read_keyring(settings.pepper_file)
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
     except ConfigError as error:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, keyring, stop))
+    return lifecycle.run(lambda stop: _serve(settings, stop))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,11 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> None:
+async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
     is_kept = settings.database != config.IN_MEMORY
     store: JobStore = SqliteStore(settings.database) if is_kept else MemoryStore()
     try:
         join_key = _join_key(settings)
+        pepper = PepperFile(settings.pepper_file)
         recovered = store.open()
     except StoreOpenError as error:
         raise StartError(str(error)) from None
@@ -108,7 +109,7 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             clock=clock,
             telemetry=telemetry,
             names=names,
-            keyring=keyring,
+            pepper=pepper,
             formats=NumberFormats(settings.number_formats),
             profile=settings.profile,
             cost=settings.cost,
@@ -123,7 +124,11 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             heartbeat_interval=settings.heartbeat_interval_seconds,
             lease_ttl=settings.lease_ttl_seconds,
         )
-        await _listen(settings, registry, server, pump, stop)
+        watching = asyncio.ensure_future(pepper.watch(clock))
+        try:
+            await _listen(settings, registry, server, pump, stop)
+        finally:
+            watching.cancel()
     finally:
         await store.close()
 
