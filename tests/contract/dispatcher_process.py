@@ -105,9 +105,18 @@ class DispatcherProcess:
         self._process = None
         return code
 
-    async def close(self) -> None:
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def hang_up(self) -> None:
+        """Closes the channel: it belongs to one event loop."""
         if self._channel is not None:
             await self._channel.close()
+            self._channel = None
+
+    async def close(self) -> None:
+        await self.hang_up()
         if self._process is not None:
             self.end(signal.SIGKILL)
 
