@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from dispatcher import config
+from dispatcher import config, scrubbing
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             DispatcherSettings, path=path, environ=os.environ, prefix=config.ENV_PREFIX, flags=flags
         )
         config.read_keyring(settings.pepper_file)
+        scrubbed = scrubbing.environment(os.environ) if settings.scrub_memory else None
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
     except ConfigError as error:
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if check_only:
         sys.stdout.write("configuration OK\n")
         return lifecycle.EXIT_OK
+    if scrubbed is not None:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], scrubbed)
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )

@@ -73,8 +73,12 @@ def _value(
         case FieldDescriptor.CPPTYPE_STRING:
             if field.type == FieldDescriptor.TYPE_BYTES:
                 return choose.randbytes(choose.choice((0, 32, 5000)))
+            texts = TEXTS
+            if field.name in ("worker_id", "instance_id"):
+                # Names of domains, shown as they are.
+                texts = tuple(text for text in TEXTS if "9173" not in text)
             return choose.choice(
-                (*TEXTS, *known, *known, str(uuid.UUID(int=choose.getrandbits(128), version=4)))
+                (*texts, *known, *known, str(uuid.UUID(int=choose.getrandbits(128), version=4)))
             )
         case FieldDescriptor.CPPTYPE_BOOL:
             return choose.random() < 0.5

@@ -321,7 +321,7 @@ async def test_what_breaks_a_limit_is_refused_and_the_field_named(
     assert case.named.encode() in trailing["grpc-status-details-bin"]
     if code is INVALID:
         assert b"google.rpc.BadRequest" in trailing["grpc-status-details-bin"]
-    assert "9173" not in text + process.log.read_text()
+    assert "UT-9173" not in text + process.log.read_text()
     assert len(text) < 1000
 
 

@@ -88,7 +88,7 @@ class Target:
         assert self.memory() - self.grown_from < MAX_GROWTH_BYTES
         text = self.process.log.read_text()
         assert "Traceback" not in text, text[-3000:]
-        assert "9173" not in text
+        assert "UT-9173" not in text
 
     async def _work_until_done(self, worker: ScriptedWorker, job_id: str) -> None:
         """Hashes what comes; jobs that attacks left behind are refused if they need a key."""

@@ -89,7 +89,7 @@ class Victim:
         assert self.memory() - self.grown_from < MAX_GROWTH_BYTES
         text = self.log.read_text()
         assert "Traceback" not in text, text[-3000:]
-        for secret in ("9173", "secret-token"):
+        for secret in ("UT-9173", "secret-token"):
             assert secret not in text
 
     def stream(self) -> Stream:
