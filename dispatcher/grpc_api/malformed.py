@@ -3,6 +3,7 @@
 Left to itself grpc answers UNKNOWN to what it cannot read, and logs a trace.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -98,6 +99,45 @@ def _stream(serve: Any) -> Any:
             yield request
 
     async def checked(given: AsyncIterator[Any], context: Any) -> None:
-        await serve(requests(given), context)
+        orderly = _Orderly(context)
+        await serve(requests(given), orderly)
+        await orderly.written()
 
     return checked
+
+
+class _Orderly:
+    """A call's context whose status waits for the message that is on its way.
+
+    A servicer that ends a call cancels the task that writes; the message is with grpc by then, and
+    grpc refuses a status meanwhile: the client would see UNKNOWN, and the log a trace.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._writing: asyncio.Future[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """As the context's own, but cancelling it does not lose sight of the message."""
+        self._writing = asyncio.ensure_future(self._context.write(message))
+        self._writing.add_done_callback(_look_at)
+        await asyncio.shield(self._writing)
+
+    async def written(self) -> None:
+        """Returns when no message is on its way."""
+        if self._writing is not None and not self._writing.done():
+            await asyncio.wait({self._writing})
+
+    async def abort(self, *arguments: Any) -> None:
+        """As the context's own, behind the message that is on its way."""
+        await self.written()
+        await self._context.abort(*arguments)
+
+
+def _look_at(writing: "asyncio.Future[None]") -> None:
+    """A client that went away is no news; unseen, asyncio would log it."""
+    if not writing.cancelled():
+        writing.exception()

@@ -28,6 +28,7 @@ from tests.contract.worker_dispatcher import (
 ROOT = Path(__file__).parents[2]
 ARGON2ID, HMAC = job_pb2.HASH_PROFILE_ARGON2ID, job_pb2.HASH_PROFILE_HMAC_SHA256
 MAX_GROWTH_BYTES = 80_000_000
+HONEST = 4711
 # After the others it waits half a minute, for a person.
 CURABLE = (
     grpc.StatusCode.UNAVAILABLE,
@@ -67,12 +68,12 @@ class Victim:
 
     def works(self, stream: Stream) -> None:
         """It does a job in the greeted stream, and nothing but it."""
-        stream.send_jobs(legacy("honest"))
+        stream.send_jobs(legacy(HONEST))
         while True:
             results = stream.expect("results", "credit", "heartbeat").results
             for outcome in results.outcomes:
                 stream.ack(outcome.lease)
-            if any(each.lease.job_id == "honest" and each.hash for each in results.outcomes):
+            if any(each.lease.key == HONEST and len(each.hashes) for each in results.outcomes):
                 return
 
     def is_sound(self) -> None:
@@ -122,7 +123,7 @@ def test_any_messages_are_survived(victim: Victim, seed: int) -> None:
     stream = victim.stream() if choose.random() < 0.8 else victim.dispatcher.accept()
     for _ in range(choose.randrange(20)):
         made = hostile_messages.message(
-            worker_pb2.WorkResponse.DESCRIPTOR, choose, ("honest", "j1", "KA-47-UT-9173")
+            worker_pb2.WorkResponse.DESCRIPTOR, choose, ("s1", "KA-47-UT-9173")
         )
         if made.HasField("jobs"):
             del made.jobs.assignments[3:]
@@ -133,23 +134,24 @@ def test_any_messages_are_survived(victim: Victim, seed: int) -> None:
     victim.is_sound()
 
 
-def refusals(stream: Stream, *assignments: worker_pb2.Assignment) -> dict[str, worker_pb2.Refusal]:
+def refusals(stream: Stream, *assignments: worker_pb2.Assignment) -> dict[int, worker_pb2.Refusal]:
     """What the worker says to jobs that it must not start."""
     stream.send_jobs(*assignments)
-    found: dict[str, worker_pb2.Refusal] = {}
+    found: dict[int, worker_pb2.Refusal] = {}
     while len(found) < len(assignments):
         for outcome in stream.expect("results", "credit", "heartbeat").results.outcomes:
-            assert outcome.WhichOneof("outcome") == "refusal", outcome
-            found[outcome.lease.job_id] = outcome.refusal
+            assert outcome.HasField("refusal"), outcome
+            for place in range(outcome.lease.count or 1):
+                found[outcome.lease.key + place] = outcome.refusal
             stream.ack(outcome.lease)
     return found
 
 
-def argon2id(job_id: str, memory_kib: int, passes: int, lanes: int) -> worker_pb2.Assignment:
+def argon2id(key: int, memory_kib: int, passes: int, lanes: int) -> worker_pb2.Assignment:
     return worker_pb2.Assignment(
-        lease=lease(job_id),
+        lease=lease(key),
         profile=ARGON2ID,
-        input=b"k" * 32,
+        inputs=[b"k" * 32],
         key_id="k1",
         argon2_cost=worker_pb2.Argon2Cost(memory_kib=memory_kib, passes=passes, lanes=lanes),
     )
@@ -160,22 +162,22 @@ def test_work_that_is_out_of_bounds_is_refused_and_not_begun(victim: Victim) -> 
     stream = victim.stream()
     load = job_pb2.Load
     bad = [
-        argon2id("memory", 2**32 - 1, 1, 1),
-        argon2id("passes", 1024, 2**32 - 1, 1),
-        argon2id("lanes", 1024, 1, 2**32 - 1),
-        argon2id("nothing", 0, 0, 0),
-        worker_pb2.Assignment(lease=lease("no cost"), profile=ARGON2ID, input=b"k" * 32),
-        worker_pb2.Assignment(lease=lease("no key"), profile=HMAC, input=b"k" * 3),
-        worker_pb2.Assignment(lease=lease("unknown"), profile=77),  # type: ignore[arg-type]
-        legacy("bits", load=load(collision=job_pb2.Collision(difficulty_bits=2**32 - 1))),
-        legacy("repetitions", load=load(verify=job_pb2.Verify(repetitions=2**32 - 1))),
-        legacy("hours", load=load(busy={"duration": {"seconds": 2**62}})),
-        legacy("back", load=load(busy={"duration": {"seconds": -5}})),
+        argon2id(100, 2**32 - 1, 1, 1),
+        argon2id(102, 1024, 2**32 - 1, 1),
+        argon2id(104, 1024, 1, 2**32 - 1),
+        argon2id(106, 0, 0, 0),
+        worker_pb2.Assignment(lease=lease(108), profile=ARGON2ID, inputs=[b"k" * 32]),
+        worker_pb2.Assignment(lease=lease(110), profile=HMAC, inputs=[b"k" * 3]),
+        worker_pb2.Assignment(lease=lease(112), profile=77),  # type: ignore[arg-type]
+        legacy(114, load=load(collision=job_pb2.Collision(difficulty_bits=2**32 - 1))),
+        legacy(116, load=load(verify=job_pb2.Verify(repetitions=2**32 - 1))),
+        legacy(118, load=load(busy={"duration": {"seconds": 2**62}})),
+        legacy(120, load=load(busy={"duration": {"seconds": -5}})),
     ]
     found = refusals(stream, *bad)
-    assert set(found) == {each.lease.job_id for each in bad}
-    for job_id, refusal in found.items():
-        assert not refusal.retryable, job_id
+    assert set(found) == {each.lease.key for each in bad}
+    for key, refusal in found.items():
+        assert not refusal.retryable, key
         assert refusal.message
         assert len(refusal.message) < 500
         assert "9173" not in refusal.message
@@ -186,7 +188,7 @@ def test_work_that_is_out_of_bounds_is_refused_and_not_begun(victim: Victim) -> 
 def test_a_lease_that_is_over_is_not_begun_again(victim: Victim) -> None:
     """Acknowledgements and revocations of what it never had, and jobs with an older epoch."""
     stream = victim.stream()
-    nonsense = [lease(f"none-{number}", 2**64 - 1) for number in range(20_000)]
+    nonsense = [lease(10**6 + 2 * number, 2**62) for number in range(20_000)]
     stream.ack(*nonsense)
     stream.send(leases_revoked=worker_pb2.LeasesRevoked(leases=nonsense))
     stream.send(drain_cancelled=worker_pb2.DrainCancelled())
@@ -198,12 +200,12 @@ def test_a_lease_that_is_over_is_not_begun_again(victim: Victim) -> None:
 
 def test_more_jobs_than_it_asked_for_are_done_one_by_one(victim: Victim) -> None:
     stream = victim.stream()
-    stream.send_jobs(*(legacy(f"many-{number}") for number in range(2000)))
-    seen: set[str] = set()
+    stream.send_jobs(*(legacy(1000 + number) for number in range(2000)))
+    seen: set[int] = set()
     while len(seen) < 2000:
         for outcome in stream.expect("results", "credit", "heartbeat").results.outcomes:
-            assert outcome.hash
-            seen.add(outcome.lease.job_id)
+            assert len(outcome.hashes) == (outcome.lease.count or 1)
+            seen |= {outcome.lease.key + place for place in range(len(outcome.hashes))}
             stream.ack(outcome.lease)
     stream.end()
     victim.is_sound()
