@@ -6,11 +6,13 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from virtscale.v1 import job_pb2, worker_pb2
@@ -127,11 +129,22 @@ def test_any_messages_are_survived(victim: Victim, seed: int) -> None:
         )
         if made.HasField("jobs"):
             del made.jobs.assignments[3:]
+        bound(made)
         stream.responses.put(made)
     if choose.random() < 0.3:
         stream.abort(choose.choice(CURABLE), "x" * choose.choice((0, 1, 3000)))
     stream.end()
     victim.is_sound()
+
+
+def bound(response: Message) -> None:
+    """Keeps runs of leases within the protocol: what is not has a test of its own."""
+    for field, value in response.ListFields():
+        if isinstance(response, worker_pb2.Lease):
+            setattr(response, field.name, value % (2**40 if field.name != "count" else 1000))
+        elif field.type == field.TYPE_MESSAGE:
+            for part in value if field.is_repeated else [value]:
+                bound(part)
 
 
 def refusals(stream: Stream, *assignments: worker_pb2.Assignment) -> dict[int, worker_pb2.Refusal]:
@@ -168,7 +181,7 @@ def test_work_that_is_out_of_bounds_is_refused_and_not_begun(victim: Victim) -> 
         argon2id(106, 0, 0, 0),
         worker_pb2.Assignment(lease=lease(108), profile=ARGON2ID, inputs=[b"k" * 32]),
         worker_pb2.Assignment(lease=lease(110), profile=HMAC, inputs=[b"k" * 3]),
-        worker_pb2.Assignment(lease=lease(112), profile=77),  # type: ignore[arg-type]
+        worker_pb2.Assignment(lease=lease(112), profile=77, inputs=[b"k"]),  # type: ignore[arg-type]
         legacy(114, load=load(collision=job_pb2.Collision(difficulty_bits=2**32 - 1))),
         legacy(116, load=load(verify=job_pb2.Verify(repetitions=2**32 - 1))),
         legacy(118, load=load(busy={"duration": {"seconds": 2**62}})),
@@ -196,6 +209,24 @@ def test_a_lease_that_is_over_is_not_begun_again(victim: Victim) -> None:
     stream.send(welcome=welcome(*nonsense[:100]))
     stream.end()
     victim.is_sound()
+
+
+def test_a_few_bytes_that_name_billions_of_leases_end_the_stream(tmp_path: Path) -> None:
+    """A person has to look, so the worker waits long before it comes back: a worker of its own."""
+    victim = Victim(tmp_path)
+    try:
+        stream = victim.stream()
+        stream.ack(worker_pb2.Lease(key=1, epoch=1, count=2**32 - 1))
+        while stream.next() is not None:
+            pass
+        assert victim.process.poll() is None
+        assert victim.memory() - victim.grown_from < MAX_GROWTH_BYTES
+        deadline = time.monotonic() + PATIENCE
+        while "leases that no dispatcher grants" not in victim.log.read_text():
+            assert time.monotonic() < deadline, "the worker does not say why"
+            time.sleep(0.02)
+    finally:
+        victim.close()
 
 
 def test_more_jobs_than_it_asked_for_are_done_one_by_one(victim: Victim) -> None:
