@@ -103,7 +103,7 @@ class Target:
                     outcome = worker_pb2.Outcome(lease=assignment.lease, refusal=refusal)
                     await worker.send(results=worker_pb2.Results(outcomes=[outcome]))
                 await worker.acknowledged(assignment)
-                if assignment.lease.job_id == job_id:
+                if str(assignment.lease.key) == job_id.rpartition("-")[2]:
                     return
 
 

@@ -41,7 +41,7 @@ async def worker(dispatcher: DispatcherProcess) -> AsyncIterator[ScriptedWorker]
 
 
 def stored(assignment: worker_pb2.Assignment) -> str:
-    digest = hashlib.sha256(b"virtscale:hmac-sha256:v1:" + assignment.input).digest()
+    digest = hashlib.sha256(b"virtscale:hmac-sha256:v1:" + assignment.inputs[0]).digest()
     text = base64.b64encode(digest).decode().rstrip("=")
     return f"$hmac-sha256$keyid={assignment.key_id}${text}"
 
@@ -87,7 +87,7 @@ async def test_a_rotation_loses_no_job_and_no_hash(
     assignment = await worker.take()
     assert assignment.key_id == "k2"
     expected = hmac.digest(b"\xcd" * 32, b"virtscale:number:v1:KA47UT9173", "sha256")
-    assert assignment.input == expected
+    assert assignment.inputs[0] == expected
     await worker.answer(assignment, digest=stored(assignment))
     (fresh,) = await dispatcher.finals([new_job])
     answer = await verify(dispatcher, fresh.result.hash)
