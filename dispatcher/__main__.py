@@ -10,15 +10,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from dispatcher import config, offline
+from dispatcher import config, offline, scrubbing
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
-from dispatcher.hashing import Keyring
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
+from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load(
             DispatcherSettings, path=path, environ=os.environ, prefix=config.ENV_PREFIX, flags=flags
         )
-        keyring = config.read_keyring(settings.pepper_file)
+        config.read_keyring(settings.pepper_file)
+        scrubbed = scrubbing.environment(os.environ) if settings.scrub_memory else None
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
     except ConfigError as error:
@@ -57,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if check_only:
         sys.stdout.write("configuration OK\n")
         return lifecycle.EXIT_OK
+    if scrubbed is not None:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], scrubbed)
     if any(wanted.values()):
         return _work_offline(settings.database, wanted, force=force, as_json=as_json)
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, keyring, stop))
+    return lifecycle.run(lambda stop: _serve(settings, stop))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,13 +109,14 @@ def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_jso
     return offline.check_store(database, report=report)
 
 
-async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> None:
+async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
     is_kept = settings.database != config.IN_MEMORY
     store: JobStore = MemoryStore()
     if is_kept:
         store = SqliteStore(settings.database, reserve_bytes=settings.disk_reserve_mib << 20)
     try:
         join_key = _join_key(settings)
+        pepper = PepperFile(settings.pepper_file)
         recovered = store.open()
     except StoreOpenError as error:
         raise StartError(str(error)) from None
@@ -139,7 +143,7 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             clock=clock,
             telemetry=telemetry,
             names=names,
-            keyring=keyring,
+            pepper=pepper,
             formats=NumberFormats(settings.number_formats),
             profile=settings.profile,
             cost=settings.cost,
@@ -161,7 +165,11 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             health=health,
             retention=Retention(settings.results_kept_seconds, settings.results_kept_count),
         )
-        await _listen(settings, registry, server, pump, upkeep, stop)
+        watching = asyncio.ensure_future(pepper.watch(clock))
+        try:
+            await _listen(settings, registry, server, pump, upkeep, stop)
+        finally:
+            watching.cancel()
     finally:
         await store.close()
 

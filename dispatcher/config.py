@@ -63,6 +63,9 @@ class DispatcherSettings(Settings):
     number_formats: tuple[FormatName, ...] = Field(default=("in",), min_length=1)
     """Formats of the numbers that are accepted: a number must fit one of them. `in` is India, the
     others are listed in docs/OPERATIONS.md; `free` takes 1 to 64 printable characters."""
+    scrub_memory: bool = False
+    """Overwrite memory as it is freed, so that no number stays in it: costs about a quarter more
+    CPU per job. For glibc."""
     default_profile: Literal["legacy-sha256", "hmac-sha256", "argon2id"] = "argon2id"
     """Profile of jobs that name none."""
     argon2_memory_kib: int = Field(default=19456, ge=8, le=65536)

@@ -8,7 +8,7 @@ from dispatcher.backlog import Unfinished
 from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome, EndReason
 from dispatcher.followers import Following
-from dispatcher.hashing import Verdict
+from dispatcher.hashing import Keyring, Verdict
 from dispatcher.jobs import (
     Attempt,
     Counts,
@@ -256,8 +256,24 @@ class OverloadedError(Exception):
         super().__init__(f"{unfinished} unfinished jobs of at most {limit}; submit again later")
 
 
+class VerificationsOverloadedError(OverloadedError):
+    """Too many verifications wait for their turn."""
+
+    def __init__(self, waiting: int, retry_seconds: float) -> None:
+        Exception.__init__(self, f"{waiting} verifications wait already; verify again later")
+        self.retry_seconds = retry_seconds
+
+
 class StoppingError(Exception):
     """The dispatcher is stopping."""
+
+
+class KeySource(Protocol):
+    """Where the pepper's keys come from; they may change at any time."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys as they are now."""
 
 
 class ClientDesk(Protocol):

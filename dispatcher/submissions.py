@@ -2,21 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from dispatcher import hashing, numbers, plates
 from dispatcher.followers import Following, OnFinal
-from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
+from dispatcher.hashing import Cost, MalformedHashError, Verdict
 from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.plates import NumberFormats
-from dispatcher.ports import JobStore, OverloadedError, Stored
+from dispatcher.ports import (
+    JobStore,
+    KeySource,
+    OverloadedError,
+    Stored,
+    VerificationsOverloadedError,
+)
 from dispatcher.pump import Pump
 from dispatcher.telemetry import Telemetry
 from servicekit.clock import Clock
 
 _RESULTS_PAGE = 256
 _MAX_VERIFICATIONS = 2
+_MAX_WAITING_VERIFICATIONS = 64
 
 
 class Submissions:
@@ -30,7 +39,7 @@ class Submissions:
         clock: Clock,
         telemetry: Telemetry,
         names: JobNames,
-        keyring: Keyring,
+        pepper: KeySource,
         formats: NumberFormats,
         profile: Profile,
         cost: Cost,
@@ -41,25 +50,29 @@ class Submissions:
         self._clock = clock
         self._telemetry = telemetry
         self._names = names
-        self._keyring = keyring
+        self._pepper = pepper
         self._formats = formats
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
         self._arriving = 0
-        self._verifying = asyncio.Semaphore(_MAX_VERIFICATIONS)
+        # Two at a time: more would only take the other calls' CPU and memory. A pool and no
+        # semaphore: a call that is cancelled frees its place when its thread is done, not before.
+        self._verifiers = ThreadPoolExecutor(_MAX_VERIFICATIONS, thread_name_prefix="verify")
+        self._verifying = 0
 
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
         self._pump.health.check_accepting()
+        keyring = self._pepper.keyring
         jobs = numbers.new_jobs(
-            specs, keyring=self._keyring, default=self._profile, formats=self._formats
+            specs, keyring=keyring, default=self._profile, formats=self._formats
         )
         unfinished = self._pump.ledger.counts.unfinished + self._arriving
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
-        digests = hashing.request_digests(numbers.content(specs, jobs), self._keyring)
+        digests = hashing.request_digests(numbers.content(specs, jobs), keyring)
         self._arriving += len(jobs)
         try:
             at = self._clock.wall()
@@ -155,22 +168,28 @@ class Submissions:
     async def verify(self, number: str, stored: str) -> Verdict:
         """See `ports.ClientDesk.verify`."""
         # Any format: the hash may be older than the formats that are accepted today.
-        if fault := plates.form_fault(number):
-            raise InvalidRequestError(Violation("number", fault))
+        faults = [Violation("number", fault)] if (fault := plates.form_fault(number)) else []
         try:
             form = hashing.parse(stored)
         except MalformedHashError as error:
-            raise InvalidRequestError(Violation("hash", str(error))) from None
-        # Two at a time: more would only take the other calls' CPU and memory.
-        async with self._verifying:
-            return await asyncio.to_thread(
-                hashing.verify,
-                number,
-                form,
-                self._keyring,
-                profile=self._profile,
-                cost=self._cost,
-            )
+            raise InvalidRequestError(*faults, Violation("hash", str(error))) from None
+        if faults:
+            raise InvalidRequestError(*faults)
+        if self._verifying >= _MAX_WAITING_VERIFICATIONS:
+            raise VerificationsOverloadedError(self._verifying, retry_seconds=1.0)
+        check = partial(
+            hashing.verify,
+            number,
+            form,
+            self._pepper.keyring,
+            profile=self._profile,
+            cost=self._cost,
+        )
+        self._verifying += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._verifiers, check)
+        finally:
+            self._verifying -= 1
 
     def _now(self, job: Job) -> Job:
         if job.state is JobState.READY and self._pump.ledger.is_leased(job.key):

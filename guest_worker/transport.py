@@ -51,6 +51,10 @@ _REJECTIONS = (
     grpc.StatusCode.ABORTED,
 )
 
+# As the dispatcher's: what one message may name, and the largest key and epoch.
+_MAX_LEASES = 65_536
+_MAX_KEY = 1 << 62
+
 _PROFILE_TO_PROTO = {
     values.LEGACY_SHA256: job_pb2.HASH_PROFILE_LEGACY_SHA256,
     values.HMAC_SHA256: job_pb2.HASH_PROFILE_HMAC_SHA256,
@@ -138,6 +142,9 @@ class _Stream:
             assert isinstance(error, grpc.Call)
             details = (error.details() or "")[:200]
             lost = values.Lost(f"{error.code().name}: {details}", error.code() in _REJECTIONS)
+        except OverrunError:
+            self._call.cancel()
+            lost = values.Lost("the dispatcher sent leases that no dispatcher grants", True)
         self._outgoing.put(None)
         self._arrived.append(lost)
         self._wake()
@@ -234,8 +241,17 @@ def _duration(seconds: float) -> Duration:
 # --- protobuf to values ---------------------------------------------------------------------------
 
 
+class OverrunError(Exception):
+    """A message whose runs of leases would not fit into memory, or into the protocol."""
+
+
 def decode(response: worker_pb2.WorkResponse) -> values.MessageDown | None:
-    """The value of a message from the dispatcher; None for one this version does not know."""
+    """The value of a message from the dispatcher; None for one this version does not know.
+
+    Raises:
+        OverrunError: it names more leases than the protocol allows.
+
+    """
     kind = response.WhichOneof("message")
     if kind == "jobs":
         runs = response.jobs.assignments
@@ -272,6 +288,7 @@ def _assignments(run: worker_pb2.Assignment) -> list[values.Assignment]:
     if run.HasField("argon2_cost"):
         message = run.argon2_cost
         cost = values.Argon2Cost(message.memory_kib, message.passes, message.lanes)
+    _check_run(run.lease)
     keys = range(run.lease.key, run.lease.key + len(run.inputs))
     epochs = range(run.lease.epoch, run.lease.epoch + len(run.inputs))
     return [
@@ -291,7 +308,17 @@ def _load(load: job_pb2.Load) -> values.Load:
     return None
 
 
+def _check_run(run: worker_pb2.Lease) -> None:
+    # A few bytes can name billions of leases.
+    if run.count > _MAX_LEASES or run.key > _MAX_KEY or run.epoch > _MAX_KEY:
+        raise OverrunError
+
+
 def _values(runs: Sequence[worker_pb2.Lease]) -> tuple[values.Lease, ...]:
+    for run in runs:
+        _check_run(run)
+    if sum([run.count or 1 for run in runs]) > _MAX_LEASES:
+        raise OverrunError
     return tuple(
         [
             values.Lease(run.key + place, run.epoch + place)

@@ -10,6 +10,7 @@ from stack.commands import (
     explain,
     failed,
     image,
+    pepper,
     status,
     submit,
     top,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for module in (up, down, status, top, submit, verify, watch, failed, explain, backup):
     module.register(app)
 app.add_typer(image.app, name="image")
+app.add_typer(pepper.app, name="pepper")
 
 
 def main() -> int:

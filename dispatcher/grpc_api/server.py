@@ -28,7 +28,8 @@ from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
 from servicekit.lifecycle import StartError
 from servicekit.metrics import listen_error
 
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# What grpc itself refuses; `limits` refuses earlier, in words of ours.
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _OPTIONS: Sequence[tuple[str, Any]] = (
     # Else a second dispatcher starts on the same port and takes half of the connections.

@@ -8,7 +8,7 @@ from itertools import repeat
 from google.protobuf import duration_pb2, timestamp_pb2
 from virtscale.v1 import fleet_pb2, job_pb2, worker_pb2
 
-from dispatcher import hashing
+from dispatcher import hashing, plates
 from dispatcher.effects import DrainOutcome
 from dispatcher.jobs import (
     AttemptCause,
@@ -233,7 +233,8 @@ def outcomes(message: worker_pb2.Results) -> list[Outcome]:
         each_lease = map(Lease, keys, range(epoch, epoch + count))
         hashes = each.hashes
         if each.HasField("refusal"):
-            text = each.refusal.message[:_MAX_MESSAGE_CHARACTERS] or "the worker gave no reason"
+            text = plates.redact(each.refusal.message[:_MAX_MESSAGE_CHARACTERS])
+            text = text or "the worker gave no reason"
             found += [Refused(lease, each.refusal.retryable, text) for lease in each_lease]
             continue
         if len(hashes) != count:

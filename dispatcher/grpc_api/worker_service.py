@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from virtscale.v1 import worker_pb2, worker_pb2_grpc
 
-from dispatcher import hashing
+from dispatcher import hashing, plates
 from dispatcher.effects import EndReason
 from dispatcher.grpc_api import errors, translation
 from dispatcher.jobs import JobNames, Lease
@@ -113,9 +113,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                     held = translation.leases(request.heartbeat.held, "heartbeat.held")
                     desk.heartbeat(session, held, request.heartbeat.busy_slots)
                 case "draining":
-                    desk.leaving(session, request.draining.reason)
+                    desk.leaving(session, plates.redact(request.draining.reason))
                 case "goodbye":
-                    desk.goodbye(session, request.goodbye.reason)
+                    desk.goodbye(session, plates.redact(request.goodbye.reason))
                     await line.flushed()
                     return
 

@@ -28,6 +28,7 @@ from virtscale.v1 import (
 )
 
 from dispatcher import hashing
+from tests.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PEPPER = "k1:" + "ab" * 32 + "\n"
@@ -37,12 +38,6 @@ FINAL = (job_pb2.JOB_STATE_DONE, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CAN
 PATIENCE = 15.0
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(question: Callable[[], Awaitable[T]]) -> T:
@@ -58,7 +53,8 @@ class DispatcherProcess:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port = free_ports(2)
+        self.metrics_port = self.port + 1
         self.log = directory / "log"
         (directory / "pepper").write_text(PEPPER)
         (directory / "join.key").write_bytes(JOIN_KEY)
@@ -109,9 +105,18 @@ class DispatcherProcess:
         self._process = None
         return code
 
-    async def close(self) -> None:
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def hang_up(self) -> None:
+        """Closes the channel: it belongs to one event loop."""
         if self._channel is not None:
             await self._channel.close()
+            self._channel = None
+
+    async def close(self) -> None:
+        await self.hang_up()
         if self._process is not None:
             self.end(signal.SIGKILL)
 

@@ -3,7 +3,6 @@
 import http.server
 import math
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -11,6 +10,8 @@ import time
 from pathlib import Path
 
 import requests
+
+from tests.free_ports import free_ports
 
 _CONFIG = """
 global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}}
@@ -58,9 +59,7 @@ class RealPrometheus:
         self.root = Path(tempfile.mkdtemp(prefix="vs-prometheus-"))
         config = self.root / "prometheus.yml"
         config.write_text(_CONFIG.format(port=self.exposition.server_address[1]))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_ports()
         self.url = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
             [

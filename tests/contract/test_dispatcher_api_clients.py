@@ -186,9 +186,17 @@ async def test_too_many_jobs_are_refused_with_a_time_to_come_back(
 
 async def test_a_huge_message_is_refused(dispatcher: DispatcherProcess) -> None:
     request = license_pb2.SubmitJobsRequest(
-        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 6_000_000)]
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 2_000_000)]
     )
-    await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+    error = await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+    assert "bytes; send at most 1048576" in str(error.details())
+
+
+async def test_the_largest_batch_fits(dispatcher: DispatcherProcess) -> None:
+    widest = "\U0001f697" * 64
+    specs = [job_pb2.JobSpec(number="A" + widest[1:], reference="\U0001f697" * 128)] * 1000
+    request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=specs)
+    assert len((await dispatcher.licenses.SubmitJobs(request)).job_ids) == 1000
 
 
 async def test_unknown_jobs_are_not_found(dispatcher: DispatcherProcess) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import http.server
 import math
 import shutil
-import socket
 import threading
 import time
 
@@ -14,6 +13,7 @@ from scaler.ports import SignalQuery
 from scaler.prometheus_source import PrometheusSource
 from scaler.readings import Empty, Failed, Known, NotANumber, Stale
 from tests.contract.metrics_source_prometheus import RealPrometheus
+from tests.free_ports import free_ports
 from tests.simulation.metrics_fake import MetricsFake
 
 
@@ -42,10 +42,7 @@ class PrometheusWorld:
 
     def go_away(self):
         self.source.close()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.source = PrometheusSource(f"http://127.0.0.1:{port}")
+        self.source = PrometheusSource(f"http://127.0.0.1:{free_ports()}")
 
     def close(self):
         self.source.close()

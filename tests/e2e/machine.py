@@ -23,6 +23,8 @@ from virtscale.v1 import (
     license_pb2_grpc,
 )
 
+from tests.free_ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("dispatcher", "collector", "scaler", "prometheus", "alertmanager")
 _RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
@@ -81,14 +83,6 @@ def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port_base(count: int = 8) -> int:
-    """A port with `count` free ports from it on, outside the ephemeral range."""
-    for base in range(21000 + os.getpid() % 5000, 32000, count):
-        if not any(is_listening(base + offset) for offset in range(count)):
-            return base
-    raise AssertionError("no free ports")
 
 
 @dataclass
@@ -239,7 +233,7 @@ class Stack:
 @contextlib.contextmanager
 def running_stack(state: Path, *arguments: str, command: Iterable[str]) -> Iterator[Stack]:
     """`virtscale up ARGUMENTS` in a state directory of its own; nothing stays behind."""
-    base = free_port_base()
+    base = free_ports(8)
     output = state / "screen.txt"
     with output.open("w") as screen:
         process = subprocess.Popen(

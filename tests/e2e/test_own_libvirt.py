@@ -20,6 +20,7 @@ from virtscale.v1 import job_pb2
 from stack import image
 from stack.hypervisor import domain_xml, libvirtd, pool
 from tests.e2e import machine, own_libvirt
+from tests.free_ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -87,7 +88,7 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
     state = ("--state", str(stack_state))
     code, text = machine.run_to_end(virtscale, "image", "build", *state, within=250)
     assert code == 0, text
-    port = machine.free_port_base()
+    port = free_ports(8)
     base = ("--port-base", str(port))
     code, text = machine.run_to_end(virtscale, "up", *state, *base, "--url", uri)
     assert code == 1
@@ -169,7 +170,7 @@ def test_a_libvirt_that_cannot_be_used_is_named_with_the_fix(stack_state, virtsc
             ("qemu+tcp://127.0.0.1:1/system", [], ["Connection refused", "--url"]),
             ("qemu+ssh://192.0.2.1/system", ["--define"], ["192.0.2.1", "leave --define out"]),
         ):
-            base = ("--port-base", str(machine.free_port_base()))
+            base = ("--port-base", str(free_ports(8)))
             code, text = machine.run_to_end(
                 *(virtscale, "up", "--state", str(stack_state), *base, "--url", uri),
                 *arguments,
