@@ -52,7 +52,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a store held when it was opened. `generation` grows with every opening."""
+    """What a store held when it was opened. `generation` grows with every opening.
+
+    `unfinished` is read while it is iterated, once, before anything is asked of the store.
+    """
 
     store_id: str
     generation: int

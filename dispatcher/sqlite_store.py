@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import apsw
 
 from dispatcher import sqlite_schema as schema
+from dispatcher.backlog import Unfinished
 from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
@@ -86,19 +87,29 @@ class SqliteStore:
             self._writer = writer
             self._path.chmod(0o600)
             schema.prepare(writer)
-            recovered = schema.recover(writer, self._numbers)
-            self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            self._reader = reader
+            recovered = schema.recover(writer, self._numbers, self._unfinished(reader))
         except OSError as error:
             raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
         except apsw.Error as error:
-            raise StoreOpenError(
-                f"{self._path}: not a usable database ({error}); restore it from a backup or "
-                "move it away to begin with an empty one"
-            ) from None
+            raise self._unusable(error) from None
         except schema.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
         self._thread.start()
         return recovered
+
+    def _unfinished(self, reader: apsw.Connection) -> Iterator[Unfinished]:
+        try:
+            yield from schema.unfinished_runs(reader)
+        except apsw.Error as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: apsw.Error) -> StoreOpenError:
+        return StoreOpenError(
+            f"{self._path}: not a usable database ({error}); restore it from a backup or "
+            "move it away to begin with an empty one"
+        )
 
     async def submit(
         self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float

@@ -221,9 +221,9 @@ class _JobStream:
             )
         )
         # A batch that was accepted before may have final jobs already: nobody calls back for them.
-        is_unfinished = self._desk.is_unfinished
-        self._known += [key for key in keys if not is_unfinished(key)]
-        self._following.add(key for key in keys if is_unfinished(key))
+        known = [key for key in keys if not self._desk.is_unfinished(key)]
+        self._known += known
+        self._following.add(set(keys).difference(known) if known else keys)
         self._changed.set()
 
     def no_more(self) -> None:
