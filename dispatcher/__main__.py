@@ -187,9 +187,9 @@ def _tune_interpreter() -> None:
     """Fewer, shorter pauses: the interpreter's defaults are made for scripts.
 
     By default every 700 new objects start a search for cycles, and the modules are searched again
-    and again: a fifth of the time per job. What waits in queues here is in no cycle. And the writing
-    thread, back from the disk, waits for the interpreter's lock as long as the switch interval says
-    while the loop is busy: at the default of 5 ms that is longer than the writing.
+    and again: a fifth of the time per job. What waits in queues here is in no cycle. And while the
+    loop is busy, the writing thread, back from the disk, waits for the interpreter's lock as long
+    as the switch interval says: at the default of 5 ms that is longer than the writing.
     """
     gc.collect()
     gc.freeze()

@@ -81,9 +81,16 @@ class JobStore(Protocol):
         ...
 
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """Keeps a batch under consecutive keys, once per request id.
+
+        `on_kept` is called when the batch is on disk, even if the caller is gone by then.
 
         Raises:
             RequestConflictError: the request id is kept with a digest that is not in `digests`.

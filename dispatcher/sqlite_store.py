@@ -51,6 +51,7 @@ class _Operation:
     rows: int
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    on_kept: Callable[[Any], None] | None = None
     value: Any = None
     error: Exception | None = None
 
@@ -112,7 +113,12 @@ class SqliteStore:
         )
 
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         accepted: Accepted | None = await self._queue(
@@ -120,6 +126,7 @@ class SqliteStore:
                 connection, self._numbers, request_id, digests, jobs, at
             ),
             rows=len(jobs),
+            on_kept=lambda found: None if found is None else on_kept(found),
         )
         if accepted is None:
             raise RequestConflictError(request_id)
@@ -189,10 +196,16 @@ class SqliteStore:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    async def _queue(self, act: Callable[[apsw.Connection], T], *, rows: int = 1) -> T:
+    async def _queue(
+        self,
+        act: Callable[[apsw.Connection], T],
+        *,
+        rows: int = 1,
+        on_kept: Callable[[T], None] | None = None,
+    ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._operations.put(_Operation(act, rows, answer, loop))
+        self._operations.put(_Operation(act, rows, answer, loop, on_kept))
         return await answer
 
     def _write(self) -> None:
@@ -319,6 +332,8 @@ def _truncate_log(connection: apsw.Connection) -> None:
 
 def _answer(operations: list[_Operation]) -> None:
     for operation in operations:
+        if operation.error is None and operation.on_kept is not None:
+            operation.on_kept(operation.value)
         if operation.answer.done():
             continue
         if operation.error is not None:

@@ -9,10 +9,11 @@ from functools import partial
 from dispatcher import hashing, numbers, plates
 from dispatcher.followers import Following, OnFinal
 from dispatcher.hashing import Cost, MalformedHashError, Verdict
-from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
+from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import (
+    Accepted,
     JobStore,
     KeySource,
     OverloadedError,
@@ -72,21 +73,18 @@ class Submissions:
             self._telemetry.overloaded(len(jobs))
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
         digests = hashing.request_digests(numbers.content(specs, jobs), keyring)
+        at = self._clock.wall()
+
+        def kept(accepted: Accepted) -> None:
+            if accepted.is_fresh:
+                self._pump.submitted(accepted.first, jobs, at)
+
         self._arriving += len(jobs)
         try:
-            at = self._clock.wall()
-            accepted = await asyncio.shield(self._accept(request_id, digests, jobs, at))
+            # The store tells: a caller that goes away must not keep stored jobs out of the ledger.
+            accepted = await self._store.submit(request_id, digests, jobs, at, kept)
         finally:
             self._arriving -= len(jobs)
-        return accepted
-
-    async def _accept(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
-    ) -> list[JobKey]:
-        """Shielded: a caller that goes away must not keep stored jobs out of the ledger."""
-        accepted = await self._store.submit(request_id, digests, jobs, at)
-        if accepted.is_fresh:
-            self._pump.submitted(accepted.first, jobs, at)
         return accepted.keys
 
     def job_key(self, name: str) -> JobKey | None:

@@ -21,26 +21,32 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 class RefuseMalformed(grpc.aio.ServerInterceptor):
     """Reads requests itself: an exception inside grpc's own reading never reaches a servicer."""
 
+    def __init__(self) -> None:
+        self._handlers: dict[str, Any] = {}
+
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         """The handler, with a deserializer that cannot fail."""
-        handler = await continuation(handler_call_details)
         method: Any = handler_call_details.method
+        if (known := self._handlers.get(method)) is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(_OURS):
             return handler
-        read = _reader(handler.request_deserializer, method)
-        if handler.unary_unary is not None:
-            return handler._replace(
-                request_deserializer=read, unary_unary=_unary(handler.unary_unary)
-            )
-        if handler.unary_stream is not None:
-            return handler._replace(
-                request_deserializer=read, unary_stream=_answers(handler.unary_stream)
-            )
+        checked = self._handlers[method] = _checked(handler, method)
+        return checked
+
+
+def _checked(handler: Any, method: str) -> Any:
+    read = _reader(handler.request_deserializer, method)
+    if handler.unary_unary is not None:
+        return handler._replace(request_deserializer=read, unary_unary=_unary(handler.unary_unary))
+    if handler.unary_stream is not None:
         return handler._replace(
-            request_deserializer=read, stream_stream=_stream(handler.stream_stream)
+            request_deserializer=read, unary_stream=_answers(handler.unary_stream)
         )
+    return handler._replace(request_deserializer=read, stream_stream=_stream(handler.stream_stream))
 
 
 def _reader(parse: Callable[[bytes], Message], method: str) -> Callable[[bytes], Any]:
