@@ -14,6 +14,7 @@ from dispatcher import config, scrubbing
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
+from dispatcher.idleness import WatchedLoop, idle_at
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, stop))
+    return lifecycle.run(lambda stop: _serve(settings, stop), loop_factory=WatchedLoop)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +121,7 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             profile=settings.profile,
             cost=settings.cost,
             max_unfinished=settings.max_unfinished_jobs,
+            idle_at=idle_at,
         )
         server = Server(
             clients=clients,

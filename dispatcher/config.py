@@ -78,8 +78,9 @@ class DispatcherSettings(Settings):
     """How long a lease lives without a heartbeat."""
     heartbeat_interval_seconds: float = Field(default=2.0, gt=0, le=3600)
     """How often workers must give a sign of life."""
-    reconnect_grace_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long a worker whose stream broke keeps its leases. 0: they go back at once."""
+    reconnect_grace_seconds: float = Field(default=0.05, ge=0, le=60)
+    """How long a worker whose stream broke keeps its leases. 0: they go back at once. It has to be
+    long enough to connect again, no longer: every killed worker's jobs wait so long."""
     restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)

@@ -246,6 +246,14 @@ class VerificationsOverloadedError(OverloadedError):
         self.retry_seconds = retry_seconds
 
 
+class BusyError(Exception):
+    """Too many submissions wait for the disk."""
+
+    def __init__(self, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__("too many submissions wait to be stored; send this one again later")
+
+
 class StoppingError(Exception):
     """The dispatcher is stopping."""
 
@@ -261,8 +269,14 @@ class KeySource(Protocol):
 class ClientDesk(Protocol):
     """What clients may do."""
 
-    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
-        """Accepts a batch; on disk when it returns.
+    def turn_away(self) -> BusyError | None:
+        """Why a lone batch would not be answered soon; None when it would. Costs nothing."""
+        ...
+
+    async def submit(
+        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
+    ) -> list[JobKey]:
+        """Accepts a batch; on disk when it returns. Not lone: on a stream that limits itself.
 
         Raises:
             InvalidRequestError, OverloadedError, RequestConflictError, StoreUnavailableError.

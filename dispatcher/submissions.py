@@ -1,12 +1,13 @@
 """What clients ask: submit, wait, follow, list, cancel, verify."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 from dispatcher import hashing, numbers, plates
+from dispatcher.admission import Admission
 from dispatcher.followers import Following, OnFinal
 from dispatcher.hashing import Cost, MalformedHashError, Verdict
 from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, Profile
@@ -14,6 +15,7 @@ from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import (
     Accepted,
+    BusyError,
     JobStore,
     KeySource,
     OverloadedError,
@@ -25,6 +27,7 @@ from dispatcher.telemetry import Telemetry
 from servicekit.clock import Clock
 
 _RESULTS_PAGE = 256
+_BUSY_RETRY_SECONDS = 0.1
 _MAX_VERIFICATIONS = 2
 _MAX_WAITING_VERIFICATIONS = 64
 
@@ -45,6 +48,7 @@ class Submissions:
         profile: Profile,
         cost: Cost,
         max_unfinished: int,
+        idle_at: Callable[[], float],
     ) -> None:
         self._pump = pump
         self._store = store
@@ -56,14 +60,34 @@ class Submissions:
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
+        self._idle_at = idle_at
         self._arriving = 0
         # Two at a time: more would only take the other calls' CPU and memory. A pool and no
         # semaphore: a call that is cancelled frees its place when its thread is done, not before.
         self._verifiers = ThreadPoolExecutor(_MAX_VERIFICATIONS, thread_name_prefix="verify")
         self._verifying = 0
+        self._admission = Admission()
 
-    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+    def turn_away(self) -> BusyError | None:
+        """See `ports.ClientDesk.turn_away`."""
+        if self._admission.arrived(self._clock.monotonic(), self._idle_at()):
+            return None
+        self._telemetry.turned_away()
+        return BusyError(_BUSY_RETRY_SECONDS)
+
+    async def submit(
+        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
+    ) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
+        if not is_lone:
+            return await self._submit(request_id, specs)
+        ticket = self._admission.enter(self._clock.monotonic())
+        try:
+            return await self._submit(request_id, specs)
+        finally:
+            self._admission.leave(ticket)
+
+    async def _submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         keyring = self._pepper.keyring
         jobs = numbers.new_jobs(
             specs, keyring=keyring, default=self._profile, formats=self._formats

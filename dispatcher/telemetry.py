@@ -65,6 +65,11 @@ class Telemetry:
             "Jobs refused because too many were unfinished.",
             registry=registry,
         )
+        self._turned_away = CounterMetric(
+            "virtscale_dispatcher_submits_turned_away_total",
+            "SubmitJobs calls refused unread because too many others waited for the disk.",
+            registry=registry,
+        )
         self._hello_refused = CounterMetric(
             "virtscale_dispatcher_hello_refused_total",
             "Sessions refused because of a wrong join token.",
@@ -102,6 +107,10 @@ class Telemetry:
     def overloaded(self, jobs: int) -> None:
         """A batch was refused."""
         self._overloaded.inc(jobs)
+
+    def turned_away(self) -> None:
+        """A call was refused before it was read."""
+        self._turned_away.inc()
 
     def hello_refused(self) -> None:
         """A worker's token was wrong."""

@@ -13,6 +13,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_p
 from dispatcher.hashing import UnknownKeyError
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import (
+    BusyError,
     OverloadedError,
     RequestConflictError,
     StoreFullError,
@@ -85,7 +86,7 @@ async def abort(context: Any, error: Exception) -> NoReturn:
             await _abort(
                 context, grpc.StatusCode.INVALID_ARGUMENT, str(error), [_bad_request(violations)]
             )
-        case OverloadedError(retry_seconds=seconds):
+        case OverloadedError(retry_seconds=seconds) | BusyError(retry_seconds=seconds):
             await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), [_retry(seconds)])
         case StoreFullError():
             await _abort(

@@ -78,7 +78,7 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         room = asyncio.Semaphore(_MAX_ARRIVING)
 
         async def accept(request: license_pb2.StreamJobsRequest) -> None:
-            keys = await self._submit(request.request_id, request.jobs)
+            keys = await self._submit(request.request_id, request.jobs, is_lone=False)
             stream.accepted(request.request_id, keys)
             room.release()
 
@@ -170,10 +170,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             matches=verdict.matches, needs_rehash=verdict.needs_rehash
         )
 
-    async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
-        return await self._desk.submit(
-            translation.request_id(request_id), translation.job_specs(jobs)
-        )
+    async def _submit(self, request_id: str, jobs: Any, *, is_lone: bool = True) -> list[JobKey]:
+        checked = translation.request_id(request_id)
+        return await self._desk.submit(checked, translation.job_specs(jobs), is_lone=is_lone)
 
     def _cursor(self, field: str, token: str) -> JobKey:
         key = self._names.key(token)

@@ -22,6 +22,7 @@ from dispatcher import hashing
 from dispatcher.grpc_api.fleet_service import FleetServicer
 from dispatcher.grpc_api.license_service import LicenseServicer
 from dispatcher.grpc_api.malformed import RefuseMalformed
+from dispatcher.grpc_api.turn_away import TurnAway
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.jobs import JobNames
 from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
@@ -68,7 +69,9 @@ class Server:
                 f"protobuf runs its {api_implementation.Type()!r} implementation, about 90 times "
                 "slower; install a protobuf wheel with upb"
             )
-        self._server = grpc.aio.server(interceptors=[RefuseMalformed()], options=_OPTIONS)
+        self._server = grpc.aio.server(
+            interceptors=[TurnAway(clients), RefuseMalformed()], options=_OPTIONS
+        )
         self._health = health_aio.HealthServicer()
         license_pb2_grpc.add_LicenseServiceServicer_to_server(
             LicenseServicer(clients, names=names), self._server

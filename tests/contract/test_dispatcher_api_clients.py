@@ -52,6 +52,31 @@ def details(error: grpc.aio.AioRpcError) -> bytes:
     return dict(error.trailing_metadata())[DETAILS]  # type: ignore[arg-type, return-value]
 
 
+async def test_a_flood_of_calls_is_refused_by_name_or_served(dispatcher: DispatcherProcess) -> None:
+    """By default grpc ends waiting calls at random, as CANCELLED without a word."""
+
+    async def flood(request_ids: list[str]) -> list[str]:
+        """Those that were refused."""
+        sent = [dispatcher.submit("A", request_id=request_id) for request_id in request_ids]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        left = []
+        for request_id, answer in zip(request_ids, answers, strict=True):
+            if isinstance(answer, BaseException):
+                assert isinstance(answer, grpc.aio.AioRpcError)
+                assert answer.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert b"google.rpc.RetryInfo" in details(answer)
+                left.append(request_id)
+        return left
+
+    left = [str(uuid.uuid4()) for _ in range(1200)]
+    for _ in range(100):
+        left = await flood(left)
+        if not left:
+            break
+    assert not left
+    assert (await dispatcher.backlog()).accepted == 1200
+
+
 async def test_a_stream_submits_and_returns_results(
     dispatcher: DispatcherProcess, worker: ScriptedWorker
 ) -> None:
