@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dispatcher import hashing
 from dispatcher.jobs import Profile
+from dispatcher.numbers import MAX_BATCH
 from dispatcher.plates import FormatName
 from servicekit.config import ConfigError, Settings
 from servicekit.logs import Format, Level
@@ -85,8 +86,9 @@ class DispatcherSettings(Settings):
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)
     """How often a job may come back through its own fault or with a lost worker."""
-    max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
-    """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    max_unfinished_jobs: int = Field(default=1_000_000, ge=MAX_BATCH)
+    """Above this, submissions are refused with RESOURCE_EXHAUSTED and streams are held back. Room
+    for one batch of 1,000 at least."""
     loglevel: Level = "info"
     """Least severe lines to write."""
     logfile: Path | None = None

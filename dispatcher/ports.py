@@ -284,6 +284,10 @@ class ClientDesk(Protocol):
         """
         ...
 
+    async def room(self, jobs: int) -> None:
+        """Returns when so many more jobs, a batch at most, could be accepted."""
+        ...
+
     def job_key(self, name: str) -> JobKey | None:
         """The job of that name, if it can be one of this store."""
         ...
@@ -318,8 +322,12 @@ class ClientDesk(Protocol):
         """A page and where the next one starts."""
         ...
 
-    def results(self, after: int | None) -> AsyncIterator[Stored]:
-        """Results from a cursor on (None: from now on), without end."""
+    async def newest(self) -> int:
+        """The cursor behind the newest result."""
+        ...
+
+    def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
+        """Results from a cursor on, to the newest or without end."""
         ...
 
     async def verify(self, number: str, stored: str) -> Verdict:

@@ -92,7 +92,7 @@ class Submissions:
         jobs = numbers.new_jobs(
             specs, keyring=keyring, default=self._profile, formats=self._formats
         )
-        unfinished = self._pump.ledger.counts.unfinished + self._arriving
+        unfinished = self._unfinished
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
@@ -110,6 +110,18 @@ class Submissions:
         finally:
             self._arriving -= len(jobs)
         return accepted.keys
+
+    async def room(self, jobs: int) -> None:
+        """See `ports.ClientDesk.room`."""
+        least = self._max_unfinished - min(jobs, numbers.MAX_BATCH)
+        if self._unfinished <= least:
+            return
+        async with self._pump.results_stored:
+            await self._pump.results_stored.wait_for(lambda: self._unfinished <= least)
+
+    @property
+    def _unfinished(self) -> int:
+        return self._pump.ledger.counts.unfinished + self._arriving
 
     def job_key(self, name: str) -> JobKey | None:
         """See `ports.ClientDesk.job_key`."""
@@ -165,9 +177,13 @@ class Submissions:
         shown = [self._now(job) for job in found]
         return [job for job in shown if not states or job.state in states], following
 
-    async def results(self, after: int | None) -> AsyncIterator[Stored]:
+    async def newest(self) -> int:
+        """See `ports.ClientDesk.newest`."""
+        return await self._store.last_cursor()
+
+    async def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
         """See `ports.ClientDesk.results`."""
-        cursor = await self._store.last_cursor() if after is None else after
+        cursor = after
         while True:
             async with self._pump.results_stored:
                 seen = self._pump.ledger.counts.done + self._pump.ledger.counts.failed
@@ -177,6 +193,8 @@ class Submissions:
                 yield stored
             if found:
                 continue
+            if not is_endless:
+                return
             async with self._pump.results_stored:
                 counts = self._pump.ledger.counts
                 if counts.done + counts.failed == seen:

@@ -209,6 +209,57 @@ async def test_too_many_jobs_are_refused_with_a_time_to_come_back(
     await dispatcher.submit(*["A"] * 500)
 
 
+async def test_a_stream_waits_for_room_instead_of_being_refused(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    await dispatcher.submit(*["KA-47-UT-9173"] * 1000)
+    call = dispatcher.licenses.StreamJobs()
+    for _ in range(2):
+        request = license_pb2.StreamJobsRequest(
+            request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="KA-47-UT-9173")] * 400
+        )
+        await call.write(request)
+    await call.done_writing()
+    first = await asyncio.wait_for(call.read(), PATIENCE)
+    assert len(first.accepted.job_ids) == 400
+    assert (await dispatcher.backlog()).accepted == 1400
+    await worker.credit(2_000)
+    for _ in range(1800):
+        await worker.answer(await worker.take())
+    accepted = 0
+    while (event := await asyncio.wait_for(call.read(), PATIENCE)) is not grpc.aio.EOF:
+        accepted += event.WhichOneof("event") == "accepted"
+    assert accepted == 1
+    assert (await dispatcher.backlog()).done == 1800
+
+
+async def test_a_faulty_batch_is_named_and_the_others_stay_accepted(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    good = license_pb2.StreamJobsRequest(
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="KA-47-UT-9173")]
+    )
+    bad = license_pb2.StreamJobsRequest(
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="SECRET\x07")]
+    )
+    call = dispatcher.licenses.StreamJobs()
+    await call.write(good)
+    assert (await call.read()).WhichOneof("event") == "accepted"
+    await call.write(bad)
+    error = await refused(call.read(), grpc.StatusCode.INVALID_ARGUMENT)
+    assert dict(error.trailing_metadata())["virtscale-request-id"] == bad.request_id
+    assert b"google.rpc.BadRequest" in details(error)
+    await worker.credit(1)
+    await worker.answer(await worker.take())
+    again = dispatcher.licenses.StreamJobs()
+    await again.write(good)
+    await again.done_writing()
+    events = [event async for event in again]
+    assert len(events) == 2
+    assert (await dispatcher.backlog()).done == 1
+    assert "SECRET" not in dispatcher.log.read_text()
+
+
 async def test_a_huge_message_is_refused(dispatcher: DispatcherProcess) -> None:
     request = license_pb2.SubmitJobsRequest(
         request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 2_000_000)]
