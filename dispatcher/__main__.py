@@ -24,6 +24,7 @@ from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.store_metrics import StoreMetrics
 from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
 from servicekit import lifecycle, logs, metrics
@@ -86,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
     is_kept = settings.database != config.IN_MEMORY
-    store: JobStore = SqliteStore(settings.database) if is_kept else MemoryStore()
+    registry = metrics.new_registry("dispatcher")
+    written = StoreMetrics(registry, settings.database if is_kept else None)
+    store: JobStore = (
+        SqliteStore(settings.database, on_commit=written.committed) if is_kept else MemoryStore()
+    )
     try:
         join_key = _join_key(settings)
         pepper = PepperFile(settings.pepper_file)
@@ -97,7 +102,6 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
         raise StartError(str(error)) from None
     _tune_interpreter()
     try:
-        registry = metrics.new_registry("dispatcher")
         telemetry = Telemetry(registry)
         pump = Pump(
             ledger=ledger,
@@ -131,6 +135,7 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             cost=settings.cost,
             heartbeat_interval=settings.heartbeat_interval_seconds,
             lease_ttl=settings.lease_ttl_seconds,
+            registry=registry,
         )
         watching = asyncio.ensure_future(pepper.watch(clock))
         try:

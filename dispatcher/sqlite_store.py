@@ -12,6 +12,7 @@ import fcntl
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,8 +60,12 @@ class _Operation:
 class SqliteStore:
     """See `ports.JobStore`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None
+    ) -> None:
+        """`on_commit` hears of every transaction, in the writing thread: its rows and seconds."""
         self._path = path
+        self._on_commit = on_commit
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
@@ -244,10 +249,12 @@ class SqliteStore:
         return group, True
 
     def _commit(self, connection: apsw.Connection, group: list[_Operation]) -> None:
+        began = time.perf_counter()
         try:
             with _transaction(connection, self._numbers):
                 for operation in group:
                     operation.value = operation.act(connection)
+            self._on_commit(sum(each.rows for each in group), time.perf_counter() - began)
         except Exception as error:
             if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
                 # One bad operation must not take the others with it.

@@ -45,6 +45,12 @@ class Telemetry:
             "CPU time that finished jobs took inside their guests, as their workers reported it.",
             _SECONDS,
         )
+        self._squares = CounterMetric(
+            "virtscale_dispatcher_job_service_seconds_squared_total",
+            "Sum of the squares of the service times: with the sum and the count it gives their "
+            "exact spread, which the buckets only suggest. A run of short jobs counts by its mean.",
+            registry=registry,
+        )
         self._wait = Distribution(
             "virtscale_dispatcher_job_wait_seconds",
             "Wall time from a job's acceptance to its first lease, since this process started.",
@@ -99,6 +105,7 @@ class Telemetry:
         # Workers report the mean of each batch: few values, each many times.
         for value, times in Counter(seconds).items():
             self._service.observe(value, times)
+            self._squares.inc(value * value * times)
 
     def requeued(self, reason: RequeueReason, jobs: int) -> None:
         """Jobs went back."""
