@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
-from virtscale.v1 import license_pb2, license_pb2_grpc
+from virtscale.v1 import job_pb2, license_pb2, license_pb2_grpc
 
 from dispatcher.grpc_api.call_metrics import MeasureCalls
 from dispatcher.grpc_api.malformed import RefuseMalformed
@@ -107,7 +107,7 @@ async def test_a_caller_that_gave_up_is_told_from_one_whose_time_was_over(world:
 async def test_messages_of_streams_are_counted_both_ways(world: World) -> None:
     call = world.stub.StreamJobs()
     for _ in range(4):
-        await call.write(license_pb2.StreamJobsRequest())
+        await call.write(license_pb2.StreamJobsRequest(jobs=[job_pb2.JobSpec()]))
     await call.done_writing()
     assert len([each async for each in call]) == 8
     await world.handled("StreamJobs", "OK", "bidi_stream")
