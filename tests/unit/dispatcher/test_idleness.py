@@ -3,14 +3,21 @@ import asyncio
 from dispatcher.idleness import WatchedLoop, idle_at
 
 
+async def rest() -> None:
+    """Leave the loop without anything to do for a moment."""
+    woken = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.001, woken.set)
+    await woken.wait()
+
+
 def test_a_loop_that_waits_was_idle_and_one_that_works_was_not():
     async def watch() -> list[float]:
-        await asyncio.sleep(0.001)
+        await rest()
         rested = idle_at()
         for _ in range(3):
             await asyncio.sleep(0)
         worked = idle_at()
-        await asyncio.sleep(0.001)
+        await rest()
         return [rested, worked, idle_at()]
 
     with asyncio.Runner(loop_factory=WatchedLoop) as runner:
