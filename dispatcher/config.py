@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dispatcher import hashing
 from dispatcher.jobs import Profile
+from dispatcher.numbers import MAX_BATCH
 from dispatcher.plates import FormatName
 from servicekit.config import ConfigError, Settings
 from servicekit.logs import Format, Level
@@ -78,15 +79,17 @@ class DispatcherSettings(Settings):
     """How long a lease lives without a heartbeat."""
     heartbeat_interval_seconds: float = Field(default=2.0, gt=0, le=3600)
     """How often workers must give a sign of life."""
-    reconnect_grace_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long a worker whose stream broke keeps its leases. 0: they go back at once."""
+    reconnect_grace_seconds: float = Field(default=0.05, ge=0, le=60)
+    """How long a worker whose stream broke keeps its leases. 0: they go back at once. It has to be
+    long enough to connect again, no longer: every killed worker's jobs wait so long."""
     restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)
     """How often a job may come back through its own fault or with a lost worker. One that came back
     with others is leased alone before it is given up, so that only the guilty one is."""
-    max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
-    """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    max_unfinished_jobs: int = Field(default=1_000_000, ge=MAX_BATCH)
+    """Above this, submissions are refused with RESOURCE_EXHAUSTED and streams are held back. Room
+    for one batch of 1,000 at least."""
     disk_reserve_mib: int = Field(default=64, ge=0)
     """Below so much free disk, submissions are refused: the results of accepted jobs need room."""
     results_kept_seconds: float | None = Field(default=None, ge=60)

@@ -214,11 +214,8 @@ def request_digests(parts: Iterable[bytes], keyring: Keyring) -> tuple[str, ...]
     Keyed, because a plain digest of one number could be walked back to it. All live keys, so that a
     request repeated across a change of keys is still known.
     """
-    content = hashlib.sha256(_REQUEST_DOMAIN)
-    for part in parts:
-        content.update(len(part).to_bytes(4, "big"))
-        content.update(part)
-    whole = content.digest()
+    framed = [piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)]
+    whole = hashlib.sha256(_REQUEST_DOMAIN + b"".join(framed)).digest()
     if not keyring.keys:
         return (":" + whole.hex(),)
     return tuple(

@@ -308,7 +308,9 @@ class JobNames:
 
         A place after a restored backup becomes the backup's end: what follows there is new to all.
         """
-        store_id, number = _parts(name.removesuffix("r"))
+        if not name.endswith("r"):
+            return None
+        store_id, number = _parts(name.removesuffix("r"), least=0)
         if number is None or store_id == self.store_id:
             return number
         for era in self.former:
@@ -317,12 +319,13 @@ class JobNames:
         return None
 
 
-def _parts(name: str) -> tuple[str, int | None]:
-    """Store id and number of a name; no number when it is malformed."""
+def _parts(name: str, *, least: int = 1) -> tuple[str, int | None]:
+    """Store id and number of a name; no number when it is malformed or too small."""
     store_id, _, digits = name.rpartition("-")
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 18 or digits[0] == "0":
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
         return store_id, None
-    return store_id, int(digits)
+    number = int(digits)
+    return store_id, number if str(number) == digits and number >= least else None
 
 
 def load_text(load: Load) -> str:

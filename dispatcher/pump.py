@@ -7,6 +7,7 @@ in one turn go out together, at no delay when there is one.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ParamSpec
 
@@ -70,6 +71,7 @@ class Pump:
         self._attempts: list[tuple[JobKey, Attempt]] = []
         self._work_queued = asyncio.Event()
         self._wake = asyncio.Event()
+        self._sleeps_until = math.inf
         self._is_leasing = False
         self._followers = Followers()
         self._drains: dict[str, list[asyncio.Future[tuple[effects.DrainOutcome, int]]]] = {}
@@ -224,7 +226,9 @@ class Pump:
                     self._note_connected(worker_id, False)
                 case _:
                     self._tell(effect)
-        self._wake.set()
+        due = self.ledger.next_deadline()
+        if due is not None and due < self._sleeps_until:
+            self._wake.set()
 
     def _tell(self, effect: effects.Effect) -> None:
         """Effects that are messages to one worker; without a line there is nobody to tell."""
@@ -307,6 +311,7 @@ class Pump:
         while True:
             self._wake.clear()
             due = self.ledger.next_deadline()
+            self._sleeps_until = math.inf if due is None else due
             if due is None:
                 await self._wake.wait()
                 continue
@@ -336,8 +341,8 @@ class Pump:
             at = self._clock.wall()
             if finals:
                 writes.append(self._stored(self._store.settle, finals, at))
-            # Queued together, they share one transaction.
-            await asyncio.gather(*writes)
+            # Queued together, they share one transaction. A lone one needs no task of its own.
+            await (asyncio.gather(*writes) if len(writes) > 1 else writes[0])
             if finals:
                 await self._settled(finals, at)
 

@@ -5,7 +5,7 @@ have two results. `final_order` is the results' sequence.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,9 @@ class Numbers:
             setattr(self, name, getattr(other, name))
 
 
-def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
+def recover(
+    connection: apsw.Connection, numbers: Numbers, unfinished: Iterable[Unfinished]
+) -> Recovered:
     """Reads what a dispatcher needs to go on, and opens a new generation."""
     with connection:
         connection.execute(
@@ -101,7 +103,7 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
             failed=numbers.failed,
             cancelled=numbers.cancelled,
         ),
-        unfinished=_unfinished(connection),
+        unfinished=unfinished,
         cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
             worker for (worker,) in _rows(connection, "SELECT worker_id FROM connected")
@@ -117,15 +119,27 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
     )
 
 
-def _unfinished(connection: apsw.Connection) -> list[Unfinished]:
-    rows = connection.execute(
+def unfinished_runs(connection: apsw.Connection) -> Iterator[Unfinished]:
+    """The unfinished jobs, in runs, while they are read: a million must not be in memory twice."""
+    rows: Iterator[Any] = connection.execute(
         "SELECT key, profile, accepted_at, attempts FROM jobs INDEXED BY jobs_unfinished "
         "WHERE state = 1 ORDER BY key"
     )
-    return [
-        Unfinished(JobKey(key), Profile(profile), accepted_at, attempts)
-        for key, profile, accepted_at, attempts in rows
-    ]
+    first = size = 0
+    alike: tuple[int, float, int] = (0, 0.0, 0)
+    for key, *values in rows:
+        if key == first + size and tuple(values) == alike:
+            size += 1
+            continue
+        if size:
+            yield _run(first, size, *alike)
+        first, size, alike = key, 1, tuple(values)
+    if size:
+        yield _run(first, size, *alike)
+
+
+def _run(first: int, size: int, profile: int, accepted_at: float, attempts: int) -> Unfinished:
+    return Unfinished(JobKey(first), Profile(profile), accepted_at, attempts, size)
 
 
 def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import apsw
 from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
 from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
+from dispatcher.backlog import Unfinished
 from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
@@ -52,6 +54,7 @@ class _Operation:
     rows: int
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    on_kept: Callable[[Any], None] | None = None
     value: Any = None
     error: Exception | None = None
 
@@ -59,10 +62,20 @@ class _Operation:
 class SqliteStore:
     """See `ports.JobStore`."""
 
-    def __init__(self, path: Path, *, reserve_bytes: int = 0) -> None:
-        """With less free disk than `reserve_bytes`, nothing new is accepted."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reserve_bytes: int = 0,
+        on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None,
+    ) -> None:
+        """With less free disk than `reserve_bytes`, nothing new is accepted.
+
+        `on_commit` hears of every transaction, in the writing thread: its rows and seconds.
+        """
         self._path = path
         self._reserve_bytes = reserve_bytes
+        self._on_commit = on_commit
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
@@ -90,24 +103,39 @@ class SqliteStore:
             self._writer = writer
             self._path.chmod(0o600)
             migrations.prepare(writer, self._path)
-            recovered = schema.recover(writer, self._numbers)
-            self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            self._reader = reader
+            recovered = schema.recover(writer, self._numbers, self._unfinished(reader))
         except sqlite_lock.LockedError as error:
             raise StoreOpenError(str(error)) from None
         except OSError as error:
             raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
         except apsw.Error as error:
-            raise StoreOpenError(
-                f"{self._path}: not a usable database ({error}); restore it from a backup or "
-                "move it away to begin with an empty one"
-            ) from None
+            raise self._unusable(error) from None
         except migrations.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
         self._thread.start()
         return recovered
 
+    def _unfinished(self, reader: apsw.Connection) -> Iterator[Unfinished]:
+        try:
+            yield from schema.unfinished_runs(reader)
+        except apsw.Error as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: apsw.Error) -> StoreOpenError:
+        return StoreOpenError(
+            f"{self._path}: not a usable database ({error}); restore it from a backup or "
+            "move it away to begin with an empty one"
+        )
+
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         self._check_room()
@@ -116,6 +144,7 @@ class SqliteStore:
                 connection, self._numbers, request_id, digests, jobs, at
             ),
             rows=len(jobs),
+            on_kept=lambda found: None if found is None else on_kept(found),
         )
         if accepted is None:
             raise RequestConflictError(request_id)
@@ -216,10 +245,16 @@ class SqliteStore:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    async def _queue(self, act: Callable[[apsw.Connection], T], *, rows: int = 1) -> T:
+    async def _queue(
+        self,
+        act: Callable[[apsw.Connection], T],
+        *,
+        rows: int = 1,
+        on_kept: Callable[[T], None] | None = None,
+    ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._operations.put(_Operation(act, rows, answer, loop))
+        self._operations.put(_Operation(act, rows, answer, loop, on_kept))
         return await answer
 
     def _write(self) -> None:
@@ -258,10 +293,12 @@ class SqliteStore:
         return group, True
 
     def _commit(self, connection: apsw.Connection, group: list[_Operation]) -> None:
+        began = time.perf_counter()
         try:
             with _transaction(connection, self._numbers):
                 for operation in group:
                     operation.value = operation.act(connection)
+            self._on_commit(sum(each.rows for each in group), time.perf_counter() - began)
         except Exception as error:
             if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
                 # One bad operation must not take the others with it.
@@ -336,6 +373,8 @@ def _truncate_log(connection: apsw.Connection) -> None:
 
 def _answer(operations: list[_Operation]) -> None:
     for operation in operations:
+        if operation.error is None and operation.on_kept is not None:
+            operation.on_kept(operation.value)
         if operation.answer.done():
             continue
         if operation.error is not None:

@@ -114,8 +114,8 @@ class _Stream:
         self._thread.start()
 
     def send(self, messages: Sequence[values.MessageUp]) -> None:
-        for message in messages:
-            self._outgoing.put(encode(message))
+        for request in encode_all(messages):
+            self._outgoing.put(request)
 
     def take(self) -> list[values.MessageDown | values.Lost]:
         taken = []
@@ -156,6 +156,17 @@ def credentials(ca: bytes, certificate: bytes | None, key: bytes | None) -> grpc
 
 
 # --- values to protobuf ---------------------------------------------------------------------------
+
+
+def encode_all(messages: Sequence[values.MessageUp]) -> list[worker_pb2.WorkRequest]:
+    """The protobuf form of messages: credit that follows results travels with them."""
+    requests: list[worker_pb2.WorkRequest] = []
+    for message in messages:
+        if isinstance(message, values.Credit) and requests and requests[-1].HasField("results"):
+            requests[-1].results.credit += message.jobs
+        else:
+            requests.append(encode(message))
+    return requests
 
 
 def encode(message: values.MessageUp) -> worker_pb2.WorkRequest:

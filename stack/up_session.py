@@ -7,6 +7,10 @@ import resource
 import secrets
 from typing import Any
 
+from virtscale.client.asynchronous import AsyncClient
+from virtscale.client.errors import DispatcherError
+from virtscale.client.retries import ONCE
+
 from servicekit import logs
 from servicekit.clock import Clock
 from servicekit.lifecycle import StartError, Stop
@@ -14,9 +18,7 @@ from stack import endpoints, guests, http_api, scaler_api, summary, verification
 from stack.arrivals import Arrivals
 from stack.bring_up import BringUp
 from stack.calibration import NO_LOAD, JobLoad
-from stack.client import DispatcherClient
 from stack.console import Console
-from stack.jobs import DispatcherError
 from stack.journal import Journal
 from stack.listeners import HOST
 from stack.load import LoadGenerator, highest_rate
@@ -64,7 +66,7 @@ class UpSession:
         )
         self._journal = Journal(prefix=f"up-{secrets.token_hex(4)}-", draw=draw)
         self._record = RunRecord(least=settings.min)
-        self._client = DispatcherClient(f"{HOST}:{settings.port('dispatcher_port')}")
+        self._client = AsyncClient(f"{HOST}:{settings.port('dispatcher_port')}", retry=ONCE)
         self._load = LoadGenerator(
             self._client, clock=clock, journal=self._journal, draw=draw, profile=settings.profile
         )

@@ -5,7 +5,7 @@ Left to itself grpc answers UNKNOWN to what it cannot read, and logs a trace.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -18,62 +18,74 @@ _OURS = "/virtscale."
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
+class _Refused(NamedTuple):
+    """A request that no servicer sees, and the batch it was, where it could be read."""
+
+    error: InvalidRequestError
+    request_id: str = ""
+
+
 class RefuseMalformed(grpc.aio.ServerInterceptor):
     """Reads requests itself: an exception inside grpc's own reading never reaches a servicer."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         """The handler, with a deserializer that cannot fail."""
-        handler = await continuation(handler_call_details)
         method: Any = handler_call_details.method
+        if (known := self._handlers.get(method)) is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(_OURS):
             return handler
-        read = _reader(handler.request_deserializer, method)
-        if handler.unary_unary is not None:
-            return handler._replace(
-                request_deserializer=read, unary_unary=_unary(handler.unary_unary)
-            )
-        if handler.unary_stream is not None:
-            return handler._replace(
-                request_deserializer=read, unary_stream=_answers(handler.unary_stream)
-            )
+        checked = self._handlers[method] = _checked(handler, method)
+        return checked
+
+
+def _checked(handler: Any, method: str) -> Any:
+    read = _reader(handler.request_deserializer, method)
+    if handler.unary_unary is not None:
+        return handler._replace(request_deserializer=read, unary_unary=_unary(handler.unary_unary))
+    if handler.unary_stream is not None:
         return handler._replace(
-            request_deserializer=read, stream_stream=_stream(handler.stream_stream)
+            request_deserializer=read, unary_stream=_answers(handler.unary_stream)
         )
+    return handler._replace(request_deserializer=read, stream_stream=_stream(handler.stream_stream))
 
 
 def _reader(parse: Callable[[bytes], Message], method: str) -> Callable[[bytes], Any]:
     """Reads a message, or why it is refused: what is raised here would become UNKNOWN."""
     most = limits.message_bytes(method)
-    malformed = InvalidRequestError(
-        Violation(
-            "request",
-            f"is cut short or no message of {method}; make clients from proto/virtscale/v1",
-        )
-    )
+    malformed = f"is cut short or no message of {method}; make clients from proto/virtscale/v1"
 
-    def read(raw: bytes) -> Message | InvalidRequestError:
+    def read(raw: bytes) -> Message | _Refused:
         if len(raw) > most:
-            fault = f"has {len(raw)} bytes; send at most {most}, in more requests"
-            return InvalidRequestError(Violation("request", fault))
+            return _fault(f"has {len(raw)} bytes; send at most {most}, in more requests")
         try:
             message = parse(raw)
-            limits.check(message)
         except DecodeError:
-            return malformed
+            return _fault(malformed)
+        try:
+            limits.check(message)
         except InvalidRequestError as error:
             # Its traceback would keep the message, however large, until the call has ended.
-            return error.with_traceback(None)
+            return _Refused(error.with_traceback(None), getattr(message, "request_id", ""))
         return message
 
     return read
 
 
+def _fault(description: str) -> _Refused:
+    return _Refused(InvalidRequestError(Violation("request", description)))
+
+
 def _unary(serve: Any) -> Any:
     async def checked(request: Any, context: Any) -> Any:
-        if isinstance(request, InvalidRequestError):
-            await errors.abort(context, request)
+        if isinstance(request, _Refused):
+            await errors.abort(context, request.error)
         return await serve(request, context)
 
     return checked
@@ -81,8 +93,8 @@ def _unary(serve: Any) -> Any:
 
 def _answers(serve: Any) -> Any:
     async def checked(request: Any, context: Any) -> AsyncIterator[Any]:
-        if isinstance(request, InvalidRequestError):
-            await errors.abort(context, request)
+        if isinstance(request, _Refused):
+            await errors.abort(context, request.error)
         async for answer in serve(request, context):
             yield answer
 
@@ -92,15 +104,16 @@ def _answers(serve: Any) -> Any:
 def _stream(serve: Any) -> Any:
     """The servicer hears of it as of any other faulty request: it has things to clear away."""
 
-    async def requests(given: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def requests(given: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in given:
-            if isinstance(request, InvalidRequestError):
-                raise request
+            if isinstance(request, _Refused):
+                errors.name_batch(context, request.request_id)
+                raise request.error
             yield request
 
     async def checked(given: AsyncIterator[Any], context: Any) -> None:
         orderly = _Orderly(context)
-        await serve(requests(given), orderly)
+        await serve(requests(given, orderly), orderly)
         await orderly.written()
 
     return checked

@@ -9,6 +9,7 @@ from google.protobuf.internal import api_implementation
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
 from virtscale.v1 import (
     fleet_pb2,
     fleet_pb2_grpc,
@@ -19,9 +20,11 @@ from virtscale.v1 import (
 )
 
 from dispatcher import hashing
+from dispatcher.grpc_api.call_metrics import MeasureCalls
 from dispatcher.grpc_api.fleet_service import FleetServicer
 from dispatcher.grpc_api.license_service import LicenseServicer
 from dispatcher.grpc_api.malformed import RefuseMalformed
+from dispatcher.grpc_api.turn_away import TurnAway
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.jobs import JobNames
 from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
@@ -62,13 +65,31 @@ class Server:
         cost: hashing.Cost,
         heartbeat_interval: float,
         lease_ttl: float,
+        registry: CollectorRegistry,
     ) -> None:
         if api_implementation.Type() != "upb":
             raise StartError(
                 f"protobuf runs its {api_implementation.Type()!r} implementation, about 90 times "
                 "slower; install a protobuf wheel with upb"
             )
-        self._server = grpc.aio.server(interceptors=[RefuseMalformed()], options=_OPTIONS)
+        described = [
+            module.DESCRIPTOR.services_by_name[name]
+            for module, name in (
+                (license_pb2, "LicenseService"),
+                (worker_pb2, "WorkerService"),
+                (fleet_pb2, "FleetService"),
+            )
+        ]
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"]
+        self._server = grpc.aio.server(
+            # The first is the outermost: what the others refuse is counted too.
+            interceptors=[
+                MeasureCalls(registry, [*described, health]),
+                TurnAway(clients),
+                RefuseMalformed(),
+            ],
+            options=_OPTIONS,
+        )
         self._health = health_aio.HealthServicer()
         license_pb2_grpc.add_LicenseServiceServicer_to_server(
             LicenseServicer(clients, names=names), self._server
@@ -85,21 +106,9 @@ class Server:
         )
         fleet_pb2_grpc.add_FleetServiceServicer_to_server(FleetServicer(fleet), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._services = [
-            module.DESCRIPTOR.services_by_name[name].full_name
-            for module, name in (
-                (license_pb2, "LicenseService"),
-                (worker_pb2, "WorkerService"),
-                (fleet_pb2, "FleetService"),
-            )
-        ]
+        self._services = [service.full_name for service in described]
         reflection.enable_server_reflection(
-            [
-                *self._services,
-                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                reflection.SERVICE_NAME,
-            ],
-            self._server,
+            [*self._services, health.full_name, reflection.SERVICE_NAME], self._server
         )
 
     async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:

@@ -3,6 +3,7 @@
 import math
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -350,13 +351,16 @@ def seconds(message: duration_pb2.Duration) -> float:
     return message.seconds + message.nanos / 1e9
 
 
+@lru_cache(maxsize=256)
 def duration(value: float) -> duration_pb2.Duration:
-    """A duration of that many seconds."""
+    """A duration of that many seconds. Shared: not to be changed."""
     whole = math.floor(value)
     return duration_pb2.Duration(seconds=whole, nanos=int((value - whole) * 1e9))
 
 
+# Jobs of a batch share their times; messages copy what they are given.
+@lru_cache(maxsize=256)
 def timestamp(value: float) -> timestamp_pb2.Timestamp:
-    """A time in seconds since the Unix epoch."""
+    """A time in seconds since the Unix epoch. Shared: not to be changed."""
     whole = math.floor(value)
     return timestamp_pb2.Timestamp(seconds=whole, nanos=int((value - whole) * 1e9))

@@ -8,7 +8,7 @@ import typer
 from stack.commands import options
 
 if TYPE_CHECKING:
-    from stack.jobs import JobView
+    from virtscale.client.values import Job
 
 _DEAD_LETTER = "attempts_exhausted"
 
@@ -52,7 +52,7 @@ async def _run(
 ) -> None:
     shown = 0
     async with target.client() as client:
-        async for job in client.list_jobs("failed"):
+        async for job in client.list_jobs(states=["failed"]):
             if only_dead_letters and job.failure_reason != _DEAD_LETTER:
                 continue
             shown += 1
@@ -64,7 +64,7 @@ async def _run(
         typer.echo("no job has failed")
 
 
-def _text(job: "JobView", as_json: bool) -> str:
+def _text(job: "Job", as_json: bool) -> str:
     import json
     import time
     from dataclasses import asdict

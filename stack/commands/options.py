@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from virtscale.client.asynchronous import AsyncClient
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -59,11 +62,14 @@ class Target:
     ca: Path | None = None
     insecure: bool = False
 
-    def client(self, *, seconds: float = 10.0) -> Any:
-        """A `DispatcherClient` for it."""
-        from stack.client import DispatcherClient
+    def client(self) -> "AsyncClient":
+        """A client of it that does not retry: a dispatcher that is not there is told at once."""
+        from virtscale.client.asynchronous import AsyncClient
+        from virtscale.client.connection import Tls
+        from virtscale.client.retries import ONCE
 
-        return DispatcherClient(self.address, ca=self.ca, insecure=self.insecure, seconds=seconds)
+        tls = None if self.ca is None else Tls(ca=self.ca)
+        return AsyncClient(self.address, tls=tls, insecure=self.insecure, retry=ONCE)
 
 
 def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure: bool) -> Target:
@@ -83,10 +89,11 @@ def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
     """Ends the command with one sentence per fault instead of a traceback."""
+    from virtscale.client.errors import DispatcherError
+
     from servicekit.config import ConfigError
     from servicekit.lifecycle import StartError
     from stack.http_api import HttpError
-    from stack.jobs import DispatcherError
     from stack.ports import DomainsError
 
     try:

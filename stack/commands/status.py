@@ -57,16 +57,20 @@ def observe(found: "Endpoints") -> Any:
     import contextlib
     from collections.abc import AsyncIterator
 
+    from virtscale.client.asynchronous import AsyncClient
+    from virtscale.client.retries import RetryPolicy
+
     from servicekit.clock import SystemClock
-    from stack.client import DispatcherClient
     from stack.domains import LibvirtDomains
     from stack.monitor import Monitor
+
+    once = RetryPolicy(deadline_seconds=0.0, attempt_seconds=3.0)
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Monitor]:
         domains = LibvirtDomains(found.uri, pool=found.pool)
         try:
-            async with DispatcherClient(found.dispatcher, seconds=3.0) as client:
+            async with AsyncClient(found.dispatcher, retry=once) as client:
                 yield Monitor(
                     dispatcher=client,
                     domains=domains,

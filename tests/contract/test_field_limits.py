@@ -159,6 +159,8 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
         for bad in ("x", "00000000-1r", "r", "x" * 5000)
     ],
     "WatchResultsRequest.from_start": AnyValue("yes or no"),
+    "WatchResultsRequest.until_end": AnyValue("yes or no"),
+    "WatchResultsRequest.announce_start": AnyValue("yes or no"),
     "VerifyLicenseRequest.number": [
         Refused(
             license_pb2.VerifyLicenseRequest(number=bad, hash="0" * 64 + ":" + "0" * 32), "number"
