@@ -41,12 +41,15 @@ _REQUEUED = re.compile(r'^virtscale_dispatcher_requeued_total\{reason="(\w+)"\} 
 class Client:
     """All calls of clients go through the faulty gate; fleet calls and scrapes go straight."""
 
-    def __init__(self, book: Book, *, seed: int, gate: int, port: int, metrics_port: int) -> None:
+    def __init__(
+        self, book: Book, *, seed: int, slow_every: int, gate: int, port: int, metrics_port: int
+    ) -> None:
         self.book = book
         self.codes: Counter[str] = Counter()
         self.requeued: Counter[str] = Counter()
         self.failed_scrapes = 0
         self._seed = seed
+        self._slow_every = slow_every
         self._dice = random.Random(f"client/{seed}")
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{gate}", _OPTIONS)
         self._straight = grpc.aio.insecure_channel(f"127.0.0.1:{port}", _OPTIONS)
@@ -56,8 +59,8 @@ class Client:
         self._metrics = f"http://127.0.0.1:{metrics_port}/metrics"
         self._requeued_now: dict[str, float] = {}
         self._cursor = ""
-        self.recent: deque[tuple[int, int]] = deque(maxlen=64)
-        """Acknowledged batches: number of the batch, index of its first job."""
+        self.recent: deque[tuple[int, int, int]] = deque(maxlen=64)
+        """Acknowledged batches: number of the batch, index of its first job, how many."""
         self._streaming: Any = None
         self._is_stream_cut = False
 
@@ -72,7 +75,7 @@ class Client:
         """The batch that this seed submits under that number."""
         return license_pb2.SubmitJobsRequest(
             request_id=numbers.request_id(self._seed, batch),
-            jobs=[numbers.spec(index) for index in range(first, first + count)],
+            jobs=[numbers.spec(index, self._slow_every) for index in range(first, first + count)],
         )
 
     async def submit(self, batch: int, first: int, count: int) -> None:
@@ -80,7 +83,7 @@ class Client:
         request = self.batch(batch, first, count)
         answer = await self.until_answered(self.licenses.SubmitJobs, request)
         self.book.acknowledged(first, answer.job_ids, count)
-        self.recent.append((batch, first))
+        self.recent.append((batch, first, count))
 
     async def until_answered(self, call: Any, request: Any) -> Any:
         """Repeats a call while its failure is one that a client may repeat."""
@@ -157,7 +160,7 @@ class Client:
             if event.WhichOneof("event") == "accepted":
                 batch, first, count = by_id[event.accepted.request_id]
                 self.book.acknowledged(first, event.accepted.job_ids, count)
-                self.recent.append((batch, first))
+                self.recent.append((batch, first, count))
                 continue
             if event.finished.job_id in told:
                 self.book.broke("told twice on one stream", event.finished.job_id)

@@ -1,7 +1,6 @@
 """What each kind of fault does. Every one ends by itself and leaves the processes running."""
 
 import asyncio
-import contextlib
 import math
 import signal
 import time
@@ -12,6 +11,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from virtscale.v1 import fleet_pb2, license_pb2
 
+from bench.chaos.book import CANCELLED, DONE, FAILED
 from bench.chaos.client import Client
 from bench.chaos.disk import Disk
 from bench.chaos.processes import LEASE_SECONDS, Dispatcher, Worker
@@ -37,7 +37,7 @@ class Faults:
         disk: Disk,
         dispatcher_shim: Shim,
         worker_shims: list[Shim],
-        batch: int,
+        take: Callable[[], tuple[int, int, int]],
     ) -> None:
         self._dispatcher = dispatcher
         self._workers = workers
@@ -47,7 +47,7 @@ class Faults:
         self._disk = disk
         self._dispatcher_shim = dispatcher_shim
         self._worker_shims = worker_shims
-        self._batch = batch
+        self._take = take
         self._fleet_locks = [asyncio.Lock() for _ in workers]
         self.done: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
@@ -305,19 +305,21 @@ class Faults:
     # -- the client ------------------------------------------------------------------------------
 
     async def _cancel_jobs(self, fault: Fault) -> bool:
-        recent = self._client.recent
-        if not recent:
+        """Submits a batch and withdraws part of it at once, while it is being worked on."""
+        batch, first, count = self._take()
+        if count <= 0:
             return False
-        _, first = recent[-1 - int(fault.dice * len(recent)) // 4]
+        await self._client.submit(batch, first, count)
         book = self._client.book
-        indices = [index for index in range(first, first + self._batch) if index in book.ids]
-        indices = indices[:: 1 + int(fault.dice * 10)]
+        indices = range(first, first + count, 1 + int(fault.dice * 4))
         book.may_be_cancelled.update(indices)
         request = license_pb2.CancelJobsRequest(job_ids=[book.ids[index] for index in indices])
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            answer = await self._client.licenses.CancelJobs(request, timeout=10.0)
-            for job in answer.jobs:
-                book.seen(job)
+        # Without an answer they may be withdrawn or not: repeated, it must say which.
+        answer = await self._client.until_answered(self._client.licenses.CancelJobs, request)
+        for job in answer.jobs:
+            book.seen(job)
+            if job.state not in (DONE, FAILED, CANCELLED):
+                book.broke("cancelled job is not final", job.job_id)
         return True
 
     async def _stream_cut(self, fault: Fault) -> bool:
@@ -327,10 +329,7 @@ class Faults:
         recent = self._client.recent
         if not recent:
             return False
-        batch, first = recent[int(fault.dice * len(recent))]
-        request = self._client.batch(batch, first, self._batch)
-        answer = await self._client.until_answered(self._client.licenses.SubmitJobs, request)
-        self._client.book.acknowledged(first, answer.job_ids, self._batch)
+        await self._client.submit(*recent[int(fault.dice * len(recent))])
         return True
 
 

@@ -7,9 +7,8 @@ from virtscale.v1 import job_pb2
 LEGACY, HMAC, ARGON2ID = 1, 2, 3
 _STATES = ("KA", "TN", "KL", "MH", "DL", "GJ", "RJ", "UP", "WB", "PB")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
-# One job in so many keeps a slot for a while, so that faults meet work in progress.
-_SLOW_EVERY = 997
-_SLOW_MILLISECONDS = 60
+SLOW_SECONDS = 0.06
+"""CPU time of a job that keeps its slot for a while, so that faults meet work in progress."""
 
 
 def number(index: int) -> str:
@@ -29,11 +28,11 @@ def profile(index: int) -> int:
     return HMAC if index % 4 == 1 else LEGACY
 
 
-def spec(index: int) -> job_pb2.JobSpec:
+def spec(index: int, slow_every: int) -> job_pb2.JobSpec:
     """What the client asks for; the reference brings the index back with the result."""
     made = job_pb2.JobSpec(number=number(index), profile=profile(index), reference=str(index))
-    if index % _SLOW_EVERY == 3:
-        made.load.busy.duration.nanos = _SLOW_MILLISECONDS * 1_000_000
+    if index % slow_every == 3:
+        made.load.busy.duration.FromMicroseconds(int(SLOW_SECONDS * 1e6))
     return made
 
 

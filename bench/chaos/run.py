@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.chaos import shim
+from bench.chaos import numbers, shim
 from bench.chaos.book import CANCELLED, DONE, FAILED, Book
 from bench.chaos.client import Client
 from bench.chaos.disk import Disk
@@ -25,6 +25,7 @@ from bench.chaos.shim import Shim
 
 _SUBMITTERS = 4
 _STREAM_EVERY = 8
+_SLOW_SHARE = 0.25
 # Submissions run ahead of the faults by at most this part of all jobs.
 _LEAD = 0.03
 
@@ -129,6 +130,7 @@ class _Run:
         self.client = Client(
             self.book,
             seed=self.plan.seed,
+            slow_every=self._slow_every(),
             gate=self.client_gate.port,
             port=self.dispatcher.port,
             metrics_port=self.dispatcher.metrics_port,
@@ -152,7 +154,7 @@ class _Run:
             disk=self.disk,
             dispatcher_shim=self.dispatcher_shim,
             worker_shims=self.worker_shims,
-            batch=self.plan.batch,
+            take=self._take,
         )
         self._tasks = [
             asyncio.ensure_future(self.client.watch()),
@@ -220,11 +222,16 @@ class _Run:
             else:
                 await self.client.submit(*self._take())
 
+    def _slow_every(self) -> int:
+        """So many slow jobs that they fill half a core while the faults last."""
+        slow = max(1.0, _SLOW_SHARE * self.plan.seconds / numbers.SLOW_SECONDS)
+        return max(4, int(self.plan.jobs / slow))
+
     def _take(self) -> tuple[int, int, int]:
         batch = self._next_batch
         self._next_batch += 1
         first = batch * self.plan.batch
-        return batch, first, min(self.plan.batch, self.plan.jobs - first)
+        return batch, first, max(0, min(self.plan.batch, self.plan.jobs - first))
 
     def _is_ahead(self) -> bool:
         part = self.fired / self.plan.faults if self.plan.faults else 1.0
