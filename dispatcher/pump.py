@@ -28,6 +28,7 @@ from dispatcher.jobs import (
 )
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
+from dispatcher.request_age import RequestAge
 from dispatcher.sessions import Hello, SessionKey
 from dispatcher.telemetry import Telemetry
 from servicekit import logs
@@ -37,7 +38,6 @@ P = ParamSpec("P")
 
 _MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
-_REQUESTS_KEPT_SECONDS = 24 * 3600.0
 _UPKEEP_SECONDS = 3600.0
 _LATE_SECONDS = 0.5
 _HEARING_SECONDS = 2.0
@@ -400,10 +400,13 @@ class Pump:
         self._work_queued.set()
 
     async def _keep_tidy(self) -> None:
+        clock = self._clock
+        age = RequestAge(wall=clock.wall(), monotonic=clock.monotonic())
         while True:
+            before = age.forget_before(wall=clock.wall(), monotonic=clock.monotonic())
             with contextlib.suppress(StoreUnavailableError):
-                await self._store.forget_requests(self._clock.wall() - _REQUESTS_KEPT_SECONDS)
-            await self._clock.sleep(_UPKEEP_SECONDS)
+                await self._store.forget_requests(before)
+            await clock.sleep(_UPKEEP_SECONDS)
 
 
 def _state(final: Final) -> JobState:
