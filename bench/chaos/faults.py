@@ -21,6 +21,7 @@ from bench.chaos.shim import Shim
 
 _LOOK_SECONDS = 0.02
 _DRAIN_SECONDS = 8.0
+_LIFE_SECONDS = 6.0
 
 
 class Faults:
@@ -157,13 +158,22 @@ class Faults:
                 self.answers[f"SIGTERM: dispatcher ended with {code}"] += 1
             await self._dispatcher.start()
             self.recoveries[fault.kind].append(time.monotonic() - began)
+            await self._lives()
         return True
+
+    async def _lives(self) -> None:
+        """Lets a new process come to work before the next fault of its kind: never-up proves nil."""
+        book = self._client.book
+        finals, until = len(book.finals), time.monotonic() + _LIFE_SECONDS
+        while len(book.finals) == finals and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _dispatcher_stop(self, fault: Fault) -> bool:
         async with self._dispatcher.lock:
             self._dispatcher.send(signal.SIGSTOP)
             await asyncio.sleep(fault.seconds)
             self._dispatcher.send(signal.SIGCONT)
+            await self._lives()
         return True
 
     # -- the network -----------------------------------------------------------------------------

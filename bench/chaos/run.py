@@ -25,7 +25,8 @@ from bench.chaos.shim import Shim
 
 _SUBMITTERS = 4
 _STREAM_EVERY = 8
-_SLOW_SHARE = 0.25
+_SLOW_SHARE = 0.15
+_MOST_AT_ONCE = 8
 # Submissions run ahead of the faults by at most this part of all jobs.
 _LEAD = 0.03
 
@@ -245,6 +246,9 @@ class _Run:
             plan.seed, plan.faults, workers=plan.workers, seconds=plan.seconds, kinds=plan.kinds
         ):
             await asyncio.sleep(fault.gap)
+            if len(running) >= _MOST_AT_ONCE:
+                # A slow machine gets the same faults in the same order, further apart.
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.ensure_future(self.faults.do(fault))
             running.add(task)
             self._tasks.append(task)
@@ -293,6 +297,7 @@ class _Run:
         """A line now and then."""
         if self.plan.is_quiet:
             return
+        told = 0
         while True:
             await asyncio.sleep(5.0)
             print(
@@ -301,6 +306,9 @@ class _Run:
                 file=sys.stderr,
                 flush=True,
             )
+            for example in self.book.examples[told:]:
+                print(f"  BROKEN {example}", file=sys.stderr, flush=True)
+            told = len(self.book.examples)
 
     # -- audit -----------------------------------------------------------------------------------
 

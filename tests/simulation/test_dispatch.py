@@ -5,9 +5,11 @@ Repeat one seed: `./test tests/simulation/test_dispatch.py --dispatch-seed 17`.
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 
+from dispatcher.effects import DrainOutcome
 from tests.simulation import virtual_loop
 from tests.simulation.dispatch_world import KEEPALIVE, LEASE_TTL, World
 
@@ -59,6 +61,42 @@ def test_no_fault_loses_repeats_or_blocks_a_job(request):
             return
         seed += 1
     assert seed > 20, "too slow to mean anything"
+
+
+async def settled(world):
+    while not world.is_idle:  # noqa: ASYNC110 - virtual time costs nothing
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(LEASE_TTL / 4)  # acknowledgements and credits still under way
+    world.check_whole()
+
+
+async def many_drains(seed, times):
+    world = World(seed)
+    outcomes = Counter()
+    for turn in range(times):
+        worker = world.dice.choice(world.workers)
+        submitting = asyncio.ensure_future(world.submit(world.dice.choice((1, 2, 5))))
+        cancel_after = world.dice.choice((None, 0.0, 0.001, 0.03, 0.3))
+        outcome = await world.drain(worker.name, 60.0, cancel_after=cancel_after)
+        outcomes[outcome] += 1
+        await submitting
+        world.check()
+        if turn % 100 == 0:
+            await settled(world)
+    await settled(world)
+    ledger = world.node.ledger
+    assert all(each.completed for each in ledger.workers(0.0)), "a worker that never works"
+    # Nobody was lost and every deadline sufficed: each job was begun exactly once.
+    assert max(world.runs.values()) == 1
+    await world.node.kill()
+    return outcomes
+
+
+def test_a_thousand_drains_and_cancelled_drains_leave_no_ghost():
+    outcomes = virtual_loop.run(many_drains(1, 1200))
+    assert outcomes[DrainOutcome.DRAINED] > 300
+    assert outcomes[DrainOutcome.CANCELLED] > 300
+    assert set(outcomes) == {DrainOutcome.DRAINED, DrainOutcome.CANCELLED}
 
 
 def shrunk(seed):
