@@ -41,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         kinds=arguments.only,
         keep=arguments.keep,
     )
-    found = report.figures(asyncio.run(chaos(plan)))
+    try:
+        found = report.figures(asyncio.run(chaos(plan)))
+    except asyncio.CancelledError:
+        return 130
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")
     print(report.text(found))

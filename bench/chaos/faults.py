@@ -162,10 +162,10 @@ class Faults:
         return True
 
     async def _lives(self) -> None:
-        """Lets a new process come to work before the next fault of its kind: never-up proves nil."""
+        """Lets the process come to work before the next fault of its kind."""
         book = self._client.book
         finals, until = len(book.finals), time.monotonic() + _LIFE_SECONDS
-        while len(book.finals) == finals and time.monotonic() < until:
+        while len(book.finals) == finals and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _dispatcher_stop(self, fault: Fault) -> bool:

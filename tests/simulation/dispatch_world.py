@@ -30,7 +30,7 @@ from guest_worker import values
 from guest_worker.reconnect import Backoff
 from guest_worker.session import Identity, Session
 from guest_worker.transport import decode, encode
-from tests.simulation.virtual_loop import LoopClock
+from tests.simulation.virtual_loop import LoopClock, pass_time
 
 JOIN_KEY = b"j" * 32
 LEASE_TTL, HEARTBEAT, RECONNECT_GRACE, RESTART_GRACE = 10.0, 2.0, 1.0, 5.0
@@ -58,7 +58,7 @@ class Disk(MemoryStore):
 
     async def _alive(self, seconds):
         """Nothing of a dead process goes on, also not what nobody can cancel."""
-        await asyncio.sleep(seconds)
+        await pass_time(seconds)
         if self.is_dead:
             await asyncio.Event().wait()
 
@@ -72,7 +72,7 @@ class Disk(MemoryStore):
         return await self._commit(lambda: MemoryStore.set_cordon(self, *args))
 
     async def payloads(self, keys):
-        await asyncio.sleep(self._dice.choice((0.0, 0.002, 0.05)))
+        await pass_time(self._dice.choice((0.0, 0.002, 0.05)))
         return await super().payloads(keys)
 
 
@@ -100,8 +100,8 @@ class Link:
 
     async def write(self, message):
         """What the servicer's context does; blocks when much is under way, as HTTP/2 does."""
-        while self._down.qsize() > 20 and not self.is_cut:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.05)
+        while self._down.qsize() > 20 and not self.is_cut:
+            await pass_time(0.05)
         if self.is_cut:
             await asyncio.Event().wait()  # gRPC cancels the handler instead
         self._down.put_nowait(message)
@@ -109,7 +109,7 @@ class Link:
     async def _carry(self, direction, queue, deliver):
         while True:
             message = await queue.get()
-            await asyncio.sleep(self._world.dice.choice((0.0, 0.0, 0.001, 0.03)))
+            await pass_time(self._world.dice.choice((0.0, 0.0, 0.001, 0.03)))
             await self.open[direction].wait()
             deliver(message)
 
@@ -450,7 +450,7 @@ class World:
                     if self.node is node or asyncio.current_task().cancelling():
                         raise
                     self.lost_calls += 1
-            await asyncio.sleep(0.1)
+            await pass_time(0.1)
 
     async def drain(self, name, seconds, cancel_after=None):
         """A drain, cancelled or not; what it promises is checked. One at a time per worker."""
@@ -477,7 +477,7 @@ class World:
         }
         ending = node.spawn(node.fleet.drain(name, "test", seconds))
         if cancel_after is not None:
-            await asyncio.sleep(cancel_after)
+            await pass_time(cancel_after)
             await self.answered(lambda node: node.fleet.uncordon(name))
         try:
             outcome, _ = await ending
@@ -499,7 +499,7 @@ class World:
         if node is None:
             return
         await node.kill()
-        await asyncio.sleep(seconds)
+        await pass_time(seconds)
         self.node = Node(self)
 
     async def fault(self):
@@ -513,12 +513,12 @@ class World:
                 await self.crash(dice.choice((0.0, 0.3, 2.0)))
             case 1:
                 worker.kill()
-                await asyncio.sleep(seconds / 4)
+                await pass_time(seconds / 4)
                 if not worker.is_alive:
                     worker.restart()
             case 2:
                 worker.freeze(True)
-                await asyncio.sleep(seconds)
+                await pass_time(seconds)
                 worker.freeze(False)
             case 3 if link is not None:
                 link.cut(dice.choice((0.0, KEEPALIVE)))
@@ -540,7 +540,7 @@ class World:
     async def sick_disk(self, seconds):
         store = self.node.store
         store.fault = self.dice.choice((StoreFullError("full"), StoreUnavailableError("sick")))
-        await asyncio.sleep(seconds)
+        await pass_time(seconds)
         store.fault = None
 
     async def hold(self, link, seconds):
@@ -548,7 +548,7 @@ class World:
         held = self.dice.choice((("up",), ("down",), ("up", "down")))
         for direction in held:
             link.open[direction].clear()
-        await asyncio.sleep(seconds)
+        await pass_time(seconds)
         for direction in held:
             link.open[direction].set()
 

@@ -12,6 +12,7 @@ import pytest
 from dispatcher.effects import DrainOutcome
 from tests.simulation import virtual_loop
 from tests.simulation.dispatch_world import KEEPALIVE, LEASE_TTL, World
+from tests.simulation.virtual_loop import pass_time
 
 SECONDS = 12.0
 # Rejected workers come back after 30 s, everything else within the keepalive and the lease time.
@@ -26,7 +27,7 @@ async def one_run(seed, *, faults):
         tasks.add(asyncio.ensure_future(world.fault()))
         if dice.random() < 0.7:
             tasks.add(asyncio.ensure_future(world.submit(dice.choice((1, 3, 20)))))
-        await asyncio.sleep(dice.choice((0.0, 0.02, 0.4, 2.0)))
+        await pass_time(dice.choice((0.0, 0.02, 0.4, 2.0)))
         world.check()
         for task in [each for each in tasks if each.done()]:
             tasks.remove(task)
@@ -40,8 +41,8 @@ async def one_run(seed, *, faults):
         world.check()
         waited = world.clock.monotonic() - ended
         assert waited < BOUND + jobs, f"not done {waited:.0f} s after the last fault"
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(LEASE_TTL / 4)  # acknowledgements and credits still under way
+        await pass_time(0.05)
+    await pass_time(LEASE_TTL / 4)  # acknowledgements and credits still under way
     world.check_whole()
     await world.node.kill()
     return world
@@ -64,9 +65,9 @@ def test_no_fault_loses_repeats_or_blocks_a_job(request):
 
 
 async def settled(world):
-    while not world.is_idle:  # noqa: ASYNC110 - virtual time costs nothing
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(LEASE_TTL / 4)  # acknowledgements and credits still under way
+    while not world.is_idle:
+        await pass_time(0.05)
+    await pass_time(LEASE_TTL / 4)  # acknowledgements and credits still under way
     world.check_whole()
 
 
