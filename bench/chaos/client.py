@@ -162,10 +162,11 @@ class Client:
                 self.book.acknowledged(first, event.accepted.job_ids, count)
                 self.recent.append((batch, first, count))
                 continue
-            if event.finished.job_id in told:
-                self.book.broke("told twice on one stream", event.finished.job_id)
-            told.add(event.finished.job_id)
-            self.book.seen(event.finished)
+            for job in event.finished_jobs.jobs:
+                if job.job_id in told:
+                    self.book.broke("told twice on one stream", job.job_id)
+                told.add(job.job_id)
+                self.book.seen(job)
         code = await self._streaming.code()
         if code is grpc.StatusCode.OK:
             expected = sum(count for _, _, count in batches)

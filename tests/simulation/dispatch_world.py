@@ -22,6 +22,7 @@ from dispatcher.jobs import JobNames, JobSpec, JobState, Profile
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryDisk, MemoryStore
+from dispatcher.plates import NumberFormats
 from dispatcher.ports import StoreFullError, StoreUnavailableError
 from dispatcher.pump import Pump
 from dispatcher.submissions import Submissions
@@ -191,6 +192,7 @@ class Node:
             telemetry=telemetry,
             names=names,
             keyring=Keyring(),
+            formats=NumberFormats(("in",)),
             profile=Profile.LEGACY_SHA256,
             cost=cost,
             max_unfinished=100_000,
@@ -360,12 +362,13 @@ class SimulatedWorker:
     def _obey(self, outputs):
         for output in outputs:
             if isinstance(output, values.Start):
-                self.world.started(self.name, output.assignment)
-                self._queue.append(output.assignment)
+                self.world.started(output.assignments)
+                self._queue += output.assignments
             elif isinstance(output, values.Cancel):
-                self._queue = [each for each in self._queue if each.lease != output.lease]
-                if handle := self._busy.pop(output.lease, None):
-                    handle.cancel()
+                self._queue = [each for each in self._queue if each.lease not in output.leases]
+                for lease in output.leases:
+                    if handle := self._busy.pop(lease, None):
+                        handle.cancel()
             elif isinstance(output, values.Exit):
                 self.is_alive = False
                 if self._link is not None:
@@ -420,8 +423,8 @@ class World:
             for place in range(workers)
         ]
 
-    def started(self, name, assignment):
-        self.runs[assignment.lease.job_id] += 1
+    def started(self, assignments):
+        self.runs.update(assignment.lease.key for assignment in assignments)
 
     # -- what a client does ----------------------------------------------------------------------
 
