@@ -22,6 +22,7 @@ from bench.chaos.shim import Shim
 _LOOK_SECONDS = 0.02
 _DRAIN_SECONDS = 8.0
 _LIFE_SECONDS = 6.0
+_PATIENCE_SECONDS = 10.0
 
 
 class Faults:
@@ -183,7 +184,8 @@ class Faults:
         return self._client_gate if fault.dice < 0.25 else self._gates[fault.victim]
 
     async def _cut(self, fault: Fault) -> bool:
-        return self._gate(fault).cut(reset=fault.seconds > 1.0) > 0
+        gate = self._gate(fault)
+        return await _soon(lambda: gate.cut(reset=fault.seconds > 1.0) > 0)
 
     async def _half_open(self, fault: Fault) -> bool:
         gate = self._gate(fault)
@@ -333,7 +335,7 @@ class Faults:
         return True
 
     async def _stream_cut(self, fault: Fault) -> bool:
-        return self._client.cut_stream()
+        return await _soon(self._client.cut_stream)
 
     async def _repeat_request(self, fault: Fault) -> bool:
         recent = self._client.recent
@@ -341,6 +343,14 @@ class Faults:
             return False
         await self._client.submit(*recent[int(fault.dice * len(recent))])
         return True
+
+
+async def _soon(act: Callable[[], bool]) -> bool:
+    """Does it as soon as there is something to do it to; whether there was."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while not (happened := act()) and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_SECONDS)
+    return happened
 
 
 def _duration(seconds: float) -> Duration:
