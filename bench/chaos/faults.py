@@ -348,7 +348,7 @@ class Faults:
 async def _soon(act: Callable[[], bool]) -> bool:
     """Does it as soon as there is something to do it to; whether there was."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    while not (happened := act()) and time.monotonic() < until:
+    while not (happened := act()) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_SECONDS)
     return happened
 

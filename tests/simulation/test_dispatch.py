@@ -64,6 +64,15 @@ def test_no_fault_loses_repeats_or_blocks_a_job(request):
     assert seed > 20, "too slow to mean anything"
 
 
+def test_a_seed_repeats_its_run():
+    one, two = (virtual_loop.run(one_run(3, faults=12)) for _ in range(2))
+    assert one.disk.jobs == two.disk.jobs
+    assert one.disk.finals == two.disk.finals
+    assert one.clock.step == two.clock.step
+    other = virtual_loop.run(one_run(4, faults=12))
+    assert other.disk.finals != one.disk.finals
+
+
 async def settled(world):
     while not world.is_idle:
         await pass_time(0.05)
