@@ -156,6 +156,10 @@ class AbortedError(Exception):
     pass
 
 
+class NoPepper:
+    keyring = Keyring()
+
+
 class Node:
     """One dispatcher process: everything in it is gone when it is killed."""
 
@@ -191,11 +195,12 @@ class Node:
             clock=self.clock,
             telemetry=telemetry,
             names=names,
-            keyring=Keyring(),
+            pepper=NoPepper(),
             formats=NumberFormats(("in",)),
             profile=Profile.LEGACY_SHA256,
             cost=cost,
             max_unfinished=100_000,
+            idle_at=self.clock.monotonic,
         )
         self._servicer = WorkerServicer(
             self.pump, names=names, cost=cost, heartbeat_interval=HEARTBEAT, lease_ttl=LEASE_TTL

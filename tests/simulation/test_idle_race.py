@@ -65,7 +65,8 @@ class Race:
         if self.held and not self.is_stopped:
             key, lease = next(iter(self.held.items()))
             done = self.ledger.complete(self.session, [Hashed(lease, "h", 0.1)], self.now)
-            finals = [each.final for each in done if isinstance(each, effects.Settle)]
+            settles = [each for each in done if isinstance(each, effects.Settle)]
+            finals = [final for each in settles for final in each.finals]
             self.apply(done)
             self.ledger.settled([(final.key, 3) for final in finals])
             del self.held[key]
