@@ -14,8 +14,8 @@ from itertools import count
 MAX_WAITING = 64
 MAX_SECONDS = 0.02
 
-MAX_BUSY_SECONDS = 0.02
-MAX_BUSY_ARRIVALS = 32
+MAX_BUSY_SECONDS = 0.04
+MAX_BUSY_ARRIVALS = 64
 # Let in however busy the loop is: bulk on streams may keep it busy for minutes.
 ALWAYS_WAITING = 2
 

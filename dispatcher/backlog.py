@@ -76,6 +76,10 @@ class Backlog:
         """True while a final state other than a worker's result is on its way to the disk."""
         return key in self._withdrawing
 
+    def is_recovered(self, key: JobKey) -> bool:
+        """Whether the job is from before a restart and nobody has had it since."""
+        return key in self._recovered
+
     def submit(self, first: JobKey, profiles: Sequence[Profile], accepted_at: float) -> None:
         """Adds a batch that is on disk; its keys follow one another."""
         self._fresh.extend(runs_of(first, profiles, accepted_at))

@@ -40,6 +40,8 @@ P = ParamSpec("P")
 
 _MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
+_LATE_SECONDS = 0.5
+_HEARING_SECONDS = 2.0
 
 
 class Pump:
@@ -183,11 +185,15 @@ class Pump:
     async def assignments(self, session: SessionKey, leases: Sequence[Lease]) -> list[Assignment]:
         """See `ports.WorkDesk.assignments`."""
         await self._load([lease.key for lease in leases])
-        return [
+        found = [
             Assignment(lease, self._jobs[lease.key].payload)
             for lease in leases
             if self.ledger.holds(session, lease) and lease.key in self._jobs
         ]
+        if len(found) < len(leases):
+            self.ledger.unsent(session, len(leases) - len(found))
+            self._lease_soon()
+        return found
 
     async def _load(self, keys: Iterable[JobKey]) -> None:
         """Reads what is not in memory: jobs beyond the kept ones, or from before a restart."""
@@ -317,10 +323,17 @@ class Pump:
                 continue
             wait = due - self._clock.monotonic()
             if wait > 0:
+                # Not wait_for: on Python 3.11 it forgets a cancellation that meets the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
                 if self._clock.monotonic() < due:
                     continue
+            late = self._clock.monotonic() - due
+            if late > _LATE_SECONDS:
+                # This process stood still, not the workers: first hear what they have said since.
+                self._log.warning("clock.jumped", late_seconds=round(late, 3))
+                await self._clock.sleep(_HEARING_SECONDS)
             self._apply(self.ledger.expire(self._clock.monotonic()))
             self._lease_soon()
 

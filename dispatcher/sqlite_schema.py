@@ -161,17 +161,16 @@ def submit(
     at: float,
 ) -> Accepted | None:
     """Keeps a batch; None when the request id is known with another content."""
-    known = connection.execute(
-        "SELECT digest, first, count FROM requests WHERE request_id = ?", (request_id,)
-    ).fetchone()
-    if known is not None:
-        digest, first, count = known
-        return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
     first = numbers.accepted + 1
     connection.execute(
-        "INSERT INTO requests VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO requests VALUES (?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING",
         (request_id, digests[0], first, len(jobs), at),
     )
+    if connection.changes() == 0:
+        ((digest, first, count),) = _rows(
+            connection, "SELECT digest, first, count FROM requests WHERE request_id = ?", request_id
+        )
+        return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
     rows = [
         (profile, reference, value.hex(), key_id, load_text(load) if load else "")
         for (profile, value, key_id, load), reference in jobs
@@ -337,8 +336,8 @@ def _row(connection: apsw.Connection, statement: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _rows(connection: apsw.Connection, statement: str) -> list[Any]:
-    return connection.execute(statement).fetchall()
+def _rows(connection: apsw.Connection, statement: str, *values: str) -> list[Any]:
+    return connection.execute(statement, values).fetchall()
 
 
 def _job(connection: apsw.Connection, row: tuple[Any, ...]) -> Job:

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from dispatcher.ports import JobStore, StoreUnavailableError
+from dispatcher.request_age import RequestAge
 from dispatcher.retention import CautiousClock, Retention
 from dispatcher.store_health import StoreHealth
 from dispatcher.telemetry import Telemetry
 from servicekit import logs
 from servicekit.clock import Clock
 
-_REQUESTS_KEPT_SECONDS = 24 * 3600.0
 _ROUND_SECONDS = 60.0
 _BATCH = 500
 _CHECK_RETRY_SECONDS = 60.0
@@ -35,6 +35,7 @@ class Upkeep:
         self._health = health
         self._retention = retention
         self._cautious = CautiousClock(clock.wall(), clock.monotonic())
+        self._request_age = RequestAge(wall=clock.wall(), monotonic=clock.monotonic())
         self._log = logs.get()
 
     async def run(self) -> None:
@@ -71,8 +72,14 @@ class Upkeep:
                 self._log.warning("clock.stepped_forward", believed_after="a day")
             was_doubting = self._cautious.is_doubting
             with contextlib.suppress(StoreUnavailableError):
+                await self._forget_requests()
                 await self.tidy(now)
             await self._clock.sleep(_ROUND_SECONDS)
+
+    async def _forget_requests(self) -> None:
+        clock = self._clock
+        before = self._request_age.forget_before(wall=clock.wall(), monotonic=clock.monotonic())
+        await self._in_batches(lambda: self._store.forget_requests(before, _BATCH))
 
     async def tidy(self, now: float) -> None:
         """Removes all that is too old or too much at that time.
@@ -81,8 +88,6 @@ class Upkeep:
             StoreUnavailableError: the store cannot write; the rest is left for the next round.
 
         """
-        before = now - _REQUESTS_KEPT_SECONDS
-        await self._in_batches(lambda: self._store.forget_requests(before, _BATCH))
         retention = self._retention
         if retention.is_for_ever or self._health.damage:
             return

@@ -14,7 +14,7 @@ from dispatcher.effects import EndReason
 from dispatcher.grpc_api import errors, translation
 from dispatcher.jobs import JobNames, Lease
 from dispatcher.numbers import InvalidRequestError, Violation
-from dispatcher.ports import WorkDesk
+from dispatcher.ports import StoreUnavailableError, WorkDesk
 from dispatcher.sessions import SessionKey
 
 _HELLO_SECONDS = 10.0
@@ -71,7 +71,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 task.result()
             if line.end_reason is not None:
                 await context.abort(_END_CODES[line.end_reason], line.end_reason.value)
-        except InvalidRequestError as error:
+        except (InvalidRequestError, StoreUnavailableError) as error:
             await errors.abort(context, error)
         finally:
             for task in (writing, reading):
