@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from dispatcher import config, scrubbing
+from dispatcher import config, offline, scrubbing
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.grpc_api.server import Server
@@ -23,10 +24,13 @@ from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
+from dispatcher.retention import Retention
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.store_health import StoreHealth
 from dispatcher.store_metrics import StoreMetrics
 from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
+from dispatcher.upkeep import Upkeep
 from servicekit import lifecycle, logs, metrics
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The console script."""
     flags = vars(_parser().parse_args(arguments))
     path, check_only = flags.pop("config"), flags.pop("check_config")
+    wanted = {name: flags.pop(name) for name in ("backup", "restore", "check_store")}
+    force, as_json = flags.pop("force"), flags.pop("json")
     try:
         settings = load(
             DispatcherSettings, path=path, environ=os.environ, prefix=config.ENV_PREFIX, flags=flags
@@ -57,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return lifecycle.EXIT_OK
     if scrubbed is not None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], scrubbed)
+    if any(wanted.values()):
+        return _work_offline(settings.database, wanted, force=force, as_json=as_json)
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
@@ -73,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE", help="YAML file")
     add("--check-config", action="store_true", help="check the configuration and exit")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument(
+        *("--backup",), type=Path, metavar="FILE", help="copy the store, also while it is in use"
+    )
+    alone.add_argument(
+        *("--restore",), type=Path, metavar="FILE", help="put a copy in the store's place"
+    )
+    alone.add_argument("--check-store", action="store_true", help="look the whole store over")
+    add("--force", action="store_true", help="with --backup: overwrite FILE")
+    add("--json", action="store_true", help="with these three: one JSON object a line")
     add("--listen", metavar="HOST:PORT", help="gRPC listener (127.0.0.1:50051)")
     add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
     add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")
@@ -85,13 +103,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_json: bool) -> int:
+    report = offline.Report(as_json=as_json)
+    if wanted["backup"]:
+        return offline.back_up(database, wanted["backup"], force=force, report=report)
+    if wanted["restore"]:
+        return offline.restore(database, wanted["restore"], report=report)
+    return offline.check_store(database, report=report)
+
+
 async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
-    is_kept = settings.database != config.IN_MEMORY
     registry = metrics.new_registry("dispatcher")
-    written = StoreMetrics(registry, settings.database if is_kept else None)
-    store: JobStore = (
-        SqliteStore(settings.database, on_commit=written.committed) if is_kept else MemoryStore()
-    )
+    store = _store(settings, registry)
     try:
         join_key = _join_key(settings)
         pepper = PepperFile(settings.pepper_file)
@@ -103,17 +126,19 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
     _tune_interpreter()
     try:
         telemetry = Telemetry(registry)
+        health = StoreHealth(telemetry)
         pump = Pump(
             ledger=ledger,
             store=store,
             clock=clock,
             telemetry=telemetry,
+            health=health,
             join_key=join_key,
             cost=settings.cost,
         )
         fleet = Fleet(pump=pump, store=store, clock=clock)
         telemetry.show(_snapshots(fleet, asyncio.get_running_loop()))
-        names = JobNames(recovered.store_id)
+        names = JobNames(recovered.store_id, recovered.former)
         clients = Submissions(
             pump=pump,
             store=store,
@@ -137,9 +162,16 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             lease_ttl=settings.lease_ttl_seconds,
             registry=registry,
         )
+        upkeep = Upkeep(
+            store=store,
+            clock=clock,
+            telemetry=telemetry,
+            health=health,
+            retention=Retention(settings.results_kept_seconds, settings.results_kept_count),
+        )
         watching = asyncio.ensure_future(pepper.watch(clock))
         try:
-            await _listen(settings, registry, server, pump, stop)
+            await _listen(settings, registry, server, pump, upkeep, stop)
         finally:
             watching.cancel()
     finally:
@@ -151,6 +183,7 @@ async def _listen(
     registry: CollectorRegistry,
     server: Server,
     pump: Pump,
+    upkeep: Upkeep,
     stop: Stop,
 ) -> None:
     """Serves until the stop; then lets go of workers without draining them: they come back."""
@@ -164,6 +197,10 @@ async def _listen(
     scrapes.start()
     pumping = asyncio.ensure_future(pump.run())
     stopping = asyncio.ensure_future(stop.wait())
+    beside = [
+        asyncio.ensure_future(upkeep.run()),
+        asyncio.ensure_future(_refuse_when_damaged(server, pump)),
+    ]
     try:
         bound = await server.start(host, port, credentials)
         counts = pump.ledger.counts
@@ -176,18 +213,38 @@ async def _listen(
             done=counts.done,
             tls=credentials is not None,
         )
-        await asyncio.wait({pumping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if pumping.done():
-            pumping.result()
+        running = {pumping, stopping, *beside[:1]}
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in running - {stopping}:
+            if task.done():
+                task.result()
         log.info("dispatcher.stopping", reason=stop.reason)
         pump.is_stopping = True
         await server.stop()
     finally:
         pump.is_stopping = True
-        for task in (pumping, stopping):
+        tasks = (pumping, stopping, *beside)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(pumping, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(scrapes.close)
+
+
+async def _refuse_when_damaged(server: Server, pump: Pump) -> None:
+    await pump.health.wait_damaged()
+    await server.refuse()
+
+
+def _store(settings: DispatcherSettings, registry: CollectorRegistry) -> JobStore:
+    is_kept = settings.database != config.IN_MEMORY
+    written = StoreMetrics(registry, settings.database if is_kept else None)
+    if not is_kept:
+        return MemoryStore()
+    return SqliteStore(
+        settings.database,
+        reserve_bytes=settings.disk_reserve_mib << 20,
+        on_commit=written.committed,
+    )
 
 
 def _tune_interpreter() -> None:
@@ -210,6 +267,7 @@ def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> L
             lease_ttl=settings.lease_ttl_seconds,
             reconnect_grace=settings.reconnect_grace_seconds,
             max_attempts=settings.max_attempts,
+            alive_within=1.5 * settings.heartbeat_interval_seconds,
         ),
         # A new generation's epochs are above all of the older ones'.
         first_epoch=recovered.generation << 32,
@@ -217,6 +275,7 @@ def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> L
         unfinished=recovered.unfinished,
         cordons=recovered.cordons,
         absent=recovered.connected,
+        former=recovered.former,
         absent_until=now + settings.restart_grace_seconds,
     )
 

@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
+from dispatcher.attempts import Attempts
+from dispatcher.isolation import Suspects
 from dispatcher.jobs import Counts, JobKey, JobState, Profile
 from dispatcher.ready import Facts, ReadyQueue, Run, runs_of
 
@@ -30,6 +32,7 @@ class Backlog:
     """Three queues: jobs that came back, jobs from before a restart, and new ones, in that order.
 
     The second is closed while workers from before the restart may still return with jobs in hand.
+    Beside them wait the suspects, which are leased alone.
     """
 
     def __init__(
@@ -37,7 +40,8 @@ class Backlog:
     ) -> None:
         self.counts = Counts() if counts is None else counts
         self.is_recovering = False
-        self._attempts: dict[JobKey, int] = {}
+        self.attempts = Attempts()
+        self.suspects = Suspects()
         self._returned = ReadyQueue()
         self._recovered = ReadyQueue()
         self._fresh = ReadyQueue()
@@ -46,17 +50,27 @@ class Backlog:
             self._recovered.extend([Run(job.key, job.size, Facts(job.profile, job.accepted_at))])
             if job.attempts:
                 for key in range(job.key, job.key + job.size):
-                    self._attempts[JobKey(key)] = job.attempts
+                    self.attempts.restore(JobKey(key), job.attempts)
         self.counts.ready = len(self._recovered)
         self.counts.leased = 0
 
     def __contains__(self, key: JobKey) -> bool:
-        return key in self._returned or key in self._recovered or key in self._fresh
+        return (
+            key in self._returned
+            or key in self._recovered
+            or key in self._fresh
+            or key in self.suspects
+        )
 
     @property
     def has_leasable(self) -> bool:
         """Whether some job could be leased now."""
-        return bool(self._returned or self._fresh or (self._recovered and not self.is_recovering))
+        return bool(
+            self._returned
+            or self._fresh
+            or self.suspects
+            or (self._recovered and not self.is_recovering)
+        )
 
     def is_withdrawing(self, key: JobKey) -> bool:
         """True while a final state other than a worker's result is on its way to the disk."""
@@ -83,7 +97,7 @@ class Backlog:
 
     def claim(self, key: JobKey) -> Facts | None:
         """Takes a named job, for a worker that already has it; None when it is not ready."""
-        for queue in (self._returned, self._recovered, self._fresh):
+        for queue in (self._returned, self._recovered, self._fresh, self.suspects):
             if (facts := queue.discard(key)) is not None:
                 self.counts.ready -= 1
                 self.counts.leased += 1
@@ -96,18 +110,15 @@ class Backlog:
         self.counts.ready += len(jobs)
         self.counts.leased -= len(jobs)
 
-    def attempts(self, key: JobKey) -> int:
-        """How many attempts of an unfinished job were counted."""
-        return self._attempts.get(key, 0)
-
-    def count_attempt(self, key: JobKey) -> int:
-        """Counts one more attempt of a leased job; returns how many it has had."""
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        return self._attempts[key]
+    def isolate(self, key: JobKey, facts: Facts) -> None:
+        """Puts a leased job among the suspects."""
+        self.suspects.append(key, facts)
+        self.counts.ready += 1
+        self.counts.leased -= 1
 
     def withdraw_ready(self, key: JobKey) -> bool:
         """Takes a ready job out for good; it counts as ready until `finish`."""
-        for queue in (self._returned, self._recovered, self._fresh):
+        for queue in (self._returned, self._recovered, self._fresh, self.suspects):
             if queue.discard(key) is not None:
                 self._withdrawing[key] = JobState.READY
                 return True
@@ -119,7 +130,7 @@ class Backlog:
 
     def finish(self, key: JobKey, state: JobState) -> None:
         """Records that a final state is on disk."""
-        self._attempts.pop(key, None)
+        self.attempts.forget(key)
         if self._withdrawing.pop(key, JobState.LEASED) is JobState.READY:
             self.counts.ready -= 1
         else:
@@ -133,7 +144,7 @@ class Backlog:
 
     def oldest_ready(self) -> float | None:
         """The earliest acceptance among the ready jobs; None without any."""
-        queues = (self._returned, self._recovered, self._fresh)
+        queues = (self._returned, self._recovered, self._fresh, self.suspects)
         return min((at for queue in queues if (at := queue.oldest()) is not None), default=None)
 
     def _open_queues(self) -> tuple[ReadyQueue, ...]:

@@ -85,10 +85,17 @@ class DispatcherSettings(Settings):
     restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)
-    """How often a job may come back through its own fault or with a lost worker."""
+    """How often a job may come back through its own fault or with a lost worker. One that came back
+    with others is leased alone before it is given up, so that only the guilty one is."""
     max_unfinished_jobs: int = Field(default=1_000_000, ge=MAX_BATCH)
     """Above this, submissions are refused with RESOURCE_EXHAUSTED and streams are held back. Room
     for one batch of 1,000 at least."""
+    disk_reserve_mib: int = Field(default=64, ge=0)
+    """Below so much free disk, submissions are refused: the results of accepted jobs need room."""
+    results_kept_seconds: float | None = Field(default=None, ge=60)
+    """How long done, failed and cancelled jobs are kept. Unset: for ever."""
+    results_kept_count: int | None = Field(default=None, ge=0)
+    """How many results, and how many cancelled jobs, are kept: the newest. Unset: all."""
     loglevel: Level = "info"
     """Least severe lines to write."""
     logfile: Path | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dispatcher.jobs import Final, JobKey, Lease
+from dispatcher.jobs import AttemptCause, Final, JobKey, Lease
 from dispatcher.sessions import SessionKey
 
 
@@ -29,6 +29,8 @@ class RequeueReason(StrEnum):
     WORKER_LOST = "worker_lost"
     LEASE_EXPIRED = "lease_expired"
     WORKER_REFUSED = "worker_refused"
+    WRONG_RESULT = "wrong_result"
+    FENCED = "fenced"
     WORKER_LEFT = "worker_left"
     DRAIN_DEADLINE = "drain_deadline"
     NOT_RECEIVED = "not_received"
@@ -111,10 +113,14 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class CountAttempt:
-    """Store how often a job came back through its own fault or with a lost worker."""
+    """Store a failed attempt. `attempts` is how many there have been, this one included."""
 
     key: JobKey
     attempts: int
+    cause: AttemptCause
+    worker_id: str
+    is_certain: bool = True
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,9 +122,41 @@ class Failure:
     message: str
 
 
+class AttemptCause(IntEnum):
+    """How an attempt failed. The values are written to the store."""
+
+    WORKER_LOST = 1
+    LEASE_EXPIRED = 2
+    WORKER_REFUSED = 3
+    WRONG_RESULT = 4
+
+
+MAX_HISTORY = 16
+"""So many of a job's failed attempts are kept: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed attempt at a job. `at` is wall time; `ordinal` counts from 1.
+
+    Not certain: other jobs were in the lost worker's hands too. The message is the worker's, or
+    empty; it never holds a number.
+    """
+
+    ordinal: int
+    cause: AttemptCause
+    worker_id: str
+    at: float
+    is_certain: bool = True
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it. Holds no number. `accepted_at` is wall time."""
+    """A job as the store knows it. Holds no number. `accepted_at` is wall time.
+
+    `history` has the newest `MAX_HISTORY` failed attempts, the oldest first.
+    """
 
     key: JobKey
     state: JobState
@@ -134,6 +166,7 @@ class Job:
     reference: str
     result: Result | None = None
     failure: Failure | None = None
+    history: tuple[Attempt, ...] = ()
 
 
 class Lease(NamedTuple):
@@ -152,11 +185,15 @@ class Hashed(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A worker's refusal of a lease; `is_retryable` when another attempt may succeed."""
+    """A worker's refusal of a lease; `is_retryable` when another attempt may succeed.
+
+    `is_wrong`: the worker sent something that cannot be the job's hash.
+    """
 
     lease: Lease
     is_retryable: bool
     message: str
+    is_wrong: bool = False
 
 
 Outcome = Hashed | Refused
@@ -213,26 +250,82 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class JobNames:
-    """The names of one store's jobs: `<store id>-<key>`.
+class Era:
+    """A stretch of a store's life that ended when a backup was restored.
 
-    Another store's name is unknown here instead of being some other job.
+    Jobs up to `last_key` keep the names they had then. What was accepted after the backup was made
+    is not in the store, and its names come back as nothing: jobs accepted since the restore have
+    another store id. So it is with the results after `last_cursor`. Leases of jobs accepted since
+    have epochs from `next_generation` on.
     """
 
     store_id: str
+    last_key: int
+    last_cursor: int
+    next_generation: int = 0
+
+    def is_over(self, lease: "Lease") -> bool:
+        """Whether the lease is on a job that was lost with this era, now another job's key."""
+        return lease.key > self.last_key and lease.epoch < self.next_generation << 32
+
+
+@dataclass(frozen=True, slots=True)
+class JobNames:
+    """The names of one store's jobs: `<store id>-<key>`.
+
+    Another store's name is unknown here instead of being some other job. `former` are the eras that
+    have ended, the oldest first.
+    """
+
+    store_id: str
+    former: tuple[Era, ...] = ()
 
     def name(self, key: JobKey) -> str:
         """The job's name in the API."""
+        for era in self.former:
+            if key <= era.last_key:
+                return f"{era.store_id}-{key}"
         return f"{self.store_id}-{key}"
 
     def key(self, name: str) -> JobKey | None:
         """The job of that name; None when no job of this store can have it."""
-        store_id, _, digits = name.rpartition("-")
-        if store_id != self.store_id or not digits.isascii() or not digits.isdigit():
+        store_id, number = _parts(name)
+        if number is None:
             return None
-        if len(digits) > 18 or digits[0] == "0":
+        before = 0
+        for era in self.former:
+            if store_id == era.store_id:
+                return JobKey(number) if before < number <= era.last_key else None
+            before = era.last_key
+        return JobKey(number) if store_id == self.store_id and number > before else None
+
+    def cursor_name(self, cursor: int) -> str:
+        """A place in the results' sequence, as clients keep it. Never the name of a job."""
+        return f"{self.store_id}-{cursor}r"
+
+    def cursor(self, name: str) -> int | None:
+        """The place; None when this store cannot have named it.
+
+        A place after a restored backup becomes the backup's end: what follows there is new to all.
+        """
+        if not name.endswith("r"):
             return None
-        return JobKey(int(digits))
+        store_id, number = _parts(name.removesuffix("r"), least=0)
+        if number is None or store_id == self.store_id:
+            return number
+        for era in self.former:
+            if store_id == era.store_id:
+                return min(number, era.last_cursor)
+        return None
+
+
+def _parts(name: str, *, least: int = 1) -> tuple[str, int | None]:
+    """Store id and number of a name; no number when it is malformed or too small."""
+    store_id, _, digits = name.rpartition("-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        return store_id, None
+    number = int(digits)
+    return store_id, number if str(number) == digits and number >= least else None
 
 
 def load_text(load: Load) -> str:

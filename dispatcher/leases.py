@@ -1,25 +1,18 @@
 """Who holds which job: granting, settling, moving and taking back leases. Pure.
 
-An attempt is counted when the worker was lost or refused, never when the worker left, was drained
-or did not receive the job. Of a lost worker only as many jobs are suspects as it has slots: the
-others were queued behind them.
+An attempt is counted when the worker was lost or refused, never when the worker left, was drained,
+was fenced or did not receive the job: see `attempts`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dispatcher import effects
+from dispatcher import attempts, effects
 from dispatcher.backlog import Backlog
 from dispatcher.effects import Effect, RequeueReason
 from dispatcher.jobs import Failed, Failure, FailureReason, JobKey, Lease
 from dispatcher.ready import Facts
 from dispatcher.sessions import HeldLease, Session
-
-_FAULTS = (
-    RequeueReason.WORKER_LOST,
-    RequeueReason.LEASE_EXPIRED,
-    RequeueReason.WORKER_REFUSED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +22,8 @@ class Terms:
     lease_ttl: float = 10.0
     reconnect_grace: float = 0.05
     max_attempts: int = 5
+    alive_within: float = 3.0
+    """A worker heard so recently lives: a newer process of its name fences it, and loses nobody."""
 
 
 class Leases:
@@ -57,6 +52,8 @@ class Leases:
         """Marks that the job's final state is on its way to the disk."""
         held.is_settling = True
         held.session.settling += 1
+        if held.session.alone == held.lease.key:
+            held.session.alone = None
 
     def drop(self, held: HeldLease) -> None:
         """Ends a lease."""
@@ -66,29 +63,48 @@ class Leases:
         if held.session.leases.get(key) is held:
             del held.session.leases[key]
             held.session.settling -= held.is_settling
+            if held.session.alone == key:
+                held.session.alone = None
 
     def give_back(
-        self, session: Session, leases: Sequence[HeldLease], reason: RequeueReason
+        self,
+        session: Session,
+        leases: Sequence[HeldLease],
+        reason: RequeueReason,
+        message: str = "",
     ) -> list[Effect]:
         """Makes leased jobs ready again, or gives them up when their attempts are spent."""
-        suspects = _suspects(session, leases, reason)
+        blame = attempts.blame(session, leases, reason)
+        records = self._backlog.attempts
         found: list[Effect] = []
         back: list[tuple[JobKey, Facts]] = []
+        gone: list[JobKey] = []
         for held in leases:
             key = held.lease.key
             self.drop(held)
-            if key in suspects:
-                attempts = self._backlog.count_attempt(key)
-                if attempts >= self._terms.max_attempts:
+            if blame is not None and key in blame.suspects:
+                spent = records.count(key, is_certain=blame.is_certain)
+                found.append(
+                    effects.CountAttempt(
+                        *(key, spent, blame.cause, session.worker_id),
+                        is_certain=blame.is_certain,
+                        message=message,
+                    )
+                )
+                if blame.is_certain and spent >= self._terms.max_attempts:
                     self._backlog.withdraw_leased(key)
-                    found.append(effects.Settle((Failed(key, _exhausted(attempts, reason)),)))
+                    failure = _exhausted(spent, reason, session.worker_id)
+                    found.append(effects.Settle((Failed(key, failure),)))
                     continue
-                found.append(effects.CountAttempt(key, attempts))
-            back.append((key, held.facts))
+            gone.append(key)
+            if records.needs_isolation(key, self._terms.max_attempts):
+                self._backlog.isolate(key, held.facts)
+            else:
+                back.append((key, held.facts))
         if back:
             self._backlog.give_back(back)
-            keys = tuple(key for key, _ in back)
-            found.append(effects.Requeued(session.worker_id, keys, reason))
+        if gone:
+            found.append(effects.Requeued(session.worker_id, tuple(gone), reason))
         return found
 
     def move(self, older: Session, newer: Session, now: float) -> None:
@@ -100,6 +116,8 @@ class Leases:
             del older.leases[key]
             older.settling -= held.is_settling
             held.session = newer
+            if older.alone == key:
+                older.alone, newer.alone = None, key
             held.expires_at = now + self._terms.lease_ttl
             newer.leases[key] = held
             newer.settling += held.is_settling
@@ -117,17 +135,9 @@ class Leases:
         return True
 
 
-def _suspects(session: Session, leases: Sequence[HeldLease], reason: RequeueReason) -> set[JobKey]:
-    """The jobs among `leases` that may be at fault. Leases are in the order of their grants."""
-    if reason not in _FAULTS:
-        return set()
-    if reason is RequeueReason.WORKER_LOST:
-        leases = leases[: session.hello.slots]
-    return {held.lease.key for held in leases}
-
-
-def _exhausted(attempts: int, reason: RequeueReason) -> Failure:
+def _exhausted(attempts: int, reason: RequeueReason, worker_id: str) -> Failure:
     return Failure(
         FailureReason.ATTEMPTS_EXHAUSTED,
-        f"given up after {attempts} attempts; the last one ended with {reason.value}",
+        f"given up after {attempts} attempts; the last one ended with {reason.value} at "
+        f"{worker_id}",
     )

@@ -11,7 +11,7 @@ Rules:
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher import effects, sessions, sharing
+from dispatcher import effects, isolation, sessions, sharing
 from dispatcher.backlog import Backlog, Unfinished
 from dispatcher.cordons import CordonAnswer, Cordons
 from dispatcher.effects import Effect, EndReason, RequeueReason
@@ -19,6 +19,7 @@ from dispatcher.jobs import (
     Cancelled,
     Counts,
     Done,
+    Era,
     Failed,
     Failure,
     FailureReason,
@@ -50,11 +51,13 @@ class Ledger:
         cordons: dict[str, str] | None = None,
         absent: Iterable[str] = (),
         absent_until: float = 0.0,
+        former: Sequence[Era] = (),
     ) -> None:
         """Takes over a store's state.
 
         `absent` are the workers connected before the restart: until they are all back, or
-        `absent_until`, jobs from before the restart are not leased to others.
+        `absent_until`, jobs from before the restart are not leased to others. Leases from eras
+        that are `former` are good for the jobs of then only.
         """
         self._terms = terms
         self._epoch = first_epoch
@@ -64,6 +67,7 @@ class Ledger:
         self._leases = Leases(terms, self._backlog)
         self._cordons = Cordons(cordons or {})
         self._absent = set(absent)
+        self._former = former
         self._wake: float | None = None
         self._backlog.is_recovering = bool(self._absent and self._backlog.counts.ready)
         self._absent_until = absent_until
@@ -85,7 +89,7 @@ class Ledger:
 
     def attempts(self, key: JobKey) -> int:
         """How many attempts of an unfinished job were counted."""
-        return self._backlog.attempts(key)
+        return self._backlog.attempts.of(key)
 
     def accepted_at(self, key: JobKey) -> float | None:
         """When a leased or settling job was accepted; None when nobody holds it."""
@@ -143,6 +147,8 @@ class Ledger:
             if older.hello.instance_id == hello.instance_id:
                 reason, ends_drain = RequeueReason.NOT_RECEIVED, False
                 self._leases.move(older, session, now)
+            elif older.is_connected and now - older.heard_at <= self._terms.alive_within:
+                reason = RequeueReason.FENCED
             if older.is_connected:
                 found.append(effects.EndSession(older.key, EndReason.FENCED))
             # Another process: what the older one held will run again, so its drain has failed.
@@ -155,6 +161,7 @@ class Ledger:
             lease
             for lease in hello.held
             if lease.epoch < self._epoch
+            and not self._is_lost(lease)
             and self._may_keep(session, lease, is_cordoned=cordon is not None)
             and self._leases.reclaim(session, lease, now)
         )
@@ -228,6 +235,8 @@ class Ledger:
             return []
         found: list[Effect] = []
         eligible = [session for session in self._sessions.values() if self._takes_jobs(session)]
+        if self._backlog.suspects:
+            eligible = self._lease_alone(eligible, found, now)
         for share in sharing.shares(eligible, self._backlog):
             leases: list[Lease] = []
             for taken in share.taken:
@@ -242,6 +251,23 @@ class Ledger:
         if found:
             self._wake_at(now + self._terms.lease_ttl)
         return found
+
+    def _lease_alone(
+        self, eligible: list[Session], found: list[Effect], now: float
+    ) -> list[Session]:
+        """Leases suspects; returns the sessions that are open to all other jobs."""
+        placement = isolation.place(self._backlog.suspects, eligible)
+        for session, key in placement.alone:
+            facts = self._backlog.claim(key)
+            if facts is None:
+                continue
+            lease = Lease(key, self._epoch)
+            self._epoch += 1
+            self._leases.hold(session, lease, facts, now)
+            session.alone = key
+            session.credit -= 1
+            found.append(effects.Grant(session.key, (lease,), ()))
+        return placement.open
 
     def complete(self, key: SessionKey, outcomes: Iterable[Outcome], now: float) -> list[Effect]:
         """Judges a worker's results and refusals."""
@@ -373,6 +399,9 @@ class Ledger:
     ) -> Sequence[Effect]:
         """Adds the result to `finals`, or its lease to `known` when nobody needs it any more."""
         lease = outcome.lease
+        if self._former and self._is_lost(lease):
+            known.append(lease)
+            return ()
         found: Sequence[Effect] = ()
         held = self._leases.get(lease.key)
         if held is None:
@@ -382,8 +411,9 @@ class Ledger:
                 return ()
             held = self._leases.hold(session, lease, facts, now)
         elif held.is_settling:
-            known.append(lease)
-            return ()
+            if held.session is not session or held.lease != lease:
+                known.append(lease)
+            return ()  # the very lease is acknowledged when it is on disk
         elif held.session is not session or held.lease != lease:
             self._leases.drop(held)
             found = [
@@ -405,7 +435,10 @@ class Ledger:
             return ()
         if outcome.is_retryable:
             known.append(lease)
-            found = self._leases.give_back(session, [held], RequeueReason.WORKER_REFUSED)
+            reason = RequeueReason.WORKER_REFUSED
+            if outcome.is_wrong:
+                reason = RequeueReason.WRONG_RESULT
+            found = self._leases.give_back(session, [held], reason, outcome.message)
             return [*found, *self._cordons.drained(session)]
         self._leases.settle(held)
         finals.append(Failed(lease.key, Failure(FailureReason.REFUSED, outcome.message)))
@@ -426,6 +459,10 @@ class Ledger:
             found += self._cordons.closed(session, is_clean=is_clean)
         return found
 
+    def _is_lost(self, lease: Lease) -> bool:
+        """Whether it is on a job that a restored backup does not have."""
+        return any(era.is_over(lease) for era in self._former)
+
     def _may_keep(self, session: Session, lease: Lease, *, is_cordoned: bool) -> bool:
         """A cordoned worker gets back nothing that was taken from it: it has been told empty."""
         return (
@@ -436,6 +473,7 @@ class Ledger:
         return (
             session.is_connected
             and not session.is_leaving
+            and session.alone is None
             and session.worker_id not in self._cordons
         )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    MAX_HISTORY,
+    Attempt,
     Cancelled,
     Counts,
     Done,
@@ -31,9 +33,13 @@ class MemoryDisk:
     """What outlives a store object, as a disk would."""
 
     generation: int = 0
+    counts: Counts = field(default_factory=Counts)
     jobs: dict[JobKey, Job] = field(default_factory=dict)
     payloads: dict[JobKey, Payload] = field(default_factory=dict)
-    finals: list[JobKey] = field(default_factory=list)
+    results: dict[int, tuple[JobKey, float]] = field(default_factory=dict)
+    """By place in the sequence of results, with the time; the oldest first."""
+    cancelled: dict[int, tuple[JobKey, float]] = field(default_factory=dict)
+    """Likewise."""
     requests: dict[str, tuple[str, Accepted, float]] = field(default_factory=dict)
     cordons: dict[str, str] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
@@ -50,16 +56,10 @@ class MemoryStore:
         """See `ports.JobStore.open`."""
         disk = self._disk
         disk.generation += 1
-        states = [job.state for job in disk.jobs.values()]
         return Recovered(
             store_id="00000000",
             generation=disk.generation,
-            counts=Counts(
-                accepted=len(states),
-                done=states.count(JobState.DONE),
-                failed=states.count(JobState.FAILED),
-                cancelled=states.count(JobState.CANCELLED),
-            ),
+            counts=replace(disk.counts),
             unfinished=[
                 Unfinished(job.key, job.profile, job.accepted_at, job.attempts)
                 for job in disk.jobs.values()
@@ -86,7 +86,8 @@ class MemoryStore:
             known = replace(accepted, is_fresh=False)
             on_kept(known)
             return known
-        first = JobKey(len(disk.jobs) + 1)
+        first = JobKey(disk.counts.accepted + 1)
+        disk.counts.accepted += len(jobs)
         accepted = Accepted(first, len(jobs), is_fresh=True)
         for key, job in zip(accepted.keys, jobs, strict=True):
             disk.payloads[key] = job.payload
@@ -103,22 +104,29 @@ class MemoryStore:
             if job is None or job.state.is_final:
                 continue
             del disk.payloads[final.key]
+            counts = disk.counts
             match final:
                 case Done(hash=digest, worker_id=worker, service_seconds=seconds):
                     result = Result(digest, at, worker, seconds)
                     disk.jobs[final.key] = replace(job, state=JobState.DONE, result=result)
+                    counts.done += 1
                 case Failed(failure=failure):
                     disk.jobs[final.key] = replace(job, state=JobState.FAILED, failure=failure)
+                    counts.failed += 1
                 case Cancelled():
                     disk.jobs[final.key] = replace(job, state=JobState.CANCELLED)
-            if not isinstance(final, Cancelled):
-                disk.finals.append(final.key)
+                    counts.cancelled += 1
+                    disk.cancelled[counts.cancelled] = (final.key, at)
+                    continue
+            disk.results[counts.done + counts.failed] = (final.key, at)
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""
         disk = self._write()
-        for key, count in attempts:
-            disk.jobs[key] = replace(disk.jobs[key], attempts=count)
+        for key, attempt in attempts:
+            job = disk.jobs[key]
+            history = (*job.history, attempt)[-MAX_HISTORY:]
+            disk.jobs[key] = replace(job, attempts=attempt.ordinal, history=history)
 
     async def set_cordon(self, worker_id: str, reason: str | None) -> None:
         """See `ports.JobStore.set_cordon`."""
@@ -133,10 +141,32 @@ class MemoryStore:
         disk = self._write()
         (disk.connected.add if is_connected else disk.connected.discard)(worker_id)
 
-    async def forget_requests(self, before: float) -> None:
+    async def forget_requests(self, before: float, limit: int) -> int:
         """See `ports.JobStore.forget_requests`."""
         disk = self._write()
-        disk.requests = {name: kept for name, kept in disk.requests.items() if kept[2] >= before}
+        old = [name for name, kept in disk.requests.items() if kept[2] < before][:limit]
+        for name in old:
+            del disk.requests[name]
+        return len(old)
+
+    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
+        """See `ports.JobStore.remove_finals`."""
+        disk = self._write()
+        removed = 0
+        newest = disk.counts.done + disk.counts.failed, disk.counts.cancelled
+        for sequence, last in zip((disk.results, disk.cancelled), newest, strict=True):
+            for place, (key, at) in list(sequence.items()):
+                is_surplus = keep is not None and place <= last - keep
+                is_old = before is not None and at < before
+                if removed == limit or not (is_surplus or is_old):
+                    break
+                del sequence[place], disk.jobs[key]
+                removed += 1
+        return removed
+
+    async def check(self) -> str | None:
+        """See `ports.JobStore.check`."""
+        return None
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.JobStore.jobs`."""
@@ -163,12 +193,13 @@ class MemoryStore:
 
     async def results(self, after: int, limit: int) -> list[Stored]:
         """See `ports.JobStore.results`."""
-        keys = self._disk.finals[after : after + limit]
-        return [Stored(after + 1 + place, self._disk.jobs[key]) for place, key in enumerate(keys)]
+        disk = self._disk
+        places = [place for place in disk.results if place > after][:limit]
+        return [Stored(place, disk.jobs[disk.results[place][0]]) for place in places]
 
     async def last_cursor(self) -> int:
         """See `ports.JobStore.last_cursor`."""
-        return len(self._disk.finals)
+        return self._disk.counts.done + self._disk.counts.failed
 
     async def close(self) -> None:
         """See `ports.JobStore.close`."""

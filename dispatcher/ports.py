@@ -10,7 +10,9 @@ from dispatcher.effects import DrainOutcome, EndReason
 from dispatcher.followers import Following
 from dispatcher.hashing import Keyring, Verdict
 from dispatcher.jobs import (
+    Attempt,
     Counts,
+    Era,
     Final,
     Job,
     JobKey,
@@ -30,6 +32,10 @@ class StoreUnavailableError(Exception):
 
 class StoreFullError(StoreUnavailableError):
     """The store's disk is full."""
+
+
+class StoreDamagedError(StoreUnavailableError):
+    """The store's file is damaged: nothing new is kept until it is restored."""
 
 
 class RequestConflictError(Exception):
@@ -52,7 +58,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a store held when it was opened. `generation` grows with every opening.
+    """What a store held when it was opened. `generation` grows with every opening and restore.
 
     `unfinished` is read while it is iterated, once, before anything is asked of the store.
     """
@@ -63,6 +69,7 @@ class Recovered:
     unfinished: Iterable[Unfinished]
     cordons: dict[str, str]
     connected: frozenset[str]
+    former: tuple[Era, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,13 @@ class JobStore(Protocol):
         """
         ...
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
-        """Keeps how often jobs came back."""
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
+        """Keeps failed attempts: each one's ordinal is the job's number of them from now on.
+
+        Raises:
+            StoreUnavailableError: nothing was kept.
+
+        """
         ...
 
     async def set_cordon(self, worker_id: str, reason: str | None) -> None:
@@ -120,8 +132,24 @@ class JobStore(Protocol):
         """Keeps which workers would come back after a restart."""
         ...
 
-    async def forget_requests(self, before: float) -> None:
-        """Forgets request ids that were accepted before."""
+    async def forget_requests(self, before: float, limit: int) -> int:
+        """Forgets the oldest request ids that were accepted before, at most `limit`; how many."""
+        ...
+
+    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
+        """Removes the oldest final jobs, at most `limit`, and returns how many.
+
+        Those that became final before that time, and those beyond the newest `keep` results and the
+        newest `keep` cancelled jobs; None is no limit. Counts and cursors stay as they are.
+
+        Raises:
+            StoreUnavailableError: nothing was removed.
+
+        """
+        ...
+
+    async def check(self) -> str | None:
+        """What is damaged; None when nothing is found. May take minutes, delays no other call."""
         ...
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
@@ -294,6 +322,10 @@ class ClientDesk(Protocol):
 
     def job_name(self, key: JobKey) -> str:
         """The job's name."""
+        ...
+
+    def was_accepted(self, key: JobKey) -> bool:
+        """Whether there was such a job: if it is unknown now, retention has removed it."""
         ...
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:

@@ -14,8 +14,10 @@ from typing import ParamSpec
 from dispatcher import effects, hashing
 from dispatcher.followers import Followers, Following, OnFinal
 from dispatcher.jobs import (
+    Attempt,
     Cancelled,
     Done,
+    Failed,
     Final,
     Job,
     JobKey,
@@ -28,8 +30,8 @@ from dispatcher.jobs import (
 )
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
-from dispatcher.request_age import RequestAge
 from dispatcher.sessions import Hello, SessionKey
+from dispatcher.store_health import StoreHealth
 from dispatcher.telemetry import Telemetry
 from servicekit import logs
 from servicekit.clock import Clock
@@ -38,7 +40,6 @@ P = ParamSpec("P")
 
 _MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
-_UPKEEP_SECONDS = 3600.0
 _LATE_SECONDS = 0.5
 _HEARING_SECONDS = 2.0
 
@@ -55,11 +56,13 @@ class Pump:
         telemetry: Telemetry,
         join_key: bytes,
         cost: hashing.Cost,
+        health: StoreHealth | None = None,
     ) -> None:
         self.ledger = ledger
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self.health = StoreHealth(telemetry) if health is None else health
         self._join_key = join_key
         self._cost = cost
         self._log = logs.get()
@@ -67,7 +70,7 @@ class Pump:
         self._last_session = 0
         self._jobs: dict[JobKey, NewJob] = {}
         self._unsettled: list[Final] = []
-        self._attempts: dict[JobKey, int] = {}
+        self._attempts: list[tuple[JobKey, Attempt]] = []
         self._work_queued = asyncio.Event()
         self._wake = asyncio.Event()
         self._sleeps_until = math.inf
@@ -83,7 +86,6 @@ class Pump:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_time())
             tasks.create_task(self._keep_storing())
-            tasks.create_task(self._keep_tidy())
 
     # -- clients ---------------------------------------------------------------------------------
 
@@ -212,9 +214,8 @@ class Pump:
                 case effects.Settle(finals=finals):
                     self._unsettled += finals
                     self._work_queued.set()
-                case effects.CountAttempt(key=key, attempts=attempts):
-                    self._attempts[key] = attempts
-                    self._work_queued.set()
+                case effects.CountAttempt():
+                    self._count_attempt(effect)
                 case effects.Requeued():
                     self._telemetry.requeued(effect.reason, len(effect.keys))
                     self._log.info(
@@ -266,6 +267,16 @@ class Pump:
         if line is not None:
             line.assign(grant.leases)
 
+    def _count_attempt(self, effect: effects.CountAttempt) -> None:
+        self._telemetry.attempted(effect.cause)
+        attempt = Attempt(
+            *(effect.attempts, effect.cause, effect.worker_id, self._clock.wall()),
+            is_certain=effect.is_certain,
+            message=effect.message,
+        )
+        self._attempts.append((effect.key, attempt))
+        self._work_queued.set()
+
     def _drain_ended(self, effect: effects.DrainEnded) -> None:
         self._log.info(
             "worker.drained",
@@ -286,7 +297,8 @@ class Pump:
             return outcome
         self._telemetry.result_malformed()
         self._log.warning("result.refused", job_key=outcome.lease.key, reason="not its hash")
-        return Refused(outcome.lease, is_retryable=True, message="the worker sent a wrong hash")
+        message = "the worker sent a wrong hash"
+        return Refused(outcome.lease, is_retryable=True, message=message, is_wrong=True)
 
     # -- deferred work ---------------------------------------------------------------------------
 
@@ -297,6 +309,8 @@ class Pump:
 
     def _lease(self) -> None:
         self._is_leasing = False
+        if not self.health.is_leasing:
+            return
         self._apply(self.ledger.lease(self._clock.monotonic()))
 
     async def _keep_time(self) -> None:
@@ -329,14 +343,14 @@ class Pump:
             await self._work_queued.wait()
             self._work_queued.clear()
             finals, self._unsettled = self._unsettled, []
-            attempts, self._attempts = self._attempts, {}
+            attempts, self._attempts = self._attempts, []
             connected, self._connected = self._connected, {}
             writes = [
                 self._stored(self._store.set_connected, worker_id, is_connected)
                 for worker_id, is_connected in connected.items()
             ]
             if attempts:
-                writes.append(self._stored(self._store.count_attempts, [*attempts.items()]))
+                writes.append(self._stored(self._store.count_attempts, attempts))
             at = self._clock.wall()
             if finals:
                 writes.append(self._stored(self._store.settle, finals, at))
@@ -351,10 +365,11 @@ class Pump:
         while True:
             try:
                 await write(*args, **kwargs)
+                if self.health.written():
+                    self._lease_soon()
                 return
             except StoreUnavailableError as error:
-                self._telemetry.store_failed()
-                self._log.error("store.unavailable", reason=str(error))
+                self.health.failed(error)
                 await self._clock.sleep(_STORE_RETRY_SECONDS)
 
     async def _settled(self, finals: Sequence[Final], at: float) -> None:
@@ -364,6 +379,8 @@ class Pump:
         self._apply(self.ledger.settled(states))
         for final in finals:
             self._jobs.pop(final.key, None)
+            if isinstance(final, Failed):
+                self._telemetry.gave_up(final.failure.reason)
         self._telemetry.served([each.service_seconds for each in finals if isinstance(each, Done)])
         async with self.results_stored:
             self.results_stored.notify_all()
@@ -377,12 +394,14 @@ class Pump:
         accepted_at = self.ledger.accepted_at(final.key)
         if job is None or accepted_at is None or not isinstance(final, Done):
             return None
+        if self.ledger.attempts(final.key):
+            return None  # its history is in the store only
         return Job(
             final.key,
             JobState.DONE,
             job.payload.profile,
             accepted_at,
-            self.ledger.attempts(final.key),
+            0,
             job.reference,
             Result(final.hash, at, final.worker_id, final.service_seconds),
         )
@@ -398,15 +417,6 @@ class Pump:
     def _note_connected(self, worker_id: str, is_connected: bool) -> None:
         self._connected[worker_id] = is_connected
         self._work_queued.set()
-
-    async def _keep_tidy(self) -> None:
-        clock = self._clock
-        age = RequestAge(wall=clock.wall(), monotonic=clock.monotonic())
-        while True:
-            before = age.forget_before(wall=clock.wall(), monotonic=clock.monotonic())
-            with contextlib.suppress(StoreUnavailableError):
-                await self._store.forget_requests(before)
-            await clock.sleep(_UPKEEP_SECONDS)
 
 
 def _state(final: Final) -> JobState:

@@ -60,6 +60,8 @@ class Session:
     completed: int = 0
     is_leaving: bool = False
     parted_at: float | None = None
+    alone: JobKey | None = None
+    """The suspect that it works on; no other job comes beside it."""
     settling: int = 0
     leases: dict[JobKey, HeldLease] = field(default_factory=dict)
 

@@ -1,11 +1,10 @@
-"""The tables of the SQLite store and every statement on them.
+"""Every statement on the tables of the SQLite store; `sqlite_migrations` has the tables.
 
 One row per job holds its result too: a state change and its result are one update, and a job cannot
 have two results. `final_order` is the results' sequence.
 """
 
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +13,13 @@ import apsw
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    MAX_HISTORY,
+    Attempt,
+    AttemptCause,
     Cancelled,
     Counts,
     Done,
+    Era,
     Failed,
     Failure,
     FailureReason,
@@ -32,45 +35,6 @@ from dispatcher.jobs import (
     parse_load,
 )
 from dispatcher.ports import Accepted, Recovered, Stored
-
-_VERSION = 1
-_APPLICATION_ID = 0x76736A62
-
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE numbers (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    accepted INTEGER NOT NULL, done INTEGER NOT NULL, failed INTEGER NOT NULL,
-    cancelled INTEGER NOT NULL, final_order INTEGER NOT NULL
-) STRICT;
-CREATE TABLE jobs (
-    key INTEGER PRIMARY KEY,
-    state INTEGER NOT NULL,
-    profile INTEGER NOT NULL,
-    accepted_at REAL NOT NULL,
-    attempts INTEGER NOT NULL,
-    reference TEXT NOT NULL,
-    input BLOB,              -- forgotten when the job is final
-    key_id TEXT NOT NULL,
-    load TEXT NOT NULL,
-    final_order INTEGER,     -- set when done or failed
-    completed_at REAL,
-    hash TEXT,
-    worker_id TEXT,
-    service_seconds REAL,
-    failure_reason INTEGER,
-    failure_message TEXT
-) STRICT;
-CREATE INDEX jobs_unfinished ON jobs (key, profile, accepted_at, attempts) WHERE state = 1;
-CREATE UNIQUE INDEX jobs_final_order ON jobs (final_order) WHERE final_order IS NOT NULL;
-CREATE TABLE requests (
-    request_id TEXT PRIMARY KEY, digest TEXT NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL, at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX requests_at ON requests (at);
-CREATE TABLE cordons (worker_id TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE connected (worker_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-"""
 
 _JOB = (
     "SELECT key, state, profile, accepted_at, attempts, reference, completed_at, hash, worker_id, "
@@ -95,8 +59,7 @@ _FAILED = _FINAL.format("failure_reason = value ->> 2, failure_message = value -
 _CANCELLED = _FINAL.format("hash = NULL")
 
 
-class SchemaError(Exception):
-    """The file is not a store of this version, or is damaged."""
+_NUMBERS = ("accepted", "done", "failed", "cancelled", "final_order", "cancelled_order")
 
 
 @dataclass(slots=True)
@@ -108,6 +71,7 @@ class Numbers:
     failed: int = 0
     cancelled: int = 0
     final_order: int = 0
+    cancelled_order: int = 0
     is_changed: bool = False
 
     def copy(self) -> "Numbers":
@@ -116,43 +80,8 @@ class Numbers:
 
     def restore(self, other: "Numbers") -> None:
         """Takes another's values."""
-        for name in ("accepted", "done", "failed", "cancelled", "final_order", "is_changed"):
+        for name in (*_NUMBERS, "is_changed"):
             setattr(self, name, getattr(other, name))
-
-
-def prepare(connection: apsw.Connection) -> None:
-    """Checks the file and makes the tables in an empty one.
-
-    Raises:
-        SchemaError: another program's file, a newer version, or a damaged one.
-
-    """
-    if _row(connection, "PRAGMA journal_mode = WAL")[0] != "wal":
-        raise SchemaError("its file system cannot hold a write-ahead log; use a local disk")
-    (version,) = _row(connection, "PRAGMA user_version")
-    (application,) = _row(connection, "PRAGMA application_id")
-    (tables,) = _row(connection, "SELECT count(*) FROM sqlite_schema")
-    if tables == 0:
-        with connection:
-            connection.execute(_TABLES)
-            connection.execute(
-                "INSERT INTO meta VALUES ('store_id', ?), ('generation', '0')",
-                (secrets.token_hex(4),),
-            )
-            connection.execute("INSERT INTO numbers VALUES (1, 0, 0, 0, 0, 0)")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        return
-    if application != _APPLICATION_ID:
-        raise SchemaError("belongs to another program; configure another database")
-    if version != _VERSION:
-        raise SchemaError(
-            f"has schema version {version}, this program knows {_VERSION}; use the program that "
-            "wrote it"
-        )
-    (fault,) = _row(connection, "PRAGMA quick_check(1)")
-    if fault != "ok":
-        raise SchemaError(f"is damaged ({fault}); restore it from a backup")
 
 
 def recover(
@@ -164,17 +93,28 @@ def recover(
             "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'"
         )
     meta: dict[str, str] = dict(_rows(connection, "SELECT name, value FROM meta"))
-    row = _row(connection, "SELECT accepted, done, failed, cancelled, final_order FROM numbers")
-    numbers.restore(Numbers(*row))
-    accepted, done, failed, cancelled, _ = row
+    numbers.restore(Numbers(*_row(connection, f"SELECT {', '.join(_NUMBERS)} FROM numbers")))
     return Recovered(
         store_id=meta["store_id"],
         generation=int(meta["generation"]),
-        counts=Counts(accepted=accepted, done=done, failed=failed, cancelled=cancelled),
+        counts=Counts(
+            accepted=numbers.accepted,
+            done=numbers.done,
+            failed=numbers.failed,
+            cancelled=numbers.cancelled,
+        ),
         unfinished=unfinished,
         cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
             worker for (worker,) in _rows(connection, "SELECT worker_id FROM connected")
+        ),
+        former=tuple(
+            Era(*row)
+            for row in _rows(
+                connection,
+                "SELECT store_id, last_key, last_cursor, next_generation FROM eras "
+                "ORDER BY ordinal",
+            )
         ),
     )
 
@@ -207,14 +147,8 @@ def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
     if numbers.is_changed:
         numbers.is_changed = False
         connection.execute(
-            "UPDATE numbers SET accepted = ?, done = ?, failed = ?, cancelled = ?, final_order = ?",
-            (
-                numbers.accepted,
-                numbers.done,
-                numbers.failed,
-                numbers.cancelled,
-                numbers.final_order,
-            ),
+            "UPDATE numbers SET " + ", ".join(f"{name} = ?" for name in _NUMBERS),
+            [getattr(numbers, name) for name in _NUMBERS],
         )
 
 
@@ -254,7 +188,7 @@ def settle(
     done: list[tuple[Any, ...]] = []
     failed: list[tuple[Any, ...]] = []
     cancelled: list[tuple[Any, ...]] = []
-    order = numbers.final_order
+    order, cancelled_order = numbers.final_order, numbers.cancelled_order
     for final in finals:
         match final:
             case Done():
@@ -264,9 +198,10 @@ def settle(
                 order += 1
                 failed.append((key, order, failure.reason, failure.message))
             case Cancelled(key=key):
-                cancelled.append((key, None))
+                cancelled_order += 1
+                cancelled.append((key, -cancelled_order))
     # Jobs that are final already leave gaps in the order, which only has to grow.
-    numbers.final_order = order
+    numbers.final_order, numbers.cancelled_order = order, cancelled_order
     numbers.done += _settle(connection, _DONE, JobState.DONE, at, done)
     numbers.failed += _settle(connection, _FAILED, JobState.FAILED, at, failed)
     numbers.cancelled += _settle(connection, _CANCELLED, JobState.CANCELLED, at, cancelled)
@@ -286,10 +221,32 @@ def _settle(
     return connection.changes()
 
 
-def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, int]]) -> None:
-    """Keeps how often jobs came back."""
-    connection.executemany(
-        "UPDATE jobs SET attempts = ? WHERE key = ?", ((count, key) for key, count in attempts)
+def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, Attempt]]) -> None:
+    """Keeps failed attempts, and of each job's the newest only."""
+    for key, attempt in attempts:
+        connection.execute("UPDATE jobs SET attempts = ? WHERE key = ?", (attempt.ordinal, key))
+        connection.execute(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key, attempt.ordinal, int(attempt.cause), attempt.worker_id, attempt.at),
+                *(int(attempt.is_certain), attempt.message),
+            ),
+        )
+        connection.execute(
+            "DELETE FROM attempts WHERE key = ? AND ordinal <= ?",
+            (key, attempt.ordinal - MAX_HISTORY),
+        )
+
+
+def _history(connection: apsw.Connection, key: int) -> tuple[Attempt, ...]:
+    rows = connection.execute(
+        "SELECT ordinal, cause, worker_id, at, certain, message FROM attempts WHERE key = ? "
+        "ORDER BY ordinal",
+        (key,),
+    )
+    return tuple(
+        Attempt(ordinal, AttemptCause(cause), worker, at, bool(certain), message)
+        for ordinal, cause, worker, at, certain, message in rows
     )
 
 
@@ -309,9 +266,14 @@ def set_connected(connection: apsw.Connection, worker_id: str, is_connected: boo
         connection.execute("DELETE FROM connected WHERE worker_id = ?", (worker_id,))
 
 
-def forget_requests(connection: apsw.Connection, before: float) -> None:
+def forget_requests(connection: apsw.Connection, before: float, limit: int) -> int:
     """Forgets old request ids."""
-    connection.execute("DELETE FROM requests WHERE at < ?", (before,))
+    connection.execute(
+        "DELETE FROM requests WHERE request_id IN "
+        "(SELECT request_id FROM requests WHERE at < ? ORDER BY at LIMIT ?)",
+        (before, limit),
+    )
+    return connection.changes()
 
 
 def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None]:
@@ -319,7 +281,7 @@ def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None
     rows = connection.execute(
         _JOB + "WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
     ).fetchall()
-    found = {row[0]: _job(row) for row in rows}
+    found = {row[0]: _job(connection, row) for row in rows}
     return [found.get(key) for key in keys]
 
 
@@ -349,7 +311,7 @@ def page(
     rows = connection.execute(
         _JOB + f"WHERE key > ? AND state IN ({marks}) ORDER BY key LIMIT ?", (after, limit)
     )
-    return [_job(row) for row in rows]
+    return [_job(connection, row) for row in rows]
 
 
 def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]:
@@ -359,7 +321,7 @@ def results(connection: apsw.Connection, after: int, limit: int) -> list[Stored]
         + "WHERE final_order > ? ORDER BY final_order LIMIT ?",
         (after, limit),
     )
-    return [Stored(row[0], _job(row[1:])) for row in rows]
+    return [Stored(row[0], _job(connection, row[1:])) for row in rows]
 
 
 def last_cursor(connection: apsw.Connection) -> int:
@@ -378,7 +340,7 @@ def _rows(connection: apsw.Connection, statement: str, *values: str) -> list[Any
     return connection.execute(statement, values).fetchall()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def _job(connection: apsw.Connection, row: tuple[Any, ...]) -> Job:
     (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
     (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
     result = failure = None
@@ -395,4 +357,5 @@ def _job(row: tuple[Any, ...]) -> Job:
         reference=reference,
         result=result,
         failure=failure,
+        history=_history(connection, key) if attempts else (),
     )

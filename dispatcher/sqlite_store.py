@@ -8,7 +8,6 @@ their own and never wait for the writer.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import threading
@@ -21,14 +20,17 @@ from typing import Any, TypeVar
 
 import apsw
 
+from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
+from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
 from dispatcher.backlog import Unfinished
-from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob
+from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
     Recovered,
     RequestConflictError,
     Stored,
+    StoreDamagedError,
     StoreFullError,
     StoreUnavailableError,
 )
@@ -61,10 +63,18 @@ class SqliteStore:
     """See `ports.JobStore`."""
 
     def __init__(
-        self, path: Path, *, on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None
+        self,
+        path: Path,
+        *,
+        reserve_bytes: int = 0,
+        on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None,
     ) -> None:
-        """`on_commit` hears of every transaction, in the writing thread: its rows and seconds."""
+        """With less free disk than `reserve_bytes`, nothing new is accepted.
+
+        `on_commit` hears of every transaction, in the writing thread: its rows and seconds.
+        """
         self._path = path
+        self._reserve_bytes = reserve_bytes
         self._on_commit = on_commit
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
@@ -88,19 +98,21 @@ class SqliteStore:
             )
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock()
+            self._lock_file = sqlite_lock.take(self._path)
             writer = _connect(self._path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._writer = writer
             self._path.chmod(0o600)
-            schema.prepare(writer)
+            migrations.prepare(writer, self._path)
             reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
             self._reader = reader
             recovered = schema.recover(writer, self._numbers, self._unfinished(reader))
+        except sqlite_lock.LockedError as error:
+            raise StoreOpenError(str(error)) from None
         except OSError as error:
             raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
         except apsw.Error as error:
             raise self._unusable(error) from None
-        except schema.SchemaError as error:
+        except migrations.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
         self._thread.start()
         return recovered
@@ -126,6 +138,7 @@ class SqliteStore:
         on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
+        self._check_room()
         accepted: Accepted | None = await self._queue(
             lambda connection: schema.submit(
                 connection, self._numbers, request_id, digests, jobs, at
@@ -144,7 +157,7 @@ class SqliteStore:
             rows=len(finals),
         )
 
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, int]]) -> None:
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""
         await self._queue(
             lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
@@ -160,9 +173,27 @@ class SqliteStore:
             lambda connection: schema.set_connected(connection, worker_id, is_connected)
         )
 
-    async def forget_requests(self, before: float) -> None:
+    async def forget_requests(self, before: float, limit: int) -> int:
         """See `ports.JobStore.forget_requests`."""
-        await self._queue(lambda connection: schema.forget_requests(connection, before))
+        return await self._queue(
+            lambda connection: schema.forget_requests(connection, before, limit), rows=limit
+        )
+
+    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
+        """See `ports.JobStore.remove_finals`."""
+        return await self._queue(
+            lambda connection: sqlite_retention.remove_finals(
+                connection, before=before, keep=keep, limit=limit
+            ),
+            rows=limit,
+        )
+
+    async def check(self) -> str | None:
+        """See `ports.JobStore.check`."""
+        try:
+            return await asyncio.to_thread(sqlite_check.fault, self._path, is_thorough=False)
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.JobStore.jobs`."""
@@ -198,6 +229,19 @@ class SqliteStore:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    def _check_room(self) -> None:
+        try:
+            disk = os.statvfs(self._path)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._path}: {error.strerror}") from None
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve_bytes:
+            raise StoreFullError(
+                f"the disk of {self._path} is full but for {free >> 20} MiB, and disk_reserve_mib "
+                f"= {self._reserve_bytes >> 20} is for the results of accepted jobs; free some "
+                "space, nothing needs a restart"
+            )
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -273,6 +317,15 @@ class SqliteStore:
             return StoreFullError(
                 f"the disk of {self._path} is full; free some space, nothing needs a restart"
             )
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            return StoreDamagedError(
+                f"{self._path} is damaged ({error}); stop the dispatcher and restore a backup"
+            )
+        if isinstance(error, apsw.ReadOnlyError):
+            return StoreUnavailableError(
+                f"{self._path} cannot be written: its file system is read-only; mount it writable "
+                "again, nothing needs a restart"
+            )
         if isinstance(error, apsw.Error | OSError):
             return StoreUnavailableError(f"{self._path} cannot be written now: {error}")
         return error
@@ -286,25 +339,6 @@ class SqliteStore:
             return await loop.run_in_executor(self._reading, act, self._reader)
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
-
-    # -- opening ---------------------------------------------------------------------------------
-
-    def _lock(self) -> None:
-        """Takes the lock file; its holder's death frees it."""
-        path = self._path.with_name(self._path.name + ".lock")
-        self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._lock_file, 32, 0).decode(errors="replace").strip()
-            os.close(self._lock_file)
-            self._lock_file = None
-            raise StoreOpenError(
-                f"{self._path}: in use by another dispatcher (process {holder or 'unknown'}); "
-                "stop it or configure another database"
-            ) from None
-        os.ftruncate(self._lock_file, 0)
-        os.pwrite(self._lock_file, f"{os.getpid()}\n".encode(), 0)
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:

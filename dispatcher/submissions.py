@@ -79,6 +79,7 @@ class Submissions:
         self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
     ) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
+        self._pump.health.check_accepting()
         if not is_lone:
             return await self._submit(request_id, specs)
         ticket = self._admission.enter(self._clock.monotonic())
@@ -130,6 +131,10 @@ class Submissions:
     def job_name(self, key: JobKey) -> str:
         """See `ports.ClientDesk.job_name`."""
         return self._names.name(key)
+
+    def was_accepted(self, key: JobKey) -> bool:
+        """See `ports.ClientDesk.was_accepted`."""
+        return 1 <= key <= self._pump.ledger.counts.accepted
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.ClientDesk.jobs`."""

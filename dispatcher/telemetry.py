@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 
 from dispatcher.distributions import Distribution
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import Counts
+from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
+from dispatcher.store_telemetry import StoreTelemetry
 
 _SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -66,6 +67,22 @@ class Telemetry:
         )
         for reason in RequeueReason:
             self._requeued.labels(reason.value)
+        self._attempts = CounterMetric(
+            "virtscale_dispatcher_attempts",
+            "Failed attempts at jobs, by cause. What is nobody's fault costs no attempt.",
+            ["cause"],
+            registry=registry,
+        )
+        for cause in AttemptCause:
+            self._attempts.labels(cause.name.lower())
+        self._given_up = CounterMetric(
+            "virtscale_dispatcher_given_up",
+            "Jobs that failed, by reason; attempts_exhausted are the dead letters.",
+            ["reason"],
+            registry=registry,
+        )
+        for failure in FailureReason:
+            self._given_up.labels(failure.name.lower())
         self._overloaded = CounterMetric(
             "virtscale_dispatcher_overload_refused_total",
             "Jobs refused because too many were unfinished.",
@@ -86,11 +103,7 @@ class Telemetry:
             "Results refused because they cannot be the hash of their job.",
             registry=registry,
         )
-        self._store_failures = CounterMetric(
-            "virtscale_dispatcher_store_failures_total",
-            "Writes that the store could not do, each try counted.",
-            registry=registry,
-        )
+        self.store = StoreTelemetry(registry)
 
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
         """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
@@ -111,6 +124,14 @@ class Telemetry:
         """Jobs went back."""
         self._requeued.labels(reason.value).inc(jobs)
 
+    def attempted(self, cause: AttemptCause) -> None:
+        """An attempt failed."""
+        self._attempts.labels(cause.name.lower()).inc()
+
+    def gave_up(self, reason: FailureReason) -> None:
+        """A failure is stored."""
+        self._given_up.labels(reason.name.lower()).inc()
+
     def overloaded(self, jobs: int) -> None:
         """A batch was refused."""
         self._overloaded.inc(jobs)
@@ -126,10 +147,6 @@ class Telemetry:
     def result_malformed(self) -> None:
         """A result was no hash of its job."""
         self._malformed.inc()
-
-    def store_failed(self) -> None:
-        """The store could not write."""
-        self._store_failures.inc()
 
 
 class _SnapshotCollector(Collector):

@@ -5,9 +5,11 @@ import sys
 import typer
 
 from stack.commands import (
+    backup,
     down,
     explain,
     export,
+    failed,
     image,
     pepper,
     status,
@@ -33,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, down, status, top, submit, verify, watch, export, explain):
+for module in (up, down, status, top, submit, verify, watch, export, failed, explain, backup):
     module.register(app)
 app.add_typer(image.app, name="image")
 app.add_typer(pepper.app, name="pepper")

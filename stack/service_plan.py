@@ -51,13 +51,16 @@ def environment(state: StateDirectory) -> dict[str, str]:
 
 def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
     """The dispatcher, on loopback: guests reach it through user-mode networking."""
-    config = {
+    config: dict[str, Any] = {
         "listen": f"{HOST}:{settings.port('dispatcher_port')}",
         "database": str(state.of("dispatcher") / "dispatcher.db"),
         "join_key_file": str(state.secrets / "join.key"),
         "pepper_file": str(state.secrets / "pepper"),
         "number_formats": list(settings.number_formats),
     }
+    for name in ("results_kept_seconds", "results_kept_count"):
+        if (limit := getattr(settings, name)) is not None:
+            config[name] = limit
     return _own("dispatcher", state, settings, config, settings.port("dispatcher_metrics_port"))
 
 

@@ -83,6 +83,10 @@ class UpSettings(Settings):
     """How numbers are hashed."""
     number_formats: tuple[NumberFormat, ...] = Field(default=("in",), min_length=1)
     """Formats of the numbers that the dispatcher accepts."""
+    results_kept_seconds: float | None = Field(default=None, ge=60)
+    """How long final jobs are kept; default: for ever."""
+    results_kept_count: int | None = Field(default=None, ge=0)
+    """How many results, and how many cancelled jobs, are kept; default: all."""
     loglevel: Level = "info"
     """Least level that the services log."""
     logfile: Path | None = None

@@ -12,11 +12,13 @@ from dispatcher.ports import (
     BusyError,
     OverloadedError,
     RequestConflictError,
+    StoreDamagedError,
     StoreFullError,
     StoreUnavailableError,
 )
 
 _STORE_RETRY_SECONDS = 1.0
+_RESTORE_RETRY_SECONDS = 60.0
 _REQUEST_KEY = "virtscale-request-id"
 
 
@@ -34,6 +36,13 @@ async def abort(context: Any, error: Exception) -> NoReturn:
         case OverloadedError(retry_seconds=seconds) | BusyError(retry_seconds=seconds):
             await _abort(
                 context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), retry_seconds=seconds
+            )
+        case StoreDamagedError():
+            await _abort(
+                context,
+                grpc.StatusCode.UNAVAILABLE,
+                str(error),
+                retry_seconds=_RESTORE_RETRY_SECONDS,
             )
         case StoreUnavailableError():
             await _abort(

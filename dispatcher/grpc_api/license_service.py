@@ -141,7 +141,8 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             after = JobKey(0)
             if request.page_token:
-                after = self._cursor("page_token", request.page_token)
+                token = self._names.key(request.page_token)
+                after = JobKey(self._checked("page_token", token))
             jobs, following = await self._desk.page(
                 after, request.page_size or _DEFAULT_PAGE, translation.states(request.states)
             )
@@ -170,16 +171,16 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         try:
             after = 0
             if request.cursor:
-                # Cursors have the form of job names: one of another store is refused, not mixed up.
-                after = self._position(request.cursor)
+                # Cursors are like job names: one of another store is refused, not mixed up.
+                after = self._checked("cursor", self._names.cursor(request.cursor))
             elif not request.from_start:
                 after = await self._desk.newest()
             if request.announce_start:
-                yield license_pb2.WatchResultsResponse(cursor=self._cursor_name(after))
+                yield license_pb2.WatchResultsResponse(cursor=self._names.cursor_name(after))
             async for stored in self._desk.results(after, is_endless=not request.until_end):
                 yield license_pb2.WatchResultsResponse(
                     job=translation.job_message(stored.job, self._names),
-                    cursor=self._cursor_name(stored.cursor),
+                    cursor=self._names.cursor_name(stored.cursor),
                 )
         except _EXPECTED as error:
             await errors.abort(context, error)
@@ -200,24 +201,12 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         checked = translation.request_id(request_id)
         return await self._desk.submit(checked, translation.job_specs(jobs), is_lone=is_lone)
 
-    def _cursor_name(self, cursor: int) -> str:
-        return self._names.name(JobKey(cursor)) + "r"
-
-    def _position(self, cursor: str) -> int:
-        # No job has the key 0, but the place before the first result does.
-        if cursor == self._cursor_name(0):
-            return 0
-        # Job names with an r: one of another store, or a job's, is refused, not mixed up.
-        name, _, rest = cursor.rpartition("r")
-        return self._cursor("cursor", name if not rest else cursor)
-
-    def _cursor(self, field: str, token: str) -> JobKey:
-        key = self._names.key(token)
-        if key is None:
+    def _checked(self, field: str, place: int | None) -> int:
+        if place is None:
             raise InvalidRequestError(
                 Violation(field, "is none that this dispatcher gave out; leave it empty to restart")
             )
-        return key
+        return place
 
     async def _jobs(self, job_ids: Sequence[str], field: str, context: Any) -> list[Job]:
         try:
@@ -228,9 +217,12 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         found = [job for job in jobs if job is not None]
         if len(found) < len(jobs):
             place = jobs.index(None)
+            why = "here"
+            if self._desk.was_accepted(keys[place]):
+                why = "any more: it was final, and results_kept_seconds or _count have removed it"
             # Masked: somebody may have sent a number for the id.
             shown = plates.mask(job_ids[place])
-            await errors.abort_not_found(context, f"{field}: no job {shown!r} (masked) here")
+            await errors.abort_not_found(context, f"{field}: no job {shown!r} (masked) {why}")
         return found
 
 

@@ -132,6 +132,11 @@ class Server:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return bound
 
+    async def refuse(self) -> None:
+        """Says NOT_SERVING to whoever asks for health; calls are answered on."""
+        for service in ("", *self._services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def stop(self) -> None:
         """Ends all calls at once: clients repeat them, workers come back to the next process."""
         await self._health.enter_graceful_shutdown()

@@ -12,6 +12,7 @@ from virtscale.v1 import fleet_pb2, job_pb2, worker_pb2
 from dispatcher import hashing, plates
 from dispatcher.effects import DrainOutcome
 from dispatcher.jobs import (
+    AttemptCause,
     Busy,
     Collision,
     FailureReason,
@@ -55,6 +56,12 @@ _STATE_VALUES = {state: value for value, state in _STATES.items()}
 _FAILURE_VALUES = {
     FailureReason.REFUSED: job_pb2.FAILURE_REASON_REFUSED,
     FailureReason.ATTEMPTS_EXHAUSTED: job_pb2.FAILURE_REASON_ATTEMPTS_EXHAUSTED,
+}
+_CAUSE_VALUES = {
+    AttemptCause.WORKER_LOST: job_pb2.ATTEMPT_CAUSE_WORKER_LOST,
+    AttemptCause.LEASE_EXPIRED: job_pb2.ATTEMPT_CAUSE_LEASE_EXPIRED,
+    AttemptCause.WORKER_REFUSED: job_pb2.ATTEMPT_CAUSE_WORKER_REFUSED,
+    AttemptCause.WRONG_RESULT: job_pb2.ATTEMPT_CAUSE_WRONG_RESULT,
 }
 _WORKER_STATE_VALUES = {
     WorkerState.READY: fleet_pb2.WORKER_STATE_READY,
@@ -151,6 +158,15 @@ def job_message(job: Job, names: JobNames) -> job_pb2.Job:
     if job.failure is not None:
         message.failure.CopyFrom(
             job_pb2.Failure(reason=_FAILURE_VALUES[job.failure.reason], message=job.failure.message)
+        )
+    for attempt in job.history:
+        message.attempt_history.add(
+            ordinal=attempt.ordinal,
+            cause=_CAUSE_VALUES[attempt.cause],
+            worker_id=attempt.worker_id,
+            failed_at=timestamp(attempt.at),
+            certain=attempt.is_certain,
+            message=attempt.message,
         )
     return message
 

@@ -87,6 +87,13 @@ _Profile = Annotated[
         help="How numbers are hashed (default legacy-sha256).",
     ),
 ]
+_ResultsKeptSeconds = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="How long final jobs are kept (default for ever)."),
+]
+_ResultsKeptCount = Annotated[
+    int | None, typer.Option(metavar="N", help="How many results are kept (default all).")
+]
 _NumberFormats = Annotated[
     list[str] | None,
     typer.Option(
@@ -148,6 +155,8 @@ def up(
     seed: _Seed = None,
     profile: _Profile = None,
     number_formats: _NumberFormats = None,
+    results_kept_seconds: _ResultsKeptSeconds = None,
+    results_kept_count: _ResultsKeptCount = None,
     no_load: _NoLoad = None,
     loglevel: _Loglevel = None,
     logfile: _Logfile = None,

@@ -186,7 +186,7 @@ async def fill(dispatcher: DispatcherProcess) -> tuple[list[str], grpc.aio.AioRp
 
 async def test_a_full_disk_refuses_new_work_keeps_the_old_and_recovers(small_disk: Path) -> None:
     """The log is on the same disk, as it is in a state directory."""
-    dispatcher = DispatcherProcess(small_disk)
+    dispatcher = DispatcherProcess(small_disk, disk_reserve_mib=0)
     dispatcher.start()
     worker = ScriptedWorker(dispatcher.address)
     try:

@@ -185,6 +185,33 @@ async def test_a_wrong_hash_is_not_stored(start: Start, connect: Connect) -> Non
     await worker.answer(await worker.take(), digest="rubbish")
     (job,) = await dispatcher.finals([job_id])
     assert job.failure.reason == job_pb2.FAILURE_REASON_ATTEMPTS_EXHAUSTED
+    causes = [attempt.cause for attempt in job.attempt_history]
+    assert causes == [job_pb2.ATTEMPT_CAUSE_WRONG_RESULT] * 2
+
+
+async def test_a_job_that_kills_its_workers_is_given_up_alone(
+    start: Start, connect: Connect
+) -> None:
+    dispatcher = start(max_attempts=3, reconnect_grace_seconds=0)
+    poison, innocent = await dispatcher.submit("KA-47-UT-9173", "KA-47-UT-9174")
+    for number in range(2):
+        worker = await connect(dispatcher, f"both{number}", credit=2, slots=2)
+        keys = [(await worker.take()).lease.key for _ in range(2)]
+        assert [f"{poison.partition('-')[0]}-{key}" for key in keys] == [poison, innocent]
+        await worker.cut()
+    killed = await connect(dispatcher, "alone", credit=2, slots=2)
+    assert (await killed.take()).lease.key == keys[0]
+    await killed.cut()
+    (dead,) = await dispatcher.finals([poison])
+    assert dead.failure.reason == job_pb2.FAILURE_REASON_ATTEMPTS_EXHAUSTED
+    history = [(each.ordinal, each.worker_id, each.certain) for each in dead.attempt_history]
+    assert history == [(1, "both0", False), (2, "both1", False), (3, "alone", True)]
+    worker = await connect(dispatcher, "w9", credit=1)
+    await worker.answer(await worker.take())
+    (done,) = await dispatcher.finals([innocent])
+    assert (done.state, done.attempts) == (job_pb2.JOB_STATE_DONE, 2)
+    assert 'attempts_total{cause="worker_lost"} 5.0' in dispatcher.metrics()
+    assert 'given_up_total{reason="attempts_exhausted"} 1.0' in dispatcher.metrics()
 
 
 async def test_a_refused_job_fails_with_the_worker_s_words(start: Start, connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""One suite for every job store."""
+"""One suite for every job store. A new one is one more row in `STORES`."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -8,6 +8,8 @@ import pytest
 
 from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
+    Attempt,
+    AttemptCause,
     Busy,
     Cancelled,
     Collision,
@@ -30,15 +32,21 @@ from dispatcher.sqlite_store import SqliteStore, StoreOpenError
 Reopen = Callable[[], JobStore]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+STORES: dict[str, Callable[[Path, MemoryDisk], JobStore]] = {
+    "sqlite": lambda directory, _: SqliteStore(directory / "jobs.db"),
+    "memory": lambda _, disk: MemoryStore(disk),
+}
+"""How to make each kind over the same disk: a directory, or what plays one in memory."""
+
+
+@pytest.fixture(params=list(STORES))
 async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reopen]:
     """Makes stores over one disk; the caller closes one before it makes the next."""
     made: list[JobStore] = []
     disk = MemoryDisk()
 
     def make() -> JobStore:
-        is_sqlite = request.param == "sqlite"
-        store: JobStore = SqliteStore(tmp_path / "jobs.db") if is_sqlite else MemoryStore(disk)
+        store = STORES[request.param](tmp_path, disk)
         made.append(store)
         return store
 
@@ -53,6 +61,11 @@ def job(number: str = "AA1", profile: Profile = Profile.LEGACY_SHA256, **more: o
 
 def done(key: int, digest: str = "d:s") -> Done:
     return Done(JobKey(key), digest, "w1", 0.25)
+
+
+def attempt(ordinal: int, *, is_certain: bool = True) -> Attempt:
+    at = 10.0 + ordinal
+    return Attempt(ordinal, AttemptCause.WORKER_LOST, "w1", at, is_certain, f"try {ordinal}")
 
 
 async def test_an_empty_store_holds_nothing(reopen: Reopen) -> None:
@@ -91,7 +104,8 @@ async def test_a_request_is_kept_once(reopen: Reopen) -> None:
     with pytest.raises(RequestConflictError):
         await store.submit("r1", ["other"], [job("B")], 13.0)
     assert await store.jobs([JobKey(2)]) == [None]
-    await store.forget_requests(before=11.0)
+    assert await store.forget_requests(before=11.0, limit=10) == 1
+    assert await store.forget_requests(before=11.0, limit=10) == 0
     assert (await store.submit("r1", ["other"], [job("B")], 13.0)).keys == [2]
 
 
@@ -188,7 +202,7 @@ async def test_everything_survives_reopening(reopen: Reopen) -> None:
     await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
     failure = Failure(FailureReason.ATTEMPTS_EXHAUSTED, "gone")
     await store.settle([done(1), Cancelled(JobKey(2)), Failed(JobKey(3), failure)], 2.0)
-    await store.count_attempts([(JobKey(4), 2)])
+    await store.count_attempts([(JobKey(4), attempt(1)), (JobKey(4), attempt(2))])
     await store.set_cordon("w1", "why")
     await store.set_cordon("w2", "why")
     await store.set_cordon("w2", None)
@@ -209,6 +223,95 @@ async def test_everything_survives_reopening(reopen: Reopen) -> None:
     assert not (await again.submit("r1", ["d"], [job()], 3.0)).is_fresh
     await again.settle([done(4)], 4.0)
     assert await again.last_cursor() == 3
+    (stored,) = await again.results(2, 10)
+    assert stored.job.history == (attempt(1), attempt(2))
+
+
+async def test_the_newest_attempts_are_kept_as_history(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job("A"), job("B")], 1.0)
+    await store.count_attempts([(JobKey(1), attempt(1, is_certain=False))])
+    (found, other) = await store.jobs([JobKey(1), JobKey(2)])
+    assert found is not None
+    assert (found.attempts, found.history) == (1, (attempt(1, is_certain=False),))
+    assert other is not None
+    assert (other.attempts, other.history) == (0, ())
+    await store.count_attempts([(JobKey(1), attempt(number)) for number in range(2, 21)])
+    (found,) = await store.page(JobKey(0), 1, None)
+    assert found.attempts == 20
+    assert found.history == tuple(attempt(number) for number in range(5, 21))
+
+
+async def stored_keys(store: JobStore) -> list[JobKey]:
+    return [each.key for each in await store.page(JobKey(0), 100, None)]
+
+
+async def test_old_finals_are_removed_and_counts_and_cursors_stay(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCDEF"], 1.0)
+    await store.count_attempts([(JobKey(1), attempt(1))])
+    failure = Failure(FailureReason.ATTEMPTS_EXHAUSTED, "gone")
+    await store.settle([Failed(JobKey(1), failure), Cancelled(JobKey(2))], 10.0)
+    await store.settle([done(3), Cancelled(JobKey(4))], 20.0)
+    await store.settle([done(5)], 30.0)
+    assert await store.remove_finals(before=10.0, keep=None, limit=100) == 0
+    assert await store.remove_finals(before=20.0, keep=None, limit=1) == 1
+    assert await store.remove_finals(before=20.0, keep=None, limit=100) == 1
+    assert await stored_keys(store) == [3, 4, 5, 6]
+    assert await store.jobs([JobKey(1), JobKey(2)]) == [None, None]
+    assert [each.cursor for each in await store.results(0, 10)] == [2, 3]
+    assert [each.cursor for each in await store.results(2, 10)] == [3]
+    assert await store.remove_finals(before=1000.0, keep=None, limit=100) == 3
+    assert await stored_keys(store) == [6]
+    assert await store.last_cursor() == 3
+    await store.settle([done(1), done(6)], 40.0)
+    (newest,) = await store.results(0, 10)
+    assert newest.job.key == 6
+    assert newest.cursor > 3
+    await store.close()
+    again = reopen()
+    counts = again.open().counts
+    assert (counts.accepted, counts.done, counts.failed, counts.cancelled) == (6, 3, 1, 2)
+    assert (await again.submit("r2", ["d"], [job()], 50.0)).keys == [7]
+
+
+async def test_the_newest_finals_are_kept(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job(name) for name in "ABCDEF"], 1.0)
+    await store.settle([done(key) for key in (3, 1, 2)], 10.0)
+    await store.settle([Cancelled(JobKey(key)) for key in (6, 4)], 10.0)
+    assert await store.remove_finals(before=None, keep=1, limit=100) == 3
+    assert await stored_keys(store) == [2, 4, 5]
+    assert await store.remove_finals(before=None, keep=None, limit=100) == 0
+    assert await store.remove_finals(before=None, keep=0, limit=100) == 2
+    assert await stored_keys(store) == [5]
+
+
+async def test_a_clock_that_steps_back_and_forward_breaks_nothing(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job("A"), job("B")], 1000.0)
+    await store.settle([done(1)], 400.0)
+    await store.submit("r2", ["d"], [job("C")], 500.0)
+    await store.settle([done(2)], 9000.0)
+    await store.settle([done(3)], 600.0)
+    assert [each.job.key for each in await store.results(0, 10)] == [1, 2, 3]
+    # What became final at a time that had not come yet is kept, and so is what came after it.
+    assert await store.remove_finals(before=700.0, keep=None, limit=10) == 1
+    assert await stored_keys(store) == [2, 3]
+    assert await store.remove_finals(before=9001.0, keep=None, limit=10) == 2
+    assert not (await store.submit("r1", ["d"], [job("A"), job("B")], 2.0)).is_fresh
+    assert (await store.submit("r3", ["d"], [job("D")], 2.0)).keys == [4]
+
+
+async def test_a_sound_store_has_no_fault(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job()], 1.0)
+    assert await store.check() is None
 
 
 async def open_sqlite(path: Path) -> SqliteStore:

@@ -5,9 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dispatcher import effects
+from dispatcher.effects import RequeueReason
 from dispatcher.jobs import (
     Cancelled,
     Done,
+    Failed,
+    FailureReason,
     Final,
     Hashed,
     JobKey,
@@ -22,6 +25,15 @@ from dispatcher.sessions import Hello, SessionKey
 
 ALL = frozenset(Profile)
 WORKERS = ("w1", "w2", "w3")
+MAX_ATTEMPTS = 3
+FREE = frozenset(
+    {
+        RequeueReason.WORKER_LEFT,
+        RequeueReason.DRAIN_DEADLINE,
+        RequeueReason.NOT_RECEIVED,
+        RequeueReason.FENCED,
+    }
+)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -30,7 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.ledger = Ledger(Terms(lease_ttl=10.0, reconnect_grace=1.0, max_attempts=3))
+        self.ledger = Ledger(Terms(lease_ttl=10.0, reconnect_grace=1.0, max_attempts=MAX_ATTEMPTS))
         self.accepted = 0
         self.pending: dict[JobKey, Final] = {}
         self.final: dict[JobKey, JobState] = {}
@@ -41,12 +53,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.drains: dict[str, int] = {}
         self.last = 0
         self.sent: list[Lease] = []
+        self.attempts: dict[JobKey, list[effects.CountAttempt]] = {}
         self.hello("w1", "a", 2, ALL, False)
         self.give_credit("w1", 4)
         self.submit([Profile.LEGACY_SHA256, Profile.ARGON2ID])
 
     def apply(self, found: list[effects.Effect]) -> list[Lease]:
         leases: list[Lease] = []
+        self.check_attempts(found)
         for effect in found:
             match effect:
                 case effects.Grant(session=session, leases=granted):
@@ -76,6 +90,28 @@ class LedgerMachine(RuleBasedStateMachine):
                     if self.open.get(worker) == session:
                         del self.open[worker]
         return leases
+
+    def check_attempts(self, found: list[effects.Effect]) -> None:
+        """Attempts count up by one, cost nothing where nobody is to blame, and end in certainty."""
+        counted = [each for each in found if isinstance(each, effects.CountAttempt)]
+        for each in counted:
+            history = self.attempts.setdefault(each.key, [])
+            assert each.attempts == len(history) + 1
+            history.append(each)
+        for effect in found:
+            if isinstance(effect, effects.Requeued) and effect.reason in FREE:
+                assert not {each.key for each in counted} & set(effect.keys), "an attempt for free"
+            if isinstance(effect, effects.Settle):
+                for final in effect.finals:
+                    self.check_given_up(final)
+
+    def check_given_up(self, final: Final) -> None:
+        if not isinstance(final, Failed):
+            return
+        if final.failure.reason is FailureReason.ATTEMPTS_EXHAUSTED:
+            history = self.attempts[final.key]
+            assert len(history) >= MAX_ATTEMPTS
+            assert history[-1].is_certain, "given up for another job's fault, perhaps"
 
     @rule(profiles=st.lists(st.sampled_from(Profile), min_size=1, max_size=5))
     def submit(self, profiles: list[Profile]) -> None:
@@ -246,9 +282,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 return
             self.credit[key] += 10
             self.ledger.credit(key, 10, self.now)
-            before = len(self.sent)
             self.lease()
-            for lease in self.sent[before:]:
+            for lease in [lease for session, lease in self.live.values() if session == key]:
                 self.apply(self.ledger.complete(key, [Hashed(lease, "h", 0.1)], self.now))
             self.store(1)
         raise AssertionError("some job never finishes")

@@ -59,6 +59,22 @@ class JobSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed attempt at a job. `at` is Unix seconds."""
+
+    ordinal: int
+    """Its place among the job's failed attempts, from 1."""
+    cause: str
+    """Such as `worker_lost`; a number when it is newer than this client."""
+    worker_id: str
+    at: float
+    certain: bool
+    """False when other jobs were in the lost worker's hands too."""
+    message: str = ""
+    """What the worker said."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the dispatcher knows it. Times are Unix seconds."""
 
@@ -78,6 +94,10 @@ class Job:
     """CPU time the job took inside its guest."""
     failure: str = ""
     """Why it was given up; empty unless it failed."""
+    failure_reason: str = ""
+    """`refused` by a worker, or `attempts_exhausted`; empty unless it failed."""
+    attempt_history: tuple[Attempt, ...] = ()
+    """The failed attempts, the oldest first: the newest 16 of them."""
 
     @property
     def is_final(self) -> bool:

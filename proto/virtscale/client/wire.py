@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from virtscale import rpc_status
 from virtscale.client.errors import DispatcherError, Violation, error_of
 from virtscale.client.values import (
+    Attempt,
     Backlog,
     Busy,
     Collision,
@@ -141,6 +142,8 @@ def job(message: job_pb2.Job) -> Job:
             accepted_at=_unix(message.accepted_at),
             attempts=message.attempts,
             failure=message.failure.message,
+            failure_reason=_name(job_pb2.FailureReason, message.failure.reason, "FAILURE_REASON_"),
+            attempt_history=_attempts(message),
         )
     result = message.result
     return Job(
@@ -154,7 +157,30 @@ def job(message: job_pb2.Job) -> Job:
         worker_id=result.worker_id,
         completed_at=_unix(result.completed_at) if result.HasField("completed_at") else None,
         service_seconds=_seconds(result.service_time),
+        attempt_history=_attempts(message),
     )
+
+
+def _attempts(message: job_pb2.Job) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(
+            ordinal=attempt.ordinal,
+            cause=_name(job_pb2.AttemptCause, attempt.cause, "ATTEMPT_CAUSE_"),
+            worker_id=attempt.worker_id,
+            at=_unix(attempt.failed_at),
+            certain=attempt.certain,
+            message=attempt.message,
+        )
+        for attempt in message.attempt_history
+    )
+
+
+def _name(kind: Any, value: int, prefix: str) -> str:
+    """A value's name in lower case; empty when it is unset, a number when it is newer than we."""
+    if value == 0:
+        return ""
+    known = kind.values()
+    return str(kind.Name(value)).removeprefix(prefix).lower() if value in known else str(value)
 
 
 def worker(message: fleet_pb2.Worker) -> Worker:

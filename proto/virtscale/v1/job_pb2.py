@@ -26,19 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16virtscale/v1/job.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x04Load\x12,\n\tcollision\x18\x01 \x01(\x0b\x32\x17.virtscale.v1.CollisionH\x00\x12&\n\x06verify\x18\x02 \x01(\x0b\x32\x14.virtscale.v1.VerifyH\x00\x12\"\n\x04\x62usy\x18\x03 \x01(\x0b\x32\x12.virtscale.v1.BusyH\x00\x42\x06\n\x04kind\"2\n\tCollision\x12\x17\n\x0f\x64ifficulty_bits\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x04\"\x1d\n\x06Verify\x12\x13\n\x0brepetitions\x18\x01 \x01(\r\"3\n\x04\x42usy\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"z\n\x07JobSpec\x12\x0e\n\x06number\x18\x01 \x01(\t\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12 \n\x04load\x18\x03 \x01(\x0b\x32\x12.virtscale.v1.Load\x12\x11\n\treference\x18\x04 \x01(\t\"\xdb\x01\n\x06Result\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\x30\n\x0c\x63ompleted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12/\n\x0cservice_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\treference\x18\x07 \x01(\t\"G\n\x07\x46\x61ilure\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.virtscale.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xe0\x01\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.virtscale.v1.JobState\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\x12$\n\x06result\x18\x05 \x01(\x0b\x32\x14.virtscale.v1.Result\x12&\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x15.virtscale.v1.Failure\x12\x11\n\treference\x18\x07 \x01(\t*\x84\x01\n\x0bHashProfile\x12\x1c\n\x18HASH_PROFILE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHASH_PROFILE_LEGACY_SHA256\x10\x01\x12\x1c\n\x18HASH_PROFILE_HMAC_SHA256\x10\x02\x12\x19\n\x15HASH_PROFILE_ARGON2ID\x10\x03*\x93\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_STATE_READY\x10\x01\x12\x14\n\x10JOB_STATE_LEASED\x10\x02\x12\x12\n\x0eJOB_STATE_DONE\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*r\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x01\x12%\n!FAILURE_REASON_ATTEMPTS_EXHAUSTED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16virtscale/v1/job.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x04Load\x12,\n\tcollision\x18\x01 \x01(\x0b\x32\x17.virtscale.v1.CollisionH\x00\x12&\n\x06verify\x18\x02 \x01(\x0b\x32\x14.virtscale.v1.VerifyH\x00\x12\"\n\x04\x62usy\x18\x03 \x01(\x0b\x32\x12.virtscale.v1.BusyH\x00\x42\x06\n\x04kind\"2\n\tCollision\x12\x17\n\x0f\x64ifficulty_bits\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x04\"\x1d\n\x06Verify\x12\x13\n\x0brepetitions\x18\x01 \x01(\r\"3\n\x04\x42usy\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"z\n\x07JobSpec\x12\x0e\n\x06number\x18\x01 \x01(\t\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12 \n\x04load\x18\x03 \x01(\x0b\x32\x12.virtscale.v1.Load\x12\x11\n\treference\x18\x04 \x01(\t\"\xdb\x01\n\x06Result\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\x30\n\x0c\x63ompleted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12/\n\x0cservice_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\treference\x18\x07 \x01(\t\"G\n\x07\x46\x61ilure\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.virtscale.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa9\x01\n\x07\x41ttempt\x12\x0f\n\x07ordinal\x18\x01 \x01(\r\x12)\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\x1a.virtscale.v1.AttemptCause\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12-\n\tfailed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x65rtain\x18\x05 \x01(\x08\x12\x0f\n\x07message\x18\x06 \x01(\t\"\x90\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.virtscale.v1.JobState\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\x12$\n\x06result\x18\x05 \x01(\x0b\x32\x14.virtscale.v1.Result\x12&\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x15.virtscale.v1.Failure\x12\x11\n\treference\x18\x07 \x01(\t\x12.\n\x0f\x61ttempt_history\x18\x08 \x03(\x0b\x32\x15.virtscale.v1.Attempt*\x84\x01\n\x0bHashProfile\x12\x1c\n\x18HASH_PROFILE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHASH_PROFILE_LEGACY_SHA256\x10\x01\x12\x1c\n\x18HASH_PROFILE_HMAC_SHA256\x10\x02\x12\x19\n\x15HASH_PROFILE_ARGON2ID\x10\x03*\x93\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_STATE_READY\x10\x01\x12\x14\n\x10JOB_STATE_LEASED\x10\x02\x12\x12\n\x0eJOB_STATE_DONE\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*r\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x01\x12%\n!FAILURE_REASON_ATTEMPTS_EXHAUSTED\x10\x02*\xaf\x01\n\x0c\x41ttemptCause\x12\x1d\n\x19\x41TTEMPT_CAUSE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_CAUSE_WORKER_LOST\x10\x01\x12\x1f\n\x1b\x41TTEMPT_CAUSE_LEASE_EXPIRED\x10\x02\x12 \n\x1c\x41TTEMPT_CAUSE_WORKER_REFUSED\x10\x03\x12\x1e\n\x1a\x41TTEMPT_CAUSE_WRONG_RESULT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'virtscale.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HASHPROFILE']._serialized_start=1027
-  _globals['_HASHPROFILE']._serialized_end=1159
-  _globals['_JOBSTATE']._serialized_start=1162
-  _globals['_JOBSTATE']._serialized_end=1309
-  _globals['_FAILUREREASON']._serialized_start=1311
-  _globals['_FAILUREREASON']._serialized_end=1425
+  _globals['_HASHPROFILE']._serialized_start=1247
+  _globals['_HASHPROFILE']._serialized_end=1379
+  _globals['_JOBSTATE']._serialized_start=1382
+  _globals['_JOBSTATE']._serialized_end=1529
+  _globals['_FAILUREREASON']._serialized_start=1531
+  _globals['_FAILUREREASON']._serialized_end=1645
+  _globals['_ATTEMPTCAUSE']._serialized_start=1648
+  _globals['_ATTEMPTCAUSE']._serialized_end=1823
   _globals['_LOAD']._serialized_start=106
   _globals['_LOAD']._serialized_end=242
   _globals['_COLLISION']._serialized_start=244
@@ -53,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULT']._serialized_end=724
   _globals['_FAILURE']._serialized_start=726
   _globals['_FAILURE']._serialized_end=797
-  _globals['_JOB']._serialized_start=800
-  _globals['_JOB']._serialized_end=1024
+  _globals['_ATTEMPT']._serialized_start=800
+  _globals['_ATTEMPT']._serialized_end=969
+  _globals['_JOB']._serialized_start=972
+  _globals['_JOB']._serialized_end=1244
 # @@protoc_insertion_point(module_scope)

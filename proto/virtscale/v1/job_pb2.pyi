@@ -2,10 +2,11 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -31,6 +32,14 @@ class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_REASON_UNSPECIFIED: _ClassVar[FailureReason]
     FAILURE_REASON_REFUSED: _ClassVar[FailureReason]
     FAILURE_REASON_ATTEMPTS_EXHAUSTED: _ClassVar[FailureReason]
+
+class AttemptCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTEMPT_CAUSE_UNSPECIFIED: _ClassVar[AttemptCause]
+    ATTEMPT_CAUSE_WORKER_LOST: _ClassVar[AttemptCause]
+    ATTEMPT_CAUSE_LEASE_EXPIRED: _ClassVar[AttemptCause]
+    ATTEMPT_CAUSE_WORKER_REFUSED: _ClassVar[AttemptCause]
+    ATTEMPT_CAUSE_WRONG_RESULT: _ClassVar[AttemptCause]
 HASH_PROFILE_UNSPECIFIED: HashProfile
 HASH_PROFILE_LEGACY_SHA256: HashProfile
 HASH_PROFILE_HMAC_SHA256: HashProfile
@@ -44,6 +53,11 @@ JOB_STATE_CANCELLED: JobState
 FAILURE_REASON_UNSPECIFIED: FailureReason
 FAILURE_REASON_REFUSED: FailureReason
 FAILURE_REASON_ATTEMPTS_EXHAUSTED: FailureReason
+ATTEMPT_CAUSE_UNSPECIFIED: AttemptCause
+ATTEMPT_CAUSE_WORKER_LOST: AttemptCause
+ATTEMPT_CAUSE_LEASE_EXPIRED: AttemptCause
+ATTEMPT_CAUSE_WORKER_REFUSED: AttemptCause
+ATTEMPT_CAUSE_WRONG_RESULT: AttemptCause
 
 class Load(_message.Message):
     __slots__ = ("collision", "verify", "busy")
@@ -113,8 +127,24 @@ class Failure(_message.Message):
     message: str
     def __init__(self, reason: _Optional[_Union[FailureReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
+class Attempt(_message.Message):
+    __slots__ = ("ordinal", "cause", "worker_id", "failed_at", "certain", "message")
+    ORDINAL_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILED_AT_FIELD_NUMBER: _ClassVar[int]
+    CERTAIN_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ordinal: int
+    cause: AttemptCause
+    worker_id: str
+    failed_at: _timestamp_pb2.Timestamp
+    certain: bool
+    message: str
+    def __init__(self, ordinal: _Optional[int] = ..., cause: _Optional[_Union[AttemptCause, str]] = ..., worker_id: _Optional[str] = ..., failed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certain: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
+
 class Job(_message.Message):
-    __slots__ = ("job_id", "state", "accepted_at", "attempts", "result", "failure", "reference")
+    __slots__ = ("job_id", "state", "accepted_at", "attempts", "result", "failure", "reference", "attempt_history")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +152,7 @@ class Job(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     state: JobState
     accepted_at: _timestamp_pb2.Timestamp
@@ -129,4 +160,5 @@ class Job(_message.Message):
     result: Result
     failure: Failure
     reference: str
-    def __init__(self, job_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., reference: _Optional[str] = ...) -> None: ...
+    attempt_history: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, job_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., reference: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...

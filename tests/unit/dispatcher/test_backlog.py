@@ -55,7 +55,7 @@ def test_attempts_from_before_a_restart_count_on():
         counts=Counts(accepted=1), recovered=[Unfinished(JobKey(1), LEGACY, 50.0, attempts=2)]
     )
     backlog.take(ALL)
-    assert backlog.count_attempt(JobKey(1)) == 3
+    assert backlog.attempts.count(JobKey(1), is_certain=True) == 3
 
 
 def test_a_worker_may_claim_the_job_it_has_in_hand():

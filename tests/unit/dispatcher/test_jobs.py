@@ -4,6 +4,7 @@ from dispatcher.jobs import (
     Busy,
     Collision,
     Counts,
+    Era,
     JobKey,
     JobNames,
     Load,
@@ -51,3 +52,27 @@ def test_counts_know_whether_they_add_up():
     assert Counts(accepted=3, ready=1, done=2).is_balanced()
     assert not Counts(accepted=3, ready=1).is_balanced()
     assert Counts(accepted=3, ready=1, leased=2).unfinished == 3
+
+
+def test_names_outlive_a_restored_backup():
+    names = JobNames("cccccccc", (Era("aaaaaaaa", 5, 3), Era("bbbbbbbb", 9, 3)))
+    shown = [names.name(JobKey(key)) for key in (1, 5, 6, 9, 10)]
+    assert shown == ["aaaaaaaa-1", "aaaaaaaa-5", "bbbbbbbb-6", "bbbbbbbb-9", "cccccccc-10"]
+    assert [names.key(name) for name in shown] == [1, 5, 6, 9, 10]
+
+
+@pytest.mark.parametrize(
+    "name", ["aaaaaaaa-6", "bbbbbbbb-5", "bbbbbbbb-10", "cccccccc-9", "dddddddd-1", "aaaaaaaa-0"]
+)
+def test_what_was_accepted_after_a_restored_backup_is_unknown(name):
+    names = JobNames("cccccccc", (Era("aaaaaaaa", 5, 3), Era("bbbbbbbb", 9, 3)))
+    assert names.key(name) is None
+
+
+def test_a_cursor_of_a_lost_stretch_becomes_the_backup_s_end():
+    names = JobNames("bbbbbbbb", (Era("aaaaaaaa", 5, 3),))
+    assert names.cursor("aaaaaaaa-2r") == 2
+    assert names.cursor("aaaaaaaa-4r") == 3
+    assert names.cursor(names.cursor_name(7)) == 7
+    assert names.cursor("dddddddd-1r") is None
+    assert names.cursor("rubbish") is None

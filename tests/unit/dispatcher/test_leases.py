@@ -3,7 +3,7 @@ import pytest
 from dispatcher import effects
 from dispatcher.backlog import Backlog
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import Failed, FailureReason, JobKey, Lease, Profile
+from dispatcher.jobs import AttemptCause, Failed, FailureReason, JobKey, Lease, Profile
 from dispatcher.leases import Leases, Terms
 from dispatcher.sessions import HeldLease, Hello, Session, SessionKey
 
@@ -59,14 +59,19 @@ def test_of_a_lost_worker_only_the_jobs_in_its_slots_are_suspects(world):
     held = [world.hold(session) for _ in range(3)]
     found = world.leases.give_back(session, held, RequeueReason.WORKER_LOST)
     assert found == [
-        effects.CountAttempt(JobKey(1), 1),
+        effects.CountAttempt(JobKey(1), 1, AttemptCause.WORKER_LOST, "w1", is_certain=False),
         effects.Requeued("w1", (JobKey(1), JobKey(2), JobKey(3)), RequeueReason.WORKER_LOST),
     ]
 
 
 @pytest.mark.parametrize(
     "reason",
-    [RequeueReason.WORKER_LEFT, RequeueReason.DRAIN_DEADLINE, RequeueReason.NOT_RECEIVED],
+    [
+        RequeueReason.WORKER_LEFT,
+        RequeueReason.DRAIN_DEADLINE,
+        RequeueReason.NOT_RECEIVED,
+        RequeueReason.FENCED,
+    ],
 )
 def test_what_is_nobody_s_fault_costs_no_attempt(world, reason):
     session = world.session()
@@ -77,7 +82,10 @@ def test_what_is_nobody_s_fault_costs_no_attempt(world, reason):
 def test_a_job_whose_attempts_are_spent_is_given_up(world):
     session = world.session()
     world.leases.give_back(session, [world.hold(session)], RequeueReason.LEASE_EXPIRED)
-    (found,) = world.leases.give_back(session, [world.hold(session)], RequeueReason.LEASE_EXPIRED)
+    counted, found = world.leases.give_back(
+        session, [world.hold(session)], RequeueReason.LEASE_EXPIRED
+    )
+    assert counted == effects.CountAttempt(JobKey(1), 2, AttemptCause.LEASE_EXPIRED, "w1")
     assert isinstance(found, effects.Settle)
     assert isinstance(found.finals[0], Failed)
     assert found.finals[0].failure.reason is FailureReason.ATTEMPTS_EXHAUSTED

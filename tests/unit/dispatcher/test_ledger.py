@@ -23,8 +23,10 @@ from dispatcher.effects import (
     Welcome,
 )
 from dispatcher.jobs import (
+    AttemptCause,
     Cancelled,
     Done,
+    Era,
     Failed,
     Hashed,
     JobKey,
@@ -40,6 +42,7 @@ from dispatcher.sessions import Hello, SessionKey, WorkerState
 S1, S2, S3 = SessionKey(1), SessionKey(2), SessionKey(3)
 TERMS = Terms(lease_ttl=10.0, reconnect_grace=1.0, max_attempts=2)
 LEGACY = Profile.LEGACY_SHA256
+LOST = AttemptCause.WORKER_LOST
 
 
 def hello(worker: str = "w1", *held: Lease, instance: str = "a", slots: int = 1) -> Hello:
@@ -85,8 +88,8 @@ def test_a_second_result_is_acknowledged_and_dropped():
     ledger = working()
     ledger.complete(S1, [hashed(lease(1, 1))], 1.0)
     again: list[Effect] = [Acknowledge(S1, (lease(1, 1),))]
-    assert ledger.complete(S1, [hashed(lease(1, 1))], 1.0) == again
-    ledger.settled([(key(1), JobState.DONE)])
+    assert ledger.complete(S1, [hashed(lease(1, 1))], 1.0) == [], "it is not on disk yet"
+    assert ledger.settled([(key(1), JobState.DONE)]) == again
     assert ledger.complete(S1, [hashed(lease(1, 1))], 1.0) == again
 
 
@@ -118,7 +121,7 @@ def test_a_stream_s_end_is_no_loss_until_the_grace_is_over():
     assert ledger.parted(S1, 5.0) == []
     assert ledger.next_deadline() == 6.0
     assert ledger.expire(6.0) == [
-        CountAttempt(key(1), 1),
+        CountAttempt(key(1), 1, LOST, "w1"),
         Requeued("w1", (key(1),), RequeueReason.WORKER_LOST),
         SessionClosed(S1, "w1"),
     ]
@@ -151,12 +154,11 @@ def test_a_worker_that_returns_late_takes_its_job_back_if_nobody_has_it():
     assert ledger.hello(S3, hello("w1", lease(1, 999)), 5.0) == [Welcome(S3, (), False)]
 
 
-def test_another_process_fences_the_older_one():
+def test_another_process_fences_the_older_one_at_no_attempt():
     ledger = working()
     assert ledger.hello(S2, hello(instance="b"), 1.0) == [
         EndSession(S1, EndReason.FENCED),
-        CountAttempt(key(1), 1),
-        Requeued("w1", (key(1),), RequeueReason.WORKER_LOST),
+        Requeued("w1", (key(1),), RequeueReason.FENCED),
         SessionClosed(S1, "w1"),
         Welcome(S2, (), False),
     ]
@@ -176,12 +178,17 @@ def test_a_late_result_of_an_unfinished_job_counts_and_revokes_the_newer_lease()
     assert ledger.complete(S2, [hashed(lease(1, 2))], 2.0) == [Acknowledge(S2, (lease(1, 2),))]
 
 
+def test_a_process_that_is_replaced_after_a_silence_was_lost():
+    found = working().hello(S2, hello(instance="b"), 4.0)
+    assert found[:2] == [EndSession(S1, EndReason.FENCED), CountAttempt(key(1), 1, LOST, "w1")]
+
+
 def test_silence_loses_the_worker():
     ledger = working()
     assert ledger.expire(9.9) == []
     assert ledger.expire(10.0) == [
         EndSession(S1, EndReason.STALLED),
-        CountAttempt(key(1), 1),
+        CountAttempt(key(1), 1, LOST, "w1"),
         Requeued("w1", (key(1),), RequeueReason.WORKER_LOST),
         SessionClosed(S1, "w1"),
     ]
@@ -192,7 +199,7 @@ def test_a_heartbeat_renews_what_it_names_and_nothing_else():
     assert ledger.renew(S1, [lease(1, 1), lease(7, 7)], 1, 6.0) == [Revoke(S1, (lease(7, 7),))]
     assert ledger.expire(10.0) == [
         Revoke(S1, (lease(2, 2),)),
-        CountAttempt(key(2), 1),
+        CountAttempt(key(2), 1, AttemptCause.LEASE_EXPIRED, "w1"),
         Requeued("w1", (key(2),), RequeueReason.LEASE_EXPIRED),
     ]
     assert ledger.next_deadline() == 16.0
@@ -203,21 +210,84 @@ def test_only_jobs_that_had_a_slot_are_suspects():
     ledger.parted(S1, 0.0)
     found = ledger.expire(1.0)
     assert [effect for effect in found if isinstance(effect, CountAttempt)] == [
-        CountAttempt(key(1), 1)
+        CountAttempt(key(1), 1, LOST, "w1", is_certain=False)
     ]
 
 
 def test_a_job_that_costs_too_many_workers_is_given_up():
     ledger = working()
-    ledger.hello(S2, hello(instance="b"), 1.0)
-    ledger.credit(S2, 1, 1.0)
-    ledger.lease(1.0)
-    settle = ledger.hello(S3, hello(instance="c"), 2.0)[1]
+    ledger.hello(S2, hello(instance="b"), 5.0)
+    ledger.credit(S2, 1, 5.0)
+    ledger.lease(5.0)
+    _, counted, settle, *_ = ledger.hello(S3, hello(instance="c"), 10.0)
+    assert counted == CountAttempt(key(1), 2, LOST, "w1")
     assert isinstance(settle, Settle)
     assert isinstance(settle.finals[0], Failed)
     assert ledger.counts.leased == 1
     assert ledger.settled([(key(1), JobState.FAILED)]) == []
     assert (ledger.counts.failed, ledger.counts.is_balanced()) == (1, True)
+
+
+def lose(ledger: Ledger, session: SessionKey, now: float) -> list[Effect]:
+    return ledger.parted(session, now) + ledger.expire(now + 1.0)
+
+
+def test_two_suspects_are_leased_alone_until_one_is_found_guilty():
+    ledger = working(2, slots=2)
+    lose(ledger, S1, 0.0)
+    ledger.hello(S2, hello("w2", slots=2), 2.0)
+    ledger.hello(S3, hello("w3", slots=2), 2.0)
+    ledger.credit(S2, 4, 2.0)
+    ledger.credit(S3, 4, 2.0)
+    ledger.submit(key(3), [LEGACY], 2.0)
+    # Each of the suspects alone; the new job waits for a worker without one.
+    granted = ledger.lease(2.0)
+    assert granted == [
+        Grant(S2, (lease(1, 3),), ()),
+        Grant(S3, (lease(3, 4),), ((2.0, 1),)),
+    ]
+    lost = lose(ledger, S2, 3.0)
+    assert lost[0] == CountAttempt(key(1), 2, LOST, "w2")
+    assert isinstance(lost[1], Settle)
+    # With empty hands the other takes the second suspect, and nothing beside it.
+    ledger.complete(S3, [hashed(lease(3, 4))], 4.0)
+    ledger.submit(key(4), [LEGACY], 4.0)
+    assert ledger.lease(4.0) == [Grant(S3, (lease(2, 5),), ())]
+    assert ledger.lease(4.0) == []
+    assert ledger.complete(S3, [hashed(lease(2, 5))], 5.0) == [Settle((done(2, "w3"),))]
+    assert ledger.lease(5.0) == [Grant(S3, (lease(4, 6),), ((4.0, 1),))]
+
+
+def test_a_suspect_can_be_cancelled_and_counts_as_ready():
+    ledger = working(2, slots=2)
+    lose(ledger, S1, 0.0)
+    assert (ledger.counts.ready, ledger.oldest_ready()) == (2, 0.0)
+    assert ledger.is_unfinished(key(1))
+    assert ledger.cancel([key(1), key(2)]) == [Settle((Cancelled(key(1)), Cancelled(key(2))))]
+
+
+def test_a_suspect_that_is_drained_stays_a_suspect():
+    ledger = working(2, slots=2)
+    lose(ledger, S1, 0.0)
+    ledger.hello(S2, hello("w2", slots=2), 2.0)
+    ledger.credit(S2, 4, 2.0)
+    assert ledger.lease(2.0) == [Grant(S2, (lease(1, 3),), ())]
+    ledger.goodbye(S2)
+    ledger.hello(S3, hello("w3", slots=2), 3.0)
+    ledger.credit(S3, 4, 3.0)
+    assert ledger.lease(3.0) == [Grant(S3, (lease(2, 4),), ())]
+
+
+def test_a_suspect_stays_alone_over_a_reconnect():
+    ledger = working(2, slots=2)
+    lose(ledger, S1, 0.0)
+    ledger.hello(S2, hello("w2", slots=2), 2.0)
+    ledger.credit(S2, 4, 2.0)
+    ledger.lease(2.0)
+    ledger.submit(key(3), [LEGACY], 2.0)
+    ledger.hello(S3, hello("w2", lease(1, 3), slots=2), 3.0)
+    ledger.credit(S3, 4, 3.0)
+    assert ledger.lease(3.0) == []
 
 
 def test_a_settling_job_survives_its_worker():
@@ -243,7 +313,7 @@ def test_a_goodbye_costs_no_attempt():
         (
             True,
             [
-                CountAttempt(key(1), 1),
+                CountAttempt(key(1), 1, AttemptCause.WORKER_REFUSED, "w1", message="no"),
                 Requeued("w1", (key(1),), RequeueReason.WORKER_REFUSED),
                 Acknowledge(S1, (lease(1, 1),)),
             ],
@@ -365,6 +435,18 @@ def test_after_a_restart_nobody_waits_for_nobody():
     ledger.hello(S1, hello("w1"), 0.0)
     ledger.credit(S1, 2, 0.0)
     assert len(ledger.lease(0.0)) == 1
+
+
+def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_its_key_now():
+    ledger = Ledger(TERMS, first_epoch=9 << 32, former=[Era("aaaaaaaa", 1, 0, 9)])
+    ledger.submit(key(1), [LEGACY] * 2, 0.0)
+    old, known = lease(2, 5), lease(1, 4)
+    welcome = ledger.hello(S1, hello("w1", old, known), 0.0)
+    assert welcome == [Welcome(S1, (known,), False)]
+    assert ledger.complete(S1, [hashed(old)], 1.0) == [Acknowledge(S1, (old,))]
+    assert ledger.complete(S1, [hashed(known)], 1.0) == [Settle((done(1),))]
+    ledger.credit(S1, 1, 1.0)
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ((0.0, 1),))]
 
 
 def leased_ledger(jobs: int = 2) -> Ledger:

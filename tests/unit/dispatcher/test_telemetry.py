@@ -2,7 +2,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import Counts
+from dispatcher.jobs import AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
 from dispatcher.telemetry import Snapshot, Telemetry
 
@@ -80,7 +80,7 @@ def test_events_are_counted(registry, telemetry):
     telemetry.overloaded(5)
     telemetry.hello_refused()
     telemetry.result_malformed()
-    telemetry.store_failed()
+    telemetry.store.failed()
     telemetry.waited(0.3, 4)
     telemetry.served([2.0, 2.0, 0.5])
     value = registry.get_sample_value
@@ -95,3 +95,16 @@ def test_events_are_counted(registry, telemetry):
     assert value(prefix + "job_service_seconds_bucket", {"le": "0.5"}) == 1
     assert value(prefix + "job_service_seconds_bucket", {"le": "2.5"}) == 3
     assert value(prefix + "job_service_seconds_bucket", {"le": "+Inf"}) == 3
+
+
+def test_attempts_and_failures_are_counted_by_what_they_are(registry, telemetry):
+    value = registry.get_sample_value
+    for cause in AttemptCause:
+        labels = {"cause": cause.name.lower()}
+        assert value("virtscale_dispatcher_attempts_total", labels) == 0
+    telemetry.attempted(AttemptCause.WRONG_RESULT)
+    telemetry.gave_up(FailureReason.REFUSED)
+    labels = {"cause": "wrong_result"}
+    assert value("virtscale_dispatcher_attempts_total", labels) == 1
+    assert value("virtscale_dispatcher_given_up_total", {"reason": "refused"}) == 1
+    assert value("virtscale_dispatcher_given_up_total", {"reason": "attempts_exhausted"}) == 0

@@ -56,6 +56,13 @@ def test_the_dispatcher_gets_its_ports_store_and_keys(state):
     }
 
 
+def test_the_dispatcher_is_told_how_long_results_are_kept(state):
+    settings = SETTINGS.model_copy(update={"results_kept_seconds": 86400.0})
+    config = config_of(service_plan.dispatcher(state, settings))
+    assert config["results_kept_seconds"] == 86400.0
+    assert "results_kept_count" not in config
+
+
 def test_the_collector_reads_the_pool_s_libvirt(state):
     service = service_plan.collector(state, SETTINGS, "test:///default")
     assert config_of(service) == {"url": "test:///default"}

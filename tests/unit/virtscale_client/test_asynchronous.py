@@ -12,6 +12,7 @@ from virtscale import rpc_status
 from virtscale.client import (
     ONCE,
     AsyncClient,
+    Attempt,
     Busy,
     Collision,
     ConflictError,
@@ -51,7 +52,20 @@ DONE = job_pb2.Job(
 FAILED = job_pb2.Job(
     job_id="j2",
     state=job_pb2.JOB_STATE_FAILED,
-    failure=job_pb2.Failure(message="given up after 5 attempts"),
+    failure=job_pb2.Failure(
+        reason=job_pb2.FAILURE_REASON_ATTEMPTS_EXHAUSTED, message="given up after 5 attempts"
+    ),
+    attempt_history=[
+        job_pb2.Attempt(
+            ordinal=5,
+            cause=job_pb2.ATTEMPT_CAUSE_WORKER_LOST,
+            worker_id="vs-1",
+            failed_at=timestamp_pb2.Timestamp(seconds=102),
+            certain=True,
+        ),
+        # As a newer dispatcher may send it.
+        job_pb2.Attempt(cause=99, message="boom"),  # type: ignore[arg-type]
+    ],
 )
 
 
@@ -85,6 +99,12 @@ class Licenses(license_pb2_grpc.LicenseServiceServicer):
     async def GetJob(self, request: Any, context: Any) -> Any:
         await self._hear(request, context)
         return license_pb2.GetJobResponse(job=DONE)
+
+    async def ListJobs(self, request: Any, context: Any) -> Any:
+        await self._hear(request, context)
+        if request.page_token:
+            return license_pb2.ListJobsResponse(jobs=[FAILED])
+        return license_pb2.ListJobsResponse(jobs=[DONE], next_page_token="t2")
 
     async def VerifyLicense(self, request: Any, context: Any) -> Any:
         await self._hear(request, context)
@@ -262,6 +282,23 @@ async def test_finished_jobs_come_back_as_plain_values(world):
     (request,) = world.licenses.asked
     assert 2.0 < request.timeout.ToTimedelta().total_seconds() <= 2.5
     assert await world.client.get("j1") == done
+
+
+async def test_a_failed_job_tells_what_happened(world):
+    (_, failed) = await world.client.wait(["j1", "j2"], seconds=2.5)
+    assert failed.failure_reason == "attempts_exhausted"
+    assert failed.attempt_history == (
+        Attempt(5, "worker_lost", "vs-1", 102.0, True, ""),
+        Attempt(0, "99", "", 0.0, False, "boom"),
+    )
+
+
+async def test_all_pages_of_a_list_are_read(world):
+    jobs = [job.job_id async for job in world.client.list_jobs(states=["done", "failed"])]
+    assert jobs == ["j1", "j2"]
+    first, second = world.licenses.asked
+    assert (first.page_token, second.page_token) == ("", "t2")
+    assert list(first.states) == [job_pb2.JOB_STATE_DONE, job_pb2.JOB_STATE_FAILED]
 
 
 async def test_results_are_followed_until_the_stream_ends(world):
