@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from bench import scaleout
+from bench import dispatch, scaleout
+from bench.rig import ended_by_signals
 
 
 def main() -> int:
@@ -13,8 +14,16 @@ def main() -> int:
     scaleout.add_arguments(
         benchmarks.add_parser("scaleout", help="the whole stack on real, cold guests")
     )
+    dispatch.add_arguments(
+        benchmarks.add_parser("dispatch", help="jobs per second through dispatcher and worker")
+    )
     arguments = parser.parse_args()
-    return int(arguments.run(arguments))
+    try:
+        with ended_by_signals():
+            return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
