@@ -86,7 +86,7 @@ class Rig:
             process = subprocess.Popen(
                 [*leash, *map(str, command)],
                 cwd=ROOT,
-                env=self.environment | (environment or {}),
+                env={**self.environment, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

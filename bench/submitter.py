@@ -9,6 +9,7 @@ import json
 import sys
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class _Submission:
         for first in range(start, start + jobs, self._batch):
             size = min(self._batch, start + jobs - first)
             async with self._room:
-                await self._room.wait_for(lambda size=size: self._has_room(size))
+                await self._room.wait_for(partial(self._has_room, size))
             request = license_pb2.StreamJobsRequest(request_id=str(uuid.uuid4()))
             for index in range(first, first + size):
                 request.jobs.add(number=number_at(index), profile=_LEGACY)
