@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import dispatch, scaleout
+from bench import dispatch, latency, scaleout
 from bench.rig import ended_by_signals
 
 
@@ -16,6 +16,9 @@ def main() -> int:
     )
     dispatch.add_arguments(
         benchmarks.add_parser("dispatch", help="jobs per second through dispatcher and worker")
+    )
+    latency.add_arguments(
+        benchmarks.add_parser("latency", help="single submissions, overload, lost workers")
     )
     arguments = parser.parse_args()
     try:

@@ -224,7 +224,7 @@ class WorkerProcess:
             environment={
                 "VIRTSCALE_DISPATCHER": address,
                 "VIRTSCALE_WORKER_ID": worker_id,
-                "VIRTSCALE_JOIN_TOKEN": hashing.join_token(_JOIN_KEY, worker_id),
+                "VIRTSCALE_JOIN_TOKEN": join_token(worker_id),
             },
         )
 
@@ -236,6 +236,11 @@ class WorkerProcess:
     def kill(self) -> None:
         """Ends it with SIGKILL, hashing processes included."""
         kill_group(self._process)
+
+
+def join_token(worker_id: str) -> str:
+    """What lets a worker of this name join the dispatchers of this benchmark."""
+    return hashing.join_token(_JOIN_KEY, worker_id)
 
 
 def wait_for_workers(dispatcher: DispatcherProcess, count: int) -> None:

@@ -1,0 +1,85 @@
+"""How late a worker's heartbeats are while every core searches collisions.
+
+The dispatcher is scripted, in this process: it hands out searches that do not end and notes when
+each heartbeat arrives. Lateness is the gap between two heartbeats less the agreed interval, so a
+late one counts once; one that comes early, as after a new job, counts as on time.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import grpc
+from virtscale.v1 import job_pb2, worker_pb2, worker_pb2_grpc
+
+from bench.numbers import number_at
+from bench.rig import Rig, WorkerProcess, free_port
+
+_ENDLESS_BITS = 40
+_WARMUP_SECONDS = 2.0
+_LEASE_SECONDS = 60
+
+
+class _Recorder(worker_pb2_grpc.WorkerServiceServicer):
+    def __init__(self, interval: float, slots: int) -> None:
+        self.arrivals: list[float] = []
+        self.busy_slots = 0
+        self._interval = interval
+        self._slots = slots
+
+    async def Work(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        """Welcomes the worker, fills its slots, then listens."""
+        requests = aiter(request_iterator)
+        if not (await anext(requests)).HasField("hello"):
+            raise SystemExit("the worker did not say Hello first")
+        welcome = worker_pb2.Welcome(session_id="bench")
+        welcome.heartbeat_interval.FromNanoseconds(int(self._interval * 1e9))
+        welcome.lease_ttl.seconds = _LEASE_SECONDS
+        yield worker_pb2.WorkResponse(welcome=welcome)
+        jobs = worker_pb2.Jobs()
+        for slot in range(self._slots):
+            job = jobs.assignments.add(
+                profile=job_pb2.HASH_PROFILE_LEGACY_SHA256, input=number_at(slot).encode()
+            )
+            job.lease.job_id, job.lease.epoch = f"bench-{slot}", 1
+            job.load.collision.difficulty_bits = _ENDLESS_BITS
+            job.load.collision.seed = slot + 1
+        yield worker_pb2.WorkResponse(jobs=jobs)
+        async for request in requests:
+            if request.HasField("heartbeat"):
+                self.arrivals.append(time.monotonic())
+                self.busy_slots = request.heartbeat.busy_slots
+
+
+async def measure(rig: Rig, *, slots: int, interval: float, seconds: float) -> list[float]:
+    """Ordered lateness in milliseconds.
+
+    Raises:
+        SystemExit: the worker was not busy on all slots, or sent next to no heartbeat.
+
+    """
+    recorder = _Recorder(interval, slots)
+    server = grpc.aio.server()
+    worker_pb2_grpc.add_WorkerServiceServicer_to_server(recorder, server)
+    address = f"127.0.0.1:{free_port()}"
+    server.add_insecure_port(address)
+    await server.start()
+    worker = WorkerProcess(rig, address, "bench-1", slots, 0)
+    deadline = time.monotonic() + 30
+    while recorder.busy_slots < slots:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the worker is not busy:\n{rig.tail('bench-1')}")
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(_WARMUP_SECONDS)
+    recorder.arrivals.clear()
+    await asyncio.sleep(seconds)
+    arrivals = list(recorder.arrivals)
+    is_busy = recorder.busy_slots == slots
+    worker.kill()
+    await server.stop(0)
+    if len(arrivals) < 0.5 * seconds / interval or not is_busy:
+        raise SystemExit(f"only {len(arrivals)} heartbeats came in {seconds:.0f} s")
+    gaps = (after - before for before, after in pairwise(arrivals))
+    return sorted(max(0.0, gap - interval) * 1e3 for gap in gaps)
