@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import dispatch, latency, scaleout
+from bench import dispatch, latency, scaleout, worker
 from bench.rig import ended_by_signals
 
 
@@ -19,6 +19,9 @@ def main() -> int:
     )
     latency.add_arguments(
         benchmarks.add_parser("latency", help="single submissions, overload, lost workers")
+    )
+    worker.add_arguments(
+        benchmarks.add_parser("worker", help="hashes per CPU second and memory of a worker")
     )
     arguments = parser.parse_args()
     try:

@@ -201,14 +201,14 @@ async def _recovery(arguments: argparse.Namespace, details: dict[str, Any]) -> l
         "lease_seconds": lease,
     }
     print("\nfrom the signal until the jobs are leased to another worker, milliseconds")
-    rows = [("", "losses", "p50", "p99", "max")]
+    rows: list[tuple[str, ...]] = [("", "losses", "p50", "p99", "max")]
     for name, took in (
         ("kill -9, defaults", killed),
         ("kill -9, reconnect_grace_seconds: 0", at_once),
         (f"SIGSTOP, lease_ttl_seconds: {lease:g}", frozen),
     ):
         shares = (f"{quantile(took, share):,.1f}" for share in (0.5, 0.99, 1))
-        rows.append((name, str(len(took)), *shares))  # type: ignore[arg-type]
+        rows.append((name, str(len(took)), *shares))
     print_rows(rows)
     return [
         Figure(KILLED, quantile(killed, 0.99)),
