@@ -1,10 +1,21 @@
 """`python -m bench NAME`: runs one benchmark and prints its figures."""
 
 import argparse
+import importlib.util
 import sys
+from pathlib import Path
 
-from bench import dispatch, latency, scaleout, worker
-from bench.rig import ended_by_signals
+# As in the tests, the checkout itself is measured, not an installed copy; proto is a source root.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
+_NEEDED = ("apsw", "argon2", "grpc", "prometheus_client", "pydantic", "structlog", "yaml")
+if _MISSING := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+    sys.exit(
+        f"python -m bench: no package {', '.join(_MISSING)} here; run bench/setup once, then"
+        f" .venv-bench/bin/python -m bench {' '.join(sys.argv[1:])}".rstrip()
+    )
+
+from bench import dispatch, latency, scaleout, worker  # noqa: E402 - needs the path above
+from bench.rig import ended_by_signals  # noqa: E402
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from virtscale.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 
 from bench.numbers import is_hash_of, number_at
 from bench.raw_hashing import ARGON2_COST, argon2id
-from bench.usage import cpu_seconds, family, proportional_bytes
+from bench.usage import alone_bytes, cpu_seconds, family, proportional_bytes
 
 _PROFILES = {
     "legacy-sha256": job_pb2.HASH_PROFILE_LEGACY_SHA256,
@@ -132,14 +132,15 @@ async def measure(asked: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(asked["seconds"])
     done, after = feeder.done - done, (cpu_seconds([stream]), cpu_seconds(hashing))
     seconds = time.perf_counter() - began
-    memory = proportional_bytes([stream, *hashing])
+    memory = proportional_bytes([stream, *hashing]), alone_bytes([stream, *hashing])
     await server.stop(0)
     return {
         "jobs": done,
         "seconds": seconds,
         "stream_cpu_seconds": after[0] - before[0],
         "hashing_cpu_seconds": after[1] - before[1],
-        "proportional_bytes": memory,
+        "proportional_bytes": memory[0],
+        "alone_bytes": memory[1],
         "checked": feeder.check(),
     }
 

@@ -7,8 +7,10 @@ share this machine.
 
 import argparse
 import asyncio
+import importlib.util
 import os
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ HEARTBEAT = Goal("heartbeat lateness, all cores searching, p99", "ms", 50, 10)
 PARTS = ("arrivals", "overload", "recovery", "heartbeats")
 _NORMAL_RATE = 1_000.0
 _LEASE_SECONDS = 10.0
+_LONGEST_MICROSECONDS = 600_000_000
 _QUEUE_LIMIT = 2_000
 """Small, so that a full queue, too, is met under overload."""
 
@@ -53,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefetch", type=int, default=None, help="of the worker")
     parser.add_argument("--seed", type=int, default=1, help="of the arrivals (default 1)")
     parser.add_argument("--quick", action="store_true", help="a smoke run of at most 20 s")
+    parser.add_argument(
+        "--hdr",
+        type=Path,
+        metavar="DIR",
+        help="also write every distribution in HdrHistogram's form, for its plotter",
+    )
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     parser.set_defaults(run=run)
 
@@ -62,6 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         arguments.seconds, arguments.runs, arguments.rates = 1.0, 1, []
         arguments.overload_seconds, arguments.kills = 1.0, 2
+    if arguments.hdr and importlib.util.find_spec("hdrh") is None:
+        print(
+            "--hdr: no package hdrhistogram here; run bench/setup once, then use"
+            " .venv-bench/bin/python",
+            file=sys.stderr,
+        )
+        return 2
     with Rig() as rig:
         print(fdatasync_baseline(rig.directory))
     figures: list[Figure] = []
@@ -86,6 +102,8 @@ def _arrivals(arguments: argparse.Namespace, details: dict[str, Any]) -> list[Fi
         load = Load(rate, arguments.seconds, warmup, seed=arguments.seed + seed)
         seen = offer(load, arguments.slots, arguments.prefetch)
         _print_seen(seen)
+        if arguments.hdr:
+            _write_distributions(arguments.hdr, f"{rate:.0f}-{seed}", seen)
         return seen
 
     normal = [offered(_NORMAL_RATE, number) for number in range(arguments.runs)]
@@ -120,6 +138,8 @@ def _overload(
     load = Load(3 * capacity, arguments.overload_seconds, 0.5, seed=7, is_urgent=False)
     seen = offer(load, arguments.slots, arguments.prefetch, max_unfinished_jobs=_QUEUE_LIMIT)
     _print_seen(seen)
+    if arguments.hdr:
+        _write_distributions(arguments.hdr, "overload", seen)
     details["overload"] = seen.summary()
     # The generator cannot be on time here: it has no core of its own. What the dispatcher does is
     # seen from the instant at which a call was really made.
@@ -129,6 +149,19 @@ def _overload(
         Figure(RETRY_INFO, seen.refused_without_retry_info),
         Figure(SLOWDOWN, slowdown),
     ]
+
+
+def _write_distributions(folder: Path, name: str, seen: Seen) -> None:
+    """One .hgrm file each for acknowledgements and results, in milliseconds."""
+    from hdrh.histogram import HdrHistogram
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, samples in (("ack", seen.acks), ("result", seen.results)):
+        histogram = HdrHistogram(1, _LONGEST_MICROSECONDS, 3)
+        for milliseconds in samples:
+            histogram.record_value(max(1, round(milliseconds * 1e3)))
+        with (folder / f"{kind}-{name}.hgrm").open("wb") as file:
+            histogram.output_percentile_distribution(file, 1e3)
 
 
 _COLUMNS = "{:>8} {:>8} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>6} {:>6}  {}"

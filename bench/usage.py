@@ -3,11 +3,12 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.M)
+_PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.M)
 _RSS = re.compile(r"^VmRSS:\s+(\d+) kB", re.M)
 
 
@@ -51,6 +52,20 @@ def proportional_bytes(pids: Iterable[int]) -> int:
         with contextlib.suppress(OSError):
             found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
             total += int(found[1]) * 1024 if found else 0
+    return total
+
+
+def alone_bytes(pids: Sequence[int]) -> int:
+    """Memory that these processes would take on a machine with nothing else on it.
+
+    The first one's resident pages, which hold all that it shares, and the others' private ones. The
+    sum of proportional memory is less here, where other processes share the same libraries.
+    """
+    total = resident_bytes(pids[0])
+    for pid in pids[1:]:
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += sum(map(int, _PRIVATE.findall(text))) * 1024
     return total
 
 
