@@ -121,7 +121,7 @@ def _offer(rig: Rig, dispatcher: DispatcherProcess, worker: WorkerProcess, load:
         raise SystemExit(f"the watcher ended:\n{rig.tail('watcher')}")
     counted_from = begin_at["begin_at"] + load.warmup_seconds
     commits = (after[1] - before[1]) if before and after else 0
-    return _judge(
+    return judge(
         load,
         [row for row in rows if row["due"] >= counted_from],
         json.loads(arrived.read_text()),
@@ -180,13 +180,14 @@ def _settle(dispatcher: DispatcherProcess) -> None:
         time.sleep(0.1)
 
 
-def _judge(
+def judge(
     load: Load,
     rows: list[dict[str, Any]],
     arrived: dict[str, float],
     shares: dict[str, float],
     rows_per_commit: float | None,
 ) -> Seen:
+    """What the rows of the calls and the arrivals of the results come to."""
     accepted = [row for row in rows if row["code"] == "OK"]
     exhausted = [row for row in rows if row["code"] == "RESOURCE_EXHAUSTED"]
     came = [(row, arrived[row["job_id"]]) for row in accepted if row["job_id"] in arrived]
