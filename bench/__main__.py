@@ -18,8 +18,8 @@ from bench import dispatch, latency, scaleout, worker  # noqa: E402 - needs the 
 from bench.rig import ended_by_signals  # noqa: E402
 
 
-def main() -> int:
-    """Parses the command line and runs the benchmark."""
+def command_line() -> argparse.ArgumentParser:
+    """Every benchmark with its flags."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
     scaleout.add_arguments(
@@ -34,7 +34,12 @@ def main() -> int:
     worker.add_arguments(
         benchmarks.add_parser("worker", help="hashes per CPU second and memory of a worker")
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Parses the command line and runs the benchmark."""
+    arguments = command_line().parse_args()
     try:
         with ended_by_signals():
             return int(arguments.run(arguments))

@@ -20,7 +20,7 @@ from bench.report import Figure, Goal, print_figures, print_rows, write_json
 from bench.rig import DispatcherProcess, Rig, WorkerProcess, wait_for_workers
 
 RATE = Goal("submit -> hash -> stored -> result, batched", "jobs/s", 25_000, 60_000, True)
-RESIDENT = Goal("resident memory with 1,000,000 queued jobs", "MB", 250, 120)
+RESIDENT = Goal("resident memory with 1,000,000 queued jobs, most", "MB", 250, 120)
 RESTART = Goal("restart after kill -9 with 1,000,000 jobs", "s", 2, 1)
 FLATNESS = Goal("time per job, longest queue against 10,000", "x", 1.5, 1.2)
 _MILLION = 1_000_000
@@ -180,7 +180,10 @@ def _growth_figures(grown: Figures) -> list[Figure]:
     points = {point["queued"]: point for point in grown["points"]}
     figures = []
     if _MILLION in points:
-        figures.append(Figure(RESIDENT, points[_MILLION]["resident_bytes"] / 1e6))
+        most = points[_MILLION]["resident_bytes"]
+        if max(points) == _MILLION:
+            most = max(most, grown["restart"]["resident_bytes"])
+        figures.append(Figure(RESIDENT, most / 1e6))
     if max(points) == _MILLION:
         figures.append(Figure(RESTART, grown["restart"]["serving_seconds"]))
     if 10_000 in points and max(points) > 10_000:
