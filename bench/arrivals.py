@@ -49,6 +49,7 @@ class Seen:
     lateness: list[float]
     answered_per_second: float
     cpu_shares: dict[str, float]
+    """Cores used by each process, and by the rest of the machine: `others`."""
     rows_per_commit: float | None
 
     @property
@@ -112,35 +113,38 @@ def _offer(rig: Rig, dispatcher: DispatcherProcess, worker: WorkerProcess, load:
     watcher = rig.python("watcher", "-m", "bench.watcher", json.dumps(asked), arrived)
     wait_until(lambda: ready.exists() or watcher.poll() is not None, "the watcher is live")
     before = dispatcher.rows_and_commits()
-    begin_at, rows = _generate(rig, dispatcher, worker, load)
+    watch = {"dispatcher": dispatcher.pid, "worker": worker.pid, "watcher": watcher.pid}
+    counted_from, shares, rows = _generate(rig, dispatcher.address, watch, load)
     after = dispatcher.rows_and_commits()
     _settle(dispatcher)
     stop.touch()
     wait_until(lambda: watcher.poll() is not None, "the watcher ends")
     if watcher.returncode != 0:
         raise SystemExit(f"the watcher ended:\n{rig.tail('watcher')}")
-    counted_from = begin_at["begin_at"] + load.warmup_seconds
     commits = (after[1] - before[1]) if before and after else 0
     return judge(
         load,
         [row for row in rows if row["due"] >= counted_from],
         json.loads(arrived.read_text()),
-        begin_at["shares"],
+        shares,
         (after[0] - before[0]) / commits if before and after and commits else None,
     )
 
 
 def _generate(
-    rig: Rig, dispatcher: DispatcherProcess, worker: WorkerProcess, load: Load
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Runs as many generators as the rate needs: Poisson processes add up to one."""
+    rig: Rig, address: str, watch: dict[str, int], load: Load
+) -> tuple[float, dict[str, float], list[dict[str, Any]]]:
+    """Runs as many generators as the rate needs: Poisson processes add up to one.
+
+    Returns the end of the warm-up, the cores that each process used, and a row per call.
+    """
     count = math.ceil(load.rate / _RATE_PER_GENERATOR)
     seconds = load.warmup_seconds + load.seconds
     begin_at = time.monotonic() + 1.0 + 0.3 * count + 3e-5 * load.rate * seconds
     generators = []
     for number in range(count):
         asked = {
-            "address": dispatcher.address,
+            "address": address,
             "rate": load.rate / count,
             "begin_at": begin_at,
             "seconds": seconds,
@@ -154,18 +158,23 @@ def _generate(
         process = rig.python(name, "-m", "bench.generator", json.dumps(asked), path)
         generators.append((name, process, path))
     time.sleep(max(0.0, begin_at - time.monotonic()))
-    meter = CpuMeter({"dispatcher": dispatcher.pid, "worker": worker.pid})
+    meter = CpuMeter(watch)
     began = time.monotonic()
     rows: list[dict[str, Any]] = []
+    generating = 0.0
     for name, process, path in generators:
         patience = seconds + load.deadline + 30
         wait_until(lambda process=process: process.poll() is not None, name, patience)  # type: ignore[misc]
         if process.returncode != 0:
             raise SystemExit(f"{name} failed:\n{rig.tail(name)}")
-        rows += json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        rows += found["rows"]
+        generating += found["cpu_seconds"]
     took = time.monotonic() - began
     shares = {name: used / took for name, used in meter.seconds().items()}
-    return {"begin_at": begin_at, "shares": shares}, rows
+    shares["generators"] = generating / took
+    shares["others"] = max(0.0, (meter.others() - generating) / took)
+    return begin_at + load.warmup_seconds, shares, rows
 
 
 def _settle(dispatcher: DispatcherProcess) -> None:

@@ -145,7 +145,7 @@ def _show_rates(
     ours = max(medians[_name(batch)] for batch in arguments.batches)
     synced = {peer.name: peer.is_synced for peer in (*PEERS, UPPER_BOUND)}
     rows = [("", "fsync", "min", "median", "max", "ours/this", *(f"{p} us" for p in _PROCESSES))]
-    rows[0] = (*rows[0], "rows/commit")
+    rows[0] = (*rows[0], "rows/commit", "others")
     for name, each in runs.items():
         rates = sorted(map(_rate, each))
         commits = [one["rows_per_commit"] for one in each if "rows_per_commit" in one]
@@ -157,9 +157,13 @@ def _show_rates(
                 f"{ours / medians[name]:.2f}",
                 *(_cpu(each, process) for process in _PROCESSES),
                 f"{statistics.median(commits):.0f}" if commits else "-",
+                f"{statistics.median(one['others'] for one in each):.2f}",
             )
         )
-    print("\njobs per second (every answer checked), CPU us per job by process")
+    print(
+        "\njobs per second (every answer checked), CPU us per job by process;"
+        " others: cores that the rest of this machine used meanwhile"
+    )
     print_rows(rows)
     peers = [peer.name for peer in PEERS if peer.name in medians]
     best = max(peers, key=medians.__getitem__, default="")

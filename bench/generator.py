@@ -6,7 +6,7 @@ itself made it is recorded too: a generator that is late measures itself.
 
 `python -m bench.generator REQUEST FILE`: REQUEST is JSON (`address`, `rate` per second, `begin_at`
 and `seconds` on the monotonic clock, `seed`, `start` index of numbers, `deadline` of a call in
-seconds, `is_urgent`: go before other processes); FILE gets one row per call.
+seconds, `is_urgent`: go before other processes); FILE gets one row per call, and the CPU time used.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ def main() -> None:
         _take_precedence()
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
         rows = runner.run(generate(asked))
-    path.write_text(json.dumps(rows))
+    path.write_text(json.dumps({"rows": rows, "cpu_seconds": time.process_time()}))
 
 
 if __name__ == "__main__":

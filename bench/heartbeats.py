@@ -2,12 +2,15 @@
 
 The dispatcher is scripted, in this process: it hands out searches that do not end and notes when
 each heartbeat arrives. Lateness is the gap between two heartbeats less the agreed interval, so a
-late one counts once; one that comes early, as after a new job, counts as on time.
+late one counts once; one that comes early, as after a new job, counts as on time. A bare timer in a
+third process shows how late anything is on this machine meanwhile: it is the control.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -54,8 +57,16 @@ class _Recorder(worker_pb2_grpc.WorkerServiceServicer):
                 self.busy_slots = request.heartbeat.busy_slots
 
 
-async def measure(rig: Rig, *, slots: int, interval: float, seconds: float) -> list[float]:
-    """Ordered lateness in milliseconds.
+@dataclass(frozen=True)
+class Lateness:
+    """Ordered milliseconds: of the worker's heartbeats, and of a bare timer beside them."""
+
+    lateness: list[float]
+    control: list[float]
+
+
+async def measure(rig: Rig, *, slots: int, interval: float, seconds: float) -> Lateness:
+    """How late heartbeats came for so long.
 
     Raises:
         SystemExit: the worker was not busy on all slots, or sent next to no heartbeat.
@@ -74,13 +85,24 @@ async def measure(rig: Rig, *, slots: int, interval: float, seconds: float) -> l
             raise SystemExit(f"the worker is not busy:\n{rig.tail('bench-1')}")
         await asyncio.sleep(0.05)
     await asyncio.sleep(_WARMUP_SECONDS)
+    ticks = rig.directory / "ticks.json"
+    timer = rig.python("metronome", "-m", "bench.metronome", str(interval), str(seconds), ticks)
     recorder.arrivals.clear()
     await asyncio.sleep(seconds)
     arrivals = list(recorder.arrivals)
     is_busy = recorder.busy_slots == slots
+    if await asyncio.to_thread(timer.wait, seconds + 60) != 0:
+        raise SystemExit(f"the bare timer failed:\n{rig.tail('metronome')}")
     worker.kill()
     await server.stop(0)
     if len(arrivals) < _FEWEST or not is_busy:
         raise SystemExit(f"only {len(arrivals)} heartbeats came in {seconds:.0f} s")
+    return Lateness(
+        late_gaps(arrivals, interval), late_gaps(json.loads(ticks.read_text()), interval)
+    )
+
+
+def late_gaps(arrivals: list[float], interval: float) -> list[float]:
+    """Ordered milliseconds by which gaps between arrivals exceed the interval; early counts as 0."""
     gaps = (after - before for before, after in pairwise(arrivals))
     return sorted(max(0.0, gap - interval) * 1e3 for gap in gaps)

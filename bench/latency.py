@@ -164,16 +164,20 @@ def _write_distributions(folder: Path, name: str, seen: Seen) -> None:
             histogram.output_percentile_distribution(file, 1e3)
 
 
-_COLUMNS = "{:>8} {:>8} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>6} {:>6}  {}"
+_COLUMNS = (
+    "{:>8} {:>8} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>7} {:>7} {:>7} | {:>7} {:>5} {:>6} {:>6}  {}"
+)
 
 
 def _print_head() -> None:
     names = ("p50", "p99", "p99.9", "max")
     print(
         "\nsingle SubmitJobs calls; milliseconds from the intended instant: durable ack, result;"
-        "\ngenerator lateness p99; dispatcher and worker in cores"
+        "\ngenerator lateness p99; cores used by dispatcher, worker, and others on this machine"
     )
-    head = _COLUMNS.format("offered", "answered", *names, *names, "late", "disp", "worker", "codes")
+    head = _COLUMNS.format(
+        "offered", "answered", *names, *names, "late", "disp", "worker", "others", "codes"
+    )
     print(head, flush=True)
 
 
@@ -198,6 +202,7 @@ def _print_seen(seen: Seen) -> None:
             f"{quantile(seen.lateness, 0.99):.2f}",
             f"{seen.cpu_shares['dispatcher']:.2f}",
             f"{seen.cpu_shares['worker']:.2f}",
+            f"{seen.cpu_shares['others']:.2f}",
             notes,
         ),
         flush=True,
@@ -252,15 +257,22 @@ async def _recovery(arguments: argparse.Namespace, details: dict[str, Any]) -> l
 async def _heartbeats(arguments: argparse.Namespace, details: dict[str, Any]) -> list[Figure]:
     interval = 0.1
     with Rig() as rig:
-        late = await heartbeats.measure(
+        found = await heartbeats.measure(
             rig,
             slots=os.cpu_count() or 1,
             interval=interval,
             seconds=2.0 if arguments.quick else 30.0,
         )
+    late, control = found.lateness, found.control
     details["heartbeat_lateness_milliseconds"] = late
+    details["heartbeat_control_milliseconds"] = control
     print(
-        f"\n{len(late)} heartbeats every {interval * 1e3:.0f} ms, all cores searching: late by"
-        f" p50 {quantile(late, 0.5):.2f}, p99 {quantile(late, 0.99):.2f}, max {late[-1]:.2f} ms"
+        f"\nheartbeats every {interval * 1e3:.0f} ms while all cores search, and a bare timer beside"
+        " them for comparison: late by milliseconds"
     )
+    rows: list[tuple[str, ...]] = [("", "count", "p50", "p99", "max")]
+    for name, took in (("heartbeats", late), ("bare timer", control)):
+        shares = (f"{quantile(took, share):,.2f}" for share in (0.5, 0.99, 1))
+        rows.append((name, str(len(took)), *shares))
+    print_rows(rows)
     return [Figure(HEARTBEAT, quantile(late, 0.99))]

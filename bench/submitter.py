@@ -94,10 +94,10 @@ async def measure(request: dict[str, Any]) -> dict[str, Any]:
             start + warmup, jobs
         )
         seconds = time.perf_counter() - began
-        used = meter.seconds()
+        used, others = meter.seconds(), meter.others() / seconds
     if check_answers(answers) != jobs:
         raise SystemExit(f"{len(answers)} of {jobs} jobs were answered")
-    return {"jobs": jobs, "seconds": seconds, "cpu_seconds": used}
+    return {"jobs": jobs, "seconds": seconds, "cpu_seconds": used, "others": others}
 
 
 def _own_pid() -> int:

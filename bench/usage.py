@@ -69,12 +69,21 @@ def alone_bytes(pids: Sequence[int]) -> int:
     return total
 
 
+def busy_seconds() -> float:
+    """CPU time that all processes of the machine have used since its start."""
+    user, nice, system, _idle, _wait, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / _TICKS_PER_SECOND
+
+
 class CpuMeter:
     """CPU time of named process families between two instants."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._families = {name: family(pid) for name, pid in pids.items()}
         self._before = self._read()
+        self._busy = busy_seconds()
 
     def _read(self) -> dict[str, float]:
         return {name: cpu_seconds(pids) for name, pids in self._families.items()}
@@ -83,3 +92,7 @@ class CpuMeter:
         """CPU seconds by name since the meter was made."""
         now = self._read()
         return {name: now[name] - self._before[name] for name in now}
+
+    def others(self) -> float:
+        """CPU seconds that the rest of the machine used since the meter was made."""
+        return max(0.0, busy_seconds() - self._busy - sum(self.seconds().values()))

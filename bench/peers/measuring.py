@@ -28,9 +28,9 @@ def measure(asked: dict[str, Any], work: Round) -> None:
     began = time.perf_counter()
     answers = work(measured)
     seconds = time.perf_counter() - began
-    used = meter.seconds()
+    used, others = meter.seconds(), meter.others() / seconds
     if check_answers(answers) != jobs:
         raise SystemExit("not every number was answered")
     Path(sys.argv[2]).write_text(
-        json.dumps({"jobs": jobs, "seconds": seconds, "cpu_seconds": used})
+        json.dumps({"jobs": jobs, "seconds": seconds, "cpu_seconds": used, "others": others})
     )
