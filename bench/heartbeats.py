@@ -103,6 +103,6 @@ async def measure(rig: Rig, *, slots: int, interval: float, seconds: float) -> L
 
 
 def late_gaps(arrivals: list[float], interval: float) -> list[float]:
-    """Ordered milliseconds by which gaps between arrivals exceed the interval; early counts as 0."""
+    """Ordered milliseconds by which gaps between arrivals exceed the interval; early is 0."""
     gaps = (after - before for before, after in pairwise(arrivals))
     return sorted(max(0.0, gap - interval) * 1e3 for gap in gaps)

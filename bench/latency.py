@@ -267,8 +267,8 @@ async def _heartbeats(arguments: argparse.Namespace, details: dict[str, Any]) ->
     details["heartbeat_lateness_milliseconds"] = late
     details["heartbeat_control_milliseconds"] = control
     print(
-        f"\nheartbeats every {interval * 1e3:.0f} ms while all cores search, and a bare timer beside"
-        " them for comparison: late by milliseconds"
+        f"\nheartbeats every {interval * 1e3:.0f} ms while all cores search, and a bare timer"
+        " beside them for comparison: late by milliseconds"
     )
     rows: list[tuple[str, ...]] = [("", "count", "p50", "p99", "max")]
     for name, took in (("heartbeats", late), ("bare timer", control)):
