@@ -42,7 +42,7 @@ class Feeder(worker_pb2_grpc.WorkerServiceServicer):
 
     async def Work(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         """The session of the one worker."""
-        welcome = worker_pb2.Welcome(session_id="bench")
+        welcome = worker_pb2.Welcome(session_id="bench", store_id="bench")
         welcome.heartbeat_interval.seconds = 2
         welcome.lease_ttl.seconds = 60
         self._out.put_nowait(worker_pb2.WorkResponse(welcome=welcome))
@@ -66,28 +66,29 @@ class Feeder(worker_pb2_grpc.WorkerServiceServicer):
     def _acknowledge(self, outcomes: Any) -> None:
         acks = worker_pb2.ResultAcks()
         for outcome in outcomes:
-            if not outcome.hash:
+            if not outcome.hashes:
                 raise SystemExit(f"the worker refused a job: {outcome.refusal.message}")
             acks.leases.append(outcome.lease)
-            self.done += 1
+            self.done += len(outcome.hashes)
             if len(self.answers) < _CHECKED[self._profile]:
-                self.answers[int(outcome.lease.job_id)] = outcome.hash
+                self.answers |= dict(enumerate(outcome.hashes, outcome.lease.key - 1))
         self._out.put_nowait(worker_pb2.WorkResponse(result_acks=acks))
 
     def _jobs(self, size: int) -> worker_pb2.Jobs:
-        jobs = worker_pb2.Jobs()
-        for index in range(self._next, self._next + size):
-            job = jobs.assignments.add(profile=_PROFILES[self._profile])
-            job.lease.job_id, job.lease.epoch = str(index), 1
-            if self._profile == "argon2id":
-                job.input, job.key_id = index.to_bytes(32, "big"), "k1"
-                job.argon2_cost.memory_kib = ARGON2_COST["memory_kib"]
-                job.argon2_cost.passes = ARGON2_COST["passes"]
-                job.argon2_cost.lanes = ARGON2_COST["lanes"]
-            else:
-                job.input = number_at(index).encode()
+        """One run of jobs; a key is the index of the job's number plus one."""
+        indices = range(self._next, self._next + size)
         self._next += size
-        return jobs
+        run = worker_pb2.Assignment(profile=_PROFILES[self._profile])
+        run.lease.key, run.lease.epoch, run.lease.count = indices[0] + 1, indices[0] + 1, size
+        if self._profile == "argon2id":
+            run.inputs.extend(index.to_bytes(32, "big") for index in indices)
+            run.key_id = "k1"
+            run.argon2_cost.memory_kib = ARGON2_COST["memory_kib"]
+            run.argon2_cost.passes = ARGON2_COST["passes"]
+            run.argon2_cost.lanes = ARGON2_COST["lanes"]
+        else:
+            run.inputs.extend(number_at(index).encode() for index in indices)
+        return worker_pb2.Jobs(assignments=[run])
 
     def check(self) -> int:
         """How many answers were verified.

@@ -38,16 +38,16 @@ class _Recorder(worker_pb2_grpc.WorkerServiceServicer):
         requests = aiter(request_iterator)
         if not (await anext(requests)).HasField("hello"):
             raise SystemExit("the worker did not say Hello first")
-        welcome = worker_pb2.Welcome(session_id="bench")
+        welcome = worker_pb2.Welcome(session_id="bench", store_id="bench")
         welcome.heartbeat_interval.FromNanoseconds(int(self._interval * 1e9))
         welcome.lease_ttl.seconds = _LEASE_SECONDS
         yield worker_pb2.WorkResponse(welcome=welcome)
         jobs = worker_pb2.Jobs()
         for slot in range(self._slots):
             job = jobs.assignments.add(
-                profile=job_pb2.HASH_PROFILE_LEGACY_SHA256, input=number_at(slot).encode()
+                profile=job_pb2.HASH_PROFILE_LEGACY_SHA256, inputs=[number_at(slot).encode()]
             )
-            job.lease.job_id, job.lease.epoch = f"bench-{slot}", 1
+            job.lease.key, job.lease.epoch, job.lease.count = slot + 1, slot + 1, 1
             job.load.collision.difficulty_bits = _ENDLESS_BITS
             job.load.collision.seed = slot + 1
         yield worker_pb2.WorkResponse(jobs=jobs)

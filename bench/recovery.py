@@ -37,7 +37,7 @@ class _Survivor:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._call: Any = worker_pb2_grpc.WorkerServiceStub(channel).Work(wait_for_ready=True)
-        self.came: dict[str, float] = {}
+        self.came: dict[int, float] = {}
         self._news = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -62,11 +62,12 @@ class _Survivor:
         """Asks for so many jobs."""
         await self._call.write(worker_pb2.WorkRequest(credit=worker_pb2.Credit(jobs=jobs)))
 
-    async def got(self, job_ids: list[str], seconds: float) -> float:
-        """The instant at which the last of these jobs had come."""
+    async def got(self, job_id: str, seconds: float) -> float:
+        """The instant at which this job had come. Its key is the number at the end of its id."""
+        key = int(job_id.rpartition("-")[2])
         async with asyncio.timeout(seconds), self._news:
-            await self._news.wait_for(lambda: all(each in self.came for each in job_ids))
-        return max(self.came[each] for each in job_ids)
+            await self._news.wait_for(lambda: key in self.came)
+        return self.came[key]
 
     async def leave(self) -> None:
         """Cuts the stream."""
@@ -82,9 +83,11 @@ class _Survivor:
                 continue
             results = worker_pb2.Results()
             async with self._news:
-                for each in response.jobs.assignments:
-                    self.came.setdefault(each.lease.job_id, now)
-                    results.outcomes.add(lease=each.lease, hash=sha256(each.input.decode()))
+                for run in response.jobs.assignments:
+                    for place in range(len(run.inputs)):
+                        self.came.setdefault(run.lease.key + place, now)
+                    hashes = [sha256(number.decode()) for number in run.inputs]
+                    results.outcomes.add(lease=run.lease, hashes=hashes)
                 self._news.notify_all()
             await self._call.write(worker_pb2.WorkRequest(results=results))
 
@@ -124,8 +127,7 @@ class _Scene:
             at[name] = time.monotonic()
             os.killpg(worker.pid, number)
         took = [
-            (await self._survivor.got([held[name]], patience) - at[name]) * 1e3
-            for name, _ in workers
+            (await self._survivor.got(held[name], patience) - at[name]) * 1e3 for name, _ in workers
         ]
         for _, worker in workers:
             worker.kill()

@@ -15,6 +15,10 @@ from bench.rig import Rig, WorkerProcess, free_port
 
 ARGON2ID = Goal("argon2id: worker's hashes per CPU second / library's", "ratio", 0.95, 1, True)
 SHA256 = Goal("sha256 batched: hashing process / library", "ratio", 0.75, 1, True)
+SHA256_OTHERS = {
+    "uuid4": Goal("the same against one by one with uuid4()", "ratio", None, None, True),
+    "hashlib": Goal("the same against the bare digest, no salts", "ratio", None, None, True),
+}
 SHA256_WHOLE = Goal("sha256 batched: whole worker / library", "ratio", None, None, True)
 MEMORY = Goal("resident memory of a worker with one slot, alone", "MB", 64, None)
 PROPORTIONAL = Goal("the same, sum of PSS beside the other processes here", "MB", 64, None)
@@ -51,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     figures = [
         Figure(ARGON2ID, _ratio(runs["argon2id"], "worker")),
         Figure(SHA256, _ratio(runs["legacy-sha256"], "hashing")),
+        *(
+            Figure(goal, _ratio(runs["legacy-sha256"], "hashing", against))
+            for against, goal in SHA256_OTHERS.items()
+        ),
         Figure(SHA256_WHOLE, _ratio(runs["legacy-sha256"], "worker")),
         Figure(MEMORY, _megabytes(runs["legacy-sha256"], "alone_bytes")),
         Figure(PROPORTIONAL, _megabytes(runs["legacy-sha256"], "proportional_bytes")),
@@ -64,7 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _one_run(rig: Rig, profile: str, seconds: float) -> Figures:
     """The library, then the worker, in the same half minute. CPU us per job by process."""
     asked = {"profile": profile, "seconds": seconds}
-    raw = rig.report("raw", "bench.raw_hashing", asked, seconds + 60)
+    raw = _raw(rig, profile, seconds)
+    others = {
+        name: _raw(rig, name, seconds / 2)
+        for name in (SHA256_OTHERS if profile == "legacy-sha256" else ())
+    }
     address = f"127.0.0.1:{free_port()}"
     worker = WorkerProcess(rig, address, "bench-1", 1, _PREFETCH[profile])
     more = {"address": address, "warmup": min(1.0, seconds), "worker": worker.pid}
@@ -72,7 +84,8 @@ def _one_run(rig: Rig, profile: str, seconds: float) -> Figures:
     worker.kill()
     hashing, stream = (fed[f"{name}_cpu_seconds"] for name in ("hashing", "stream"))
     return {
-        "library": raw["cpu_seconds"] / raw["jobs"] * 1e6,
+        "library": raw,
+        **others,
         "worker": (hashing + stream) / fed["jobs"] * 1e6,
         "hashing": hashing / fed["jobs"] * 1e6,
         "stream": stream / fed["jobs"] * 1e6,
@@ -83,13 +96,20 @@ def _one_run(rig: Rig, profile: str, seconds: float) -> Figures:
     }
 
 
+def _raw(rig: Rig, profile: str, seconds: float) -> float:
+    """CPU us per hash of the library alone."""
+    asked = {"profile": profile, "seconds": seconds}
+    raw = rig.report(f"raw-{profile}", "bench.raw_hashing", asked, seconds + 60)
+    return float(raw["cpu_seconds"] / raw["jobs"] * 1e6)
+
+
 def _median(runs: list[Figures], name: str) -> float:
     return float(statistics.median(each[name] for each in runs))
 
 
-def _ratio(runs: list[Figures], name: str) -> float:
+def _ratio(runs: list[Figures], name: str, against: str = "library") -> float:
     """The median of the runs' own ratios: library and worker of one run met the same machine."""
-    return float(statistics.median(each["library"] / each[name] for each in runs))
+    return float(statistics.median(each[against] / each[name] for each in runs))
 
 
 def _megabytes(runs: list[Figures], name: str) -> float:

@@ -6,7 +6,7 @@ without these words it is the giving side, and measures.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -23,15 +23,14 @@ class _Giver(worker_pb2_grpc.WorkerServiceServicer):
 
     def __init__(self) -> None:
         self.work: asyncio.Queue[list[str]] = asyncio.Queue()
-        self.answers: asyncio.Queue[Any] = asyncio.Queue()
+        self.answers: asyncio.Queue[Sequence[str]] = asyncio.Queue()
 
     async def Work(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         reading = asyncio.ensure_future(self._read(request_iterator))
         try:
             while True:
-                jobs = worker_pb2.Jobs()
-                for number in await self.work.get():
-                    jobs.assignments.add(input=number.encode()).lease.job_id = number
+                run = worker_pb2.Assignment(inputs=map(str.encode, await self.work.get()))
+                jobs = worker_pb2.Jobs(assignments=[run])
                 yield worker_pb2.WorkResponse(jobs=jobs)
         finally:
             reading.cancel()
@@ -39,19 +38,18 @@ class _Giver(worker_pb2_grpc.WorkerServiceServicer):
     async def _read(self, requests: Any) -> None:
         async for request in requests:
             if request.HasField("results"):
-                self.answers.put_nowait(request.results.outcomes)
+                self.answers.put_nowait(request.results.outcomes[0].hashes)
 
     async def round(self, numbers: list[str]) -> list[tuple[str, str]]:
         """Every number with its hash."""
         batches = [numbers[at : at + _BATCH] for at in range(0, len(numbers), _BATCH)]
         for batch in batches[:_IN_FLIGHT]:
             self.work.put_nowait(batch)
-        answers = []
-        for batch in [*batches[_IN_FLIGHT:], *[[]] * min(_IN_FLIGHT, len(batches))]:
-            outcomes = await self.answers.get()
-            answers += [(outcome.lease.job_id, outcome.hash) for outcome in outcomes]
-            if batch:
-                self.work.put_nowait(batch)
+        answers: list[tuple[str, str]] = []
+        for place, batch in enumerate(batches):
+            answers += zip(batch, await self.answers.get(), strict=True)
+            if place + _IN_FLIGHT < len(batches):
+                self.work.put_nowait(batches[place + _IN_FLIGHT])
         return answers
 
 
@@ -85,9 +83,9 @@ async def hash_numbers(address: str) -> None:
         await call.write(worker_pb2.WorkRequest())
         while (response := await call.read()) is not grpc.aio.EOF:
             results = worker_pb2.Results()
-            for assignment in response.jobs.assignments:
-                stored = formula.sha256(assignment.input.decode())
-                results.outcomes.add(lease=assignment.lease, hash=stored)
+            for run in response.jobs.assignments:
+                hashes = [formula.sha256(number.decode()) for number in run.inputs]
+                results.outcomes.add(lease=run.lease, hashes=hashes)
             await call.write(worker_pb2.WorkRequest(results=results))
 
 
