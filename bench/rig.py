@@ -21,6 +21,7 @@ from dispatcher import hashing
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 60.0
 _JOIN_KEY = os.urandom(32)
+_COMMIT_ROWS = re.compile(r"virtscale_dispatcher_\w*commit\w*_(rows|size)_sum")
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.M)
 
 
@@ -206,7 +207,7 @@ class DispatcherProcess:
         """Rows written and commits so far, when the dispatcher exports them."""
         samples = self.metrics()
         for name in samples:
-            if name.endswith("_rows_sum") and "commit" in name:
+            if _COMMIT_ROWS.fullmatch(name):
                 return samples[name], samples[name.removesuffix("_sum") + "_count"]
         return None
 
