@@ -174,14 +174,22 @@ def write_svg(path: Path, found: dict[str, Any]) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
         ' font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{left}" y="20">queue growth: us per job (blue), resident MiB (red)</text>',
+        f'<text x="{left}" y="20">us per job: wall (blue), dispatcher CPU (green);'
+        " resident MiB (red); by jobs in the queue</text>",
     ]
+    longest = max(point["us_per_job"] for point in points) * 1.1
+    largest = max(point["resident_bytes"] for point in points) / (1 << 20) * 1.1
     series = (
-        ("#1f5fbf", [point["us_per_job"] for point in points], 0),
-        ("#bf2f1f", [point["resident_bytes"] / (1 << 20) for point in points], width - left + 8),
+        ("#1f8f3f", [point["cpu_us_per_job"] for point in points], longest, 0),
+        ("#1f5fbf", [point["us_per_job"] for point in points], longest, 0),
+        (
+            "#bf2f1f",
+            [point["resident_bytes"] / (1 << 20) for point in points],
+            largest,
+            width - left + 8,
+        ),
     )
-    for colour, values, edge in series:
-        top = max(values) * 1.1
+    for colour, values, top, edge in series:
         places = [
             (left + number * step, height - bottom - value / top * (height - bottom - 40))
             for number, value in enumerate(values)

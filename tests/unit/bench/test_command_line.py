@@ -1,4 +1,5 @@
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,10 @@ def test_every_flag_of_the_document_exists(name):
     shown = set(re.findall(r"`(--[a-z-]+)", section)) - {"--prefetch"}
     known = command_line()._subparsers._group_actions[0].choices[name].format_help()
     assert not {flag for flag in shown if flag not in known}
+
+
+def test_the_setup_says_what_it_does_and_installs_nothing():
+    root = DOCUMENT.parents[1]
+    done = subprocess.run([root / "bench" / "setup", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert ".venv-bench/bin/python -m bench dispatch" in done.stdout

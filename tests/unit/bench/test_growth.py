@@ -33,4 +33,4 @@ def test_the_tables_name_every_length(capsys):
 def test_the_plot_is_a_picture(tmp_path):
     write_svg(tmp_path / "plot.svg", FOUND)
     root = ElementTree.parse(tmp_path / "plot.svg").getroot()
-    assert len(root.findall("{*}polyline")) == 2
+    assert len(root.findall("{*}polyline")) == 3
