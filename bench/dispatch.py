@@ -83,7 +83,8 @@ def _take_turns(arguments: argparse.Namespace) -> dict[str, list[Figures]]:
     rows["virtscale, worker's default prefetch"] = partial(
         measure_ours, arguments, max(arguments.batches), has_default_prefetch=True
     )
-    for peer in () if arguments.no_peers else (*PEERS, UPPER_BOUND):
+    peers = {peer.name: peer for peer in (*PEERS, UPPER_BOUND) if not arguments.no_peers}
+    for peer in peers.values():
         if faults := peer.missing():
             print(f"NOT RUN: {peer.name}: {'; '.join(faults)}", file=sys.stderr, flush=True)
             continue
@@ -92,8 +93,14 @@ def _take_turns(arguments: argparse.Namespace) -> dict[str, list[Figures]]:
     for turn in range(arguments.runs):
         for name, measure in rows.items():
             print(f"run {turn + 1} of {arguments.runs}: {name}", file=sys.stderr, flush=True)
-            runs[name].append(measure())
-    return runs
+            try:
+                runs[name].append(measure())
+            except SystemExit as error:
+                # Ours must work; a peer's failure must not cost the figures of all others.
+                if name not in peers:
+                    raise
+                print(f"FAILED: {name}: {error}", file=sys.stderr, flush=True)
+    return {name: each for name, each in runs.items() if each}
 
 
 def _name(batch: int) -> str:

@@ -20,16 +20,31 @@ from dispatcher import hashing
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 60.0
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT = 10_000
+_GIVEN: set[int] = set()
 _JOIN_KEY = os.urandom(32)
 _COMMIT_ROWS = re.compile(r"virtscale_dispatcher_\w*commit\w*_(rows|size)_sum")
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.M)
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nobody uses now, and no outgoing connection will take later.
+
+    Servers here are started again on the same port; one from the range that the kernel gives to
+    outgoing connections could be gone by then.
+    """
+    first = int(_EPHEMERAL.read_text().split()[0])
+    low = min(_LOWEST_PORT, first // 2)
+    for _ in range(1_000):
+        port = low + int.from_bytes(os.urandom(4), "big") % (first - low)
+        if port in _GIVEN:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
+            return port
+    raise SystemExit("no free port on 127.0.0.1")
 
 
 def wait_until(question: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> float:
@@ -120,8 +135,13 @@ class Rig:
             kill_group(process)
         if code != 0 or not path.exists():
             reason = f"took more than {seconds:.0f} s" if code is None else f"ended with {code}"
-            raise SystemExit(f"{module} {reason}:\n{self.tail(name)}")
+            raise SystemExit(f"{module} {reason}:\n{self.tail(name)}{self._last_words(name)}")
         return json.loads(path.read_text())
+
+    def _last_words(self, but: str) -> str:
+        """What the other processes wrote last: often the cause."""
+        names = sorted(path.stem for path in self.directory.glob("*.log") if path.stem != but)
+        return "".join(f"\n--- {name}:\n{text}" for name in names if (text := self.tail(name, 4)))
 
     def tail(self, name: str, lines: int = 15) -> str:
         """The last lines that a process wrote."""

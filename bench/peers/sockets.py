@@ -20,7 +20,10 @@ def serve(work_port: int, result_port: int) -> None:
     while True:
         connection, _ = listener.accept()
         with connection:
-            number = connection.recv(_BYTES).decode()
+            try:
+                number = connection.recv(_BYTES).decode()
+            except ConnectionError:
+                continue
         if not number:
             continue  # somebody looked whether this port is open
         with socket.create_connection(("127.0.0.1", result_port)) as answer:
