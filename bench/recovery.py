@@ -39,7 +39,13 @@ class _Survivor:
         self._call: Any = worker_pb2_grpc.WorkerServiceStub(channel).Work(wait_for_ready=True)
         self.came: dict[int, float] = {}
         self._news = asyncio.Condition()
+        self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+
+    async def _send(self, request: worker_pb2.WorkRequest) -> None:
+        # A gRPC stream takes one writer at a time.
+        async with self._writing:
+            await self._call.write(request)
 
     async def join(self) -> None:
         """Says Hello and stays alive from then on."""
@@ -50,7 +56,7 @@ class _Survivor:
             slots=64,
             profiles=[job_pb2.HASH_PROFILE_LEGACY_SHA256],
         )
-        await self._call.write(worker_pb2.WorkRequest(hello=hello))
+        await self._send(worker_pb2.WorkRequest(hello=hello))
         welcome = (await self._call.read()).welcome
         beat = welcome.heartbeat_interval.ToTimedelta().total_seconds()
         self._tasks = [
@@ -60,7 +66,7 @@ class _Survivor:
 
     async def take(self, jobs: int) -> None:
         """Asks for so many jobs."""
-        await self._call.write(worker_pb2.WorkRequest(credit=worker_pb2.Credit(jobs=jobs)))
+        await self._send(worker_pb2.WorkRequest(credit=worker_pb2.Credit(jobs=jobs)))
 
     async def got(self, job_id: str, seconds: float) -> float:
         """The instant at which this job had come. Its key is the number at the end of its id."""
@@ -89,11 +95,11 @@ class _Survivor:
                     hashes = [sha256(number.decode()) for number in run.inputs]
                     results.outcomes.add(lease=run.lease, hashes=hashes)
                 self._news.notify_all()
-            await self._call.write(worker_pb2.WorkRequest(results=results))
+            await self._send(worker_pb2.WorkRequest(results=results))
 
     async def _beat(self, interval: float) -> None:
         while True:
-            await self._call.write(worker_pb2.WorkRequest(heartbeat=worker_pb2.Heartbeat()))
+            await self._send(worker_pb2.WorkRequest(heartbeat=worker_pb2.Heartbeat()))
             await asyncio.sleep(interval / 2)
 
 
