@@ -57,7 +57,7 @@ class Feeder(worker_pb2_grpc.WorkerServiceServicer):
 
     async def _read(self, requests: Any) -> None:
         async for request in requests:
-            self._credit += request.credit.jobs
+            self._credit += request.credit.jobs + request.results.credit
             if request.HasField("results"):
                 self._acknowledge(request.results.outcomes)
             while self._credit:
