@@ -1,13 +1,25 @@
 """`python -m bench NAME`: runs one benchmark and prints its figures."""
 
 import argparse
+import importlib.util
 import sys
+from pathlib import Path
 
-from bench import chaos, scaleout
+# As in the tests, the checkout itself is measured, not an installed copy; proto is a source root.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
+_NEEDED = ("apsw", "argon2", "grpc", "prometheus_client", "pydantic", "structlog", "yaml")
+if _MISSING := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+    sys.exit(
+        f"python -m bench: no package {', '.join(_MISSING)} here; run bench/setup once, then"
+        f" .venv-bench/bin/python -m bench {' '.join(sys.argv[1:])}".rstrip()
+    )
+
+from bench import chaos, dispatch, latency, scaleout, worker  # noqa: E402 - needs the path above
+from bench.rig import ended_by_signals  # noqa: E402
 
 
-def main() -> int:
-    """Parses the command line and runs the benchmark."""
+def command_line() -> argparse.ArgumentParser:
+    """Every benchmark with its flags."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
     scaleout.add_arguments(
@@ -16,8 +28,27 @@ def main() -> int:
     chaos.add_arguments(
         benchmarks.add_parser("chaos", help="no job lost under kills, cuts, full disks; a seed")
     )
-    arguments = parser.parse_args()
-    return int(arguments.run(arguments))
+    dispatch.add_arguments(
+        benchmarks.add_parser("dispatch", help="jobs per second through dispatcher and worker")
+    )
+    latency.add_arguments(
+        benchmarks.add_parser("latency", help="single submissions, overload, lost workers")
+    )
+    worker.add_arguments(
+        benchmarks.add_parser("worker", help="hashes per CPU second and memory of a worker")
+    )
+    return parser
+
+
+def main() -> int:
+    """Parses the command line and runs the benchmark."""
+    arguments = command_line().parse_args()
+    try:
+        with ended_by_signals():
+            return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -65,7 +65,14 @@ def test_locks_agree_with_each_other(sources, lock):
     assert {name: tested.get(name) for name in shipped} == shipped
 
 
-@pytest.mark.parametrize("lock", ["guest", "stack", "dev"])
+def test_what_is_measured_is_what_is_shipped(sources):
+    measured, shipped = locked(sources, "bench"), locked(sources, "stack")
+    shared = set(measured) & set(shipped)
+    assert {"apsw", "grpcio", "protobuf", "argon2-cffi"} <= shared
+    assert {name: measured[name] for name in shared} == {name: shipped[name] for name in shared}
+
+
+@pytest.mark.parametrize("lock", ["guest", "stack", "dev", "bench"])
 def test_locks_hold_hashes_and_no_addresses(sources, lock):
     text = (sources.root / "locks" / f"{lock}.lock").read_text(encoding="utf-8")
     assert "://" not in text

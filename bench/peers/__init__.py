@@ -1,0 +1,1 @@
+"""Other ways to hand numbers to workers, measured beside the dispatcher."""
