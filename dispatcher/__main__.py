@@ -4,15 +4,19 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from dispatcher import config
+from dispatcher.access import Token
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
-from dispatcher.grpc_api.server import Server
+from dispatcher.gate import Gate, Refusals, read_tokens
+from dispatcher.grpc_api.server import Listener, Server
 from dispatcher.hashing import Keyring
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
@@ -21,6 +25,7 @@ from dispatcher.memory_store import MemoryStore
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
+from dispatcher.rotation import Rotation
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
 from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
@@ -28,7 +33,7 @@ from servicekit import lifecycle, logs, metrics
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.lifecycle import StartError, Stop
-from servicekit.tls import server_credentials
+from servicekit.tls import ServerTls, TlsFiles
 
 _SNAPSHOT_SECONDS = 2.0
 
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keyring = config.read_keyring(settings.pepper_file)
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
+        credentials = _credentials(settings)
     except ConfigError as error:
         for fault in error.faults:
             sys.stderr.write(f"error: {fault}\n")
@@ -54,7 +60,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, keyring, stop))
+    return lifecycle.run(lambda stop: _serve(settings, keyring, credentials, stop))
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    """What the listeners show and ask for, as it was on disk at the start."""
+
+    tls: ServerTls | None
+    worker_tls: ServerTls | None
+    tokens: tuple[Token, ...] | None
+
+    @property
+    def by_listener(self) -> list[tuple[str, ServerTls]]:
+        """The listeners that have a certificate."""
+        pairs = (("clients", self.tls), ("workers", self.worker_tls))
+        return [(name, tls) for name, tls in pairs if tls is not None]
+
+
+def _credentials(settings: DispatcherSettings) -> _Credentials:
+    """Reads all files of certificates and tokens.
+
+    Raises:
+        ConfigError: with every fault of all of them.
+
+    """
+    faults: list[str] = []
+
+    def tls(files: TlsFiles, name: str) -> ServerTls | None:
+        try:
+            return ServerTls(files, name, now=time.time()) if files.is_set else None
+        except ConfigError as error:
+            faults.extend(error.faults)
+            return None
+
+    found = tls(settings.tls, "tls"), tls(settings.worker_tls, "worker_tls")
+    tokens = None
+    try:
+        if settings.tokens_file is not None:
+            tokens = read_tokens(settings.tokens_file)
+    except ConfigError as error:
+        faults.extend(error.faults)
+    if faults:
+        raise ConfigError(faults)
+    return _Credentials(*found, tokens)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,19 +116,23 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE", help="YAML file")
     add("--check-config", action="store_true", help="check the configuration and exit")
-    add("--listen", metavar="HOST:PORT", help="gRPC listener (127.0.0.1:50051)")
+    add("--listen", metavar="HOST:PORT", help="gRPC listener for clients (127.0.0.1:50051)")
+    add("--listen-workers", metavar="HOST:PORT", help="gRPC for workers; default: as --listen")
     add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
     add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")
     add("--join-key-file", type=Path, metavar="FILE", help="key of the workers' join tokens")
     add("--pepper-file", type=Path, metavar="FILE", help="keys of the keyed profiles")
-    add("--insecure", action="store_true", default=None, help="no TLS off loopback")
+    add("--tokens-file", type=Path, metavar="FILE", help="the clients' tokens and their roles")
+    add("--insecure", action="store_true", default=None, help="open listeners off loopback")
     add("--loglevel", choices=["debug", "info", "warning", "error"])
     add("--logfile", type=Path, metavar="FILE")
     add("--logformat", choices=["json", "text"])
     return parser
 
 
-async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> None:
+async def _serve(
+    settings: DispatcherSettings, keyring: Keyring, credentials: _Credentials, stop: Stop
+) -> None:
     is_kept = settings.database != config.IN_MEMORY
     store: JobStore = SqliteStore(settings.database) if is_kept else MemoryStore()
     try:
@@ -114,6 +167,19 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             cost=settings.cost,
             max_unfinished=settings.max_unfinished_jobs,
         )
+        gate = Gate(
+            tokens=credentials.tokens,
+            has_certificates=settings.tls.is_mutual,
+            refusals=Refusals(telemetry, clock),
+            clock=clock,
+        )
+        rotation = Rotation(
+            listeners=credentials.by_listener,
+            gate=gate,
+            tokens_file=settings.tokens_file,
+            clock=clock,
+            telemetry=telemetry,
+        )
         server = Server(
             clients=clients,
             workers=pump,
@@ -122,54 +188,97 @@ async def _serve(settings: DispatcherSettings, keyring: Keyring, stop: Stop) -> 
             cost=settings.cost,
             heartbeat_interval=settings.heartbeat_interval_seconds,
             lease_ttl=settings.lease_ttl_seconds,
+            gate=gate,
+            has_worker_listener=settings.listen_workers is not None,
         )
-        await _listen(settings, registry, server, pump, stop)
+        listeners = _listeners(settings, credentials)
+        await _listen(settings, registry, server, listeners, (pump, rotation), stop)
     finally:
         await store.close()
+
+
+def _listeners(
+    settings: DispatcherSettings, credentials: _Credentials
+) -> tuple[Listener, Listener | None]:
+    """Where clients and workers are served."""
+
+    def listener(address: str, tls: ServerTls | None, option: str) -> Listener:
+        host, port = config.split_address(address)
+        return Listener(host, port, None if tls is None else tls.credentials(), option)
+
+    clients = listener(settings.listen, credentials.tls, "--listen")
+    if settings.listen_workers is None:
+        return clients, None
+    return clients, listener(settings.listen_workers, credentials.worker_tls, "--listen-workers")
 
 
 async def _listen(
     settings: DispatcherSettings,
     registry: CollectorRegistry,
     server: Server,
-    pump: Pump,
+    listeners: tuple[Listener, Listener | None],
+    loops: tuple[Pump, Rotation],
     stop: Stop,
 ) -> None:
     """Serves until the stop; then lets go of workers without draining them: they come back."""
     log = logs.get()
-    host, port = config.split_address(settings.listen)
     metrics_host, metrics_port = config.split_address(settings.listen_address)
-    credentials = server_credentials(settings.tls) if settings.tls.is_set else None
     scrapes = metrics.MetricsServer(
         registry, service="dispatcher", host=metrics_host, port=metrics_port
     )
     scrapes.start()
+    pump, rotation = loops
     pumping = asyncio.ensure_future(pump.run())
+    rotating = asyncio.ensure_future(rotation.run())
     stopping = asyncio.ensure_future(stop.wait())
+    tasks = (pumping, rotating, stopping)
     try:
-        bound = await server.start(host, port, credentials)
-        counts = pump.ledger.counts
-        log.info(
-            "dispatcher.started",
-            listen=f"{host}:{bound}",
-            metrics=f"{metrics_host}:{scrapes.port}",
-            database=str(settings.database),
-            ready=counts.ready,
-            done=counts.done,
-            tls=credentials is not None,
-        )
-        await asyncio.wait({pumping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if pumping.done():
-            pumping.result()
+        bound = await server.start(*listeners)
+        _tell(settings, listeners, bound, f"{metrics_host}:{scrapes.port}", pump)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for loop in (pumping, rotating):
+            if loop.done():
+                loop.result()
         log.info("dispatcher.stopping", reason=stop.reason)
         pump.is_stopping = True
         await server.stop()
     finally:
         pump.is_stopping = True
-        for task in (pumping, stopping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(pumping, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(scrapes.close)
+
+
+def _tell(
+    settings: DispatcherSettings,
+    listeners: tuple[Listener, Listener | None],
+    bound: tuple[int, int | None],
+    metrics_address: str,
+    pump: Pump,
+) -> None:
+    """Logs what is served where, and what is open to everybody."""
+    log = logs.get()
+    clients, workers = listeners
+    counts = pump.ledger.counts
+    log.info(
+        "dispatcher.started",
+        listen=f"{clients.host}:{bound[0]}",
+        listen_workers=None if workers is None else f"{workers.host}:{bound[1]}",
+        metrics=metrics_address,
+        database=str(settings.database),
+        ready=counts.ready,
+        done=counts.done,
+        tls=clients.credentials is not None,
+        worker_tls=workers is not None and workers.credentials is not None,
+    )
+    if settings.tokens_file is None and not settings.tls.is_mutual:
+        log.warning(
+            "access.open",
+            listen=f"{clients.host}:{bound[0]}",
+            consequence="whoever reaches this address may submit, read and administrate",
+            fix="set tokens_file; virtscale certs token makes one",
+        )
 
 
 def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> Ledger:

@@ -42,7 +42,9 @@ class Backlog:
         self._recovered = ReadyQueue()
         self._fresh = ReadyQueue()
         self._withdrawing: dict[JobKey, JobState] = {}
+        self._last_recovered = 0
         for job in recovered:
+            self._last_recovered = max(self._last_recovered, job.key + job.size - 1)
             self._recovered.extend([Run(job.key, job.size, Facts(job.profile, job.accepted_at))])
             if job.attempts:
                 for key in range(job.key, job.key + job.size):
@@ -57,6 +59,10 @@ class Backlog:
     def has_leasable(self) -> bool:
         """Whether some job could be leased now."""
         return bool(self._returned or self._fresh or (self._recovered and not self.is_recovering))
+
+    def is_recovered(self, key: JobKey) -> bool:
+        """True for jobs that may be from before the restart; false for all that came after it."""
+        return key <= self._last_recovered
 
     def is_withdrawing(self, key: JobKey) -> bool:
         """True while a final state other than a worker's result is on its way to the disk."""

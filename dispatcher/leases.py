@@ -12,6 +12,7 @@ from dispatcher import effects
 from dispatcher.backlog import Backlog
 from dispatcher.effects import Effect, RequeueReason
 from dispatcher.jobs import Failed, Failure, FailureReason, JobKey, Lease
+from dispatcher.past_leases import PastLeases
 from dispatcher.ready import Facts
 from dispatcher.sessions import HeldLease, Session
 
@@ -38,6 +39,7 @@ class Leases:
         self._terms = terms
         self._backlog = backlog
         self._held: dict[JobKey, HeldLease] = {}
+        self.past = PastLeases()
 
     def __contains__(self, key: object) -> bool:
         return key in self._held
@@ -84,6 +86,7 @@ class Leases:
                     found.append(effects.Settle((Failed(key, _exhausted(attempts, reason)),)))
                     continue
                 found.append(effects.CountAttempt(key, attempts))
+            self.past.note(held.lease, session.worker_id)
             back.append((key, held.facts))
         if back:
             self._backlog.give_back(back)

@@ -57,13 +57,14 @@ class Ledger:
         `absent_until`, jobs from before the restart are not leased to others.
         """
         self._terms = terms
-        self._epoch = first_epoch
+        self._epoch = self._first_epoch = first_epoch
         self._backlog = Backlog(counts=counts, recovered=unfinished)
         self._sessions: dict[SessionKey, Session] = {}
         self._workers: dict[str, Session] = {}
         self._leases = Leases(terms, self._backlog)
         self._cordons = Cordons(cordons or {})
         self._absent = set(absent)
+        self._returning = frozenset(self._absent)
         self._wake: float | None = None
         self._backlog.is_recovering = bool(self._absent and self._backlog.counts.ready)
         self._absent_until = absent_until
@@ -152,7 +153,7 @@ class Ledger:
         kept = tuple(
             lease
             for lease in hello.held
-            if lease.epoch < self._epoch and self._leases.reclaim(session, lease, now)
+            if self._has_held(session, lease) and self._leases.reclaim(session, lease, now)
         )
         cordon = self._cordons.get(hello.worker_id)
         found.append(effects.Welcome(key, kept, cordon is not None))
@@ -259,6 +260,7 @@ class Ledger:
         acknowledged: dict[SessionKey, list[Lease]] = {}
         for key, state in finals:
             held = self._leases.get(key)
+            self._leases.past.forget(key)
             self._backlog.finish(key, state)
             if held is None:
                 continue
@@ -356,12 +358,14 @@ class Ledger:
         finals: list[Final],
         known: list[Lease],
     ) -> Sequence[Effect]:
-        """Adds the result to `finals`, or its lease to `known` when nobody needs it any more."""
+        """Adds the result to `finals`, or its lease to `known` when it is not to be believed or
+        nobody needs it any more.
+        """
         lease = outcome.lease
         found: Sequence[Effect] = ()
         held = self._leases.get(lease.key)
         if held is None:
-            facts = self._backlog.claim(lease.key)
+            facts = self._backlog.claim(lease.key) if self._has_held(session, lease) else None
             if facts is None:
                 known.append(lease)
                 return ()
@@ -370,6 +374,9 @@ class Ledger:
             known.append(lease)
             return ()
         elif held.session is not session or held.lease != lease:
+            if not self._has_held(session, lease):
+                known.append(lease)
+                return ()
             self._leases.drop(held)
             found = [
                 effects.Revoke(held.session.key, (held.lease,)),
@@ -379,6 +386,19 @@ class Ledger:
         self._leases.settle(held)
         finals.append(Done(lease.key, outcome.hash, session.worker_id, outcome.service_seconds))
         return found
+
+    def _has_held(self, session: Session, lease: Lease) -> bool:
+        """Whether this worker holds that very lease, or held it while the job was unfinished.
+
+        Leases from before a restart are not known: there the workers that were connected then are
+        believed, about jobs of then.
+        """
+        held = self._leases.get(lease.key)
+        if held is not None and held.lease == lease:
+            return held.session.worker_id == session.worker_id
+        if lease.epoch >= self._first_epoch:
+            return self._leases.past.has(lease, session.worker_id)
+        return session.worker_id in self._returning and self._backlog.is_recovered(lease.key)
 
     def _refused(
         self, session: Session, outcome: Refused, finals: list[Final], known: list[Lease]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -14,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dispatcher.access import Refusal
 from dispatcher.distributions import Distribution
 from dispatcher.effects import RequeueReason
 from dispatcher.jobs import Counts
@@ -70,6 +71,26 @@ class Telemetry:
             "Sessions refused because of a wrong join token.",
             registry=registry,
         )
+        self._access_refused = CounterMetric(
+            "virtscale_dispatcher_access_refused_total",
+            "Calls and sessions refused for want of a credential or a role, by kind.",
+            ["kind"],
+            registry=registry,
+        )
+        for refusal in Refusal:
+            self._access_refused.labels(refusal.value)
+        self._expiry = Gauge(
+            "virtscale_dispatcher_certificate_expiry_timestamp_seconds",
+            "Unix time at which the first certificate of a listener ends: its own, or a CA's.",
+            ["listener"],
+            registry=registry,
+        )
+        self._reloads = CounterMetric(
+            "virtscale_dispatcher_credential_reloads_total",
+            "Changed files of certificates or tokens, by setting and whether they could be used.",
+            ["setting", "outcome"],
+            registry=registry,
+        )
         self._malformed = CounterMetric(
             "virtscale_dispatcher_results_refused_total",
             "Results refused because they cannot be the hash of their job.",
@@ -106,6 +127,23 @@ class Telemetry:
     def hello_refused(self) -> None:
         """A worker's token was wrong."""
         self._hello_refused.inc()
+
+    def access_refused(self, refusal: Refusal) -> None:
+        """A call or a session was refused."""
+        self._access_refused.labels(refusal.value).inc()
+
+    def certificate_expires(self, listener: str, at: float) -> None:
+        """A listener's certificate in use ends at that Unix time."""
+        self._expiry.labels(listener).set(at)
+
+    def watching(self, setting: str) -> None:
+        """That setting's files are watched."""
+        for outcome in ("done", "failed"):
+            self._reloads.labels(setting, outcome)
+
+    def reloaded(self, setting: str, *, is_good: bool) -> None:
+        """That setting's files were read again."""
+        self._reloads.labels(setting, "done" if is_good else "failed").inc()
 
     def result_malformed(self) -> None:
         """A result was no hash of its job."""

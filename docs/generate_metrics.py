@@ -114,6 +114,8 @@ def dispatcher_rows() -> list[Row]:
     snapshot = dispatcher_telemetry.Snapshot(Counts(), 0.0, (worker,))
     telemetry.show(lambda: snapshot)
     telemetry.requeued(next(iter(RequeueReason)), 1)
+    telemetry.certificate_expires("clients", 0.0)
+    telemetry.watching("tls")
     return rows_of(registry)
 
 

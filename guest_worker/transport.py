@@ -51,6 +51,16 @@ _REJECTIONS = (
     grpc.StatusCode.ABORTED,
 )
 
+_REASON_LENGTH = 300
+_HINTS = (
+    ("WRONG_VERSION_NUMBER", "that port speaks no TLS"),
+    ("certificate has expired", "the dispatcher's certificate has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", "the dispatcher's certificate is not of tls-ca"),
+    ("Hostname Verification", "the dispatcher's certificate does not name this address"),
+    ("Peer name", "the dispatcher's certificate does not name this address"),
+    ("Socket closed", "that port wants TLS (tls-ca), or refuses our certificate (tls-cert)"),
+)
+
 _PROFILE_TO_PROTO = {
     values.LEGACY_SHA256: job_pb2.HASH_PROFILE_LEGACY_SHA256,
     values.HMAC_SHA256: job_pb2.HASH_PROFILE_HMAC_SHA256,
@@ -136,11 +146,17 @@ class _Stream:
                     self._wake()
         except grpc.RpcError as error:
             assert isinstance(error, grpc.Call)
-            details = (error.details() or "")[:200]
-            lost = values.Lost(f"{error.code().name}: {details}", error.code() in _REJECTIONS)
+            details = error.details() or ""
+            reason = f"{error.code().name}: {_hint(details)}{details}"[:_REASON_LENGTH]
+            lost = values.Lost(reason, error.code() in _REJECTIONS)
         self._outgoing.put(None)
         self._arrived.append(lost)
         self._wake()
+
+
+def _hint(details: str) -> str:
+    """What a failed handshake means; gRPC says it in OpenSSL's words, and late in a long line."""
+    return next((f"{hint}; " for words, hint in _HINTS if words in details), "")
 
 
 def credentials(ca: bytes, certificate: bytes | None, key: bytes | None) -> grpc.ChannelCredentials:

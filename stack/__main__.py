@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from stack.commands import down, explain, image, status, submit, top, up, verify, watch
+from stack.commands import certs, down, explain, image, status, submit, top, up, verify, watch
 
 _EPILOG = (
     "Examples:  virtscale up   |   virtscale up --for 120 --summary out.json   |   "
@@ -24,6 +24,7 @@ app = typer.Typer(
 for module in (up, down, status, top, submit, verify, watch, explain):
     module.register(app)
 app.add_typer(image.app, name="image")
+app.add_typer(certs.app, name="certs")
 
 
 def main() -> int:
