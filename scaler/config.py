@@ -166,6 +166,8 @@ class ScalerConfig(Settings):
     """HOST:PORT of the dispatcher's gRPC API."""
     dispatcher_tls: TlsFiles | None = None
     """TLS towards the dispatcher: `client_ca` is its CA, certificate and key are ours."""
+    dispatcher_token_file: Path | None = None
+    """File with the token that the dispatcher asks for; it needs the role `fleet`."""
     state_dir: Path = Field(default_factory=default_state_dir)
     """Keeps the decision log and the hold."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0

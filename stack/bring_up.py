@@ -19,6 +19,7 @@ from stack import (
     processes,
     secrets_files,
     service_plan,
+    site_secrets,
 )
 from stack.domains import LibvirtDomains
 from stack.listeners import HOST
@@ -82,6 +83,7 @@ class BringUp:
         self._check()
         secrets_files.ensure_pepper(state.secrets / "pepper")
         join_key = secrets_files.ensure_join_key(state.secrets / "join.key")
+        site_secrets.ensure(state, self._clock.wall())
         needs_guests = settings.url is None or settings.define
         if settings.url is not None:
             await self._try_libvirt()
@@ -216,6 +218,7 @@ class BringUp:
                 uri=stack.uri,
                 kind=kind,
                 join_key=join_key,
+                now=self._clock.wall(),
             )
         )
         try:
@@ -276,6 +279,7 @@ class BringUp:
             uri=self.stack.uri,
             pool=self._settings.pool,
             dispatcher=address("dispatcher_port"),
+            token_file=str(site_secrets.of(self._state).token_file(site_secrets.COMMANDS)),
             dispatcher_metrics=address("dispatcher_metrics_port"),
             scaler=address("scaler_port"),
             collector=address("collector_port"),

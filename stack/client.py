@@ -15,7 +15,8 @@ from virtscale.v1 import (
     license_pb2_grpc,
 )
 
-from servicekit.tls import is_loopback
+from servicekit.config import ConfigError
+from servicekit.tls import TokenFile, is_loopback
 from stack import rpc_details
 from stack.calibration import JobLoad
 from stack.jobs import Backlog, DispatcherError, JobSpec, JobView, Profile, State, WorkerView
@@ -57,9 +58,15 @@ class DispatcherClient:
     """Calls of `LicenseService` and `FleetService`; every failure is a `DispatcherError`."""
 
     def __init__(
-        self, address: str, *, ca: Path | None = None, insecure: bool = False, seconds: float = 10.0
+        self,
+        address: str,
+        *,
+        ca: Path | None = None,
+        insecure: bool = False,
+        seconds: float = 10.0,
+        token_file: Path | None = None,
     ) -> None:
-        """`seconds` is the deadline of each short call.
+        """`seconds` is the deadline of each short call. `token_file` is read at the first call.
 
         Raises:
             DispatcherError: when the address is not loopback and neither `ca` nor `insecure` is
@@ -68,6 +75,8 @@ class DispatcherClient:
         """
         self._address = address
         self._seconds = seconds
+        self._token_file = token_file
+        self._token: TokenFile | None = None
         self._channel = _channel(address, ca, insecure)
         self._licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
         self._fleet = fleet_pb2_grpc.FleetServiceStub(self._channel)
@@ -111,7 +120,7 @@ class DispatcherClient:
     ) -> AsyncIterator[tuple[JobView, str]]:
         """Follows stored results from a cursor on: pairs of job and next cursor."""
         request = license_pb2.WatchResultsRequest(cursor=cursor, from_start=from_start)
-        call = self._licenses.WatchResults(request)
+        call = self._licenses.WatchResults(request, metadata=self._metadata())
         try:
             async for answer in call:
                 yield _job_view(answer.job), answer.cursor
@@ -165,9 +174,21 @@ class DispatcherClient:
         self, method: Callable[..., Awaitable[Answer]], request: Any, *, seconds: float = 0.0
     ) -> Answer:
         try:
-            return await method(request, timeout=seconds or self._seconds)
+            return await method(
+                request, timeout=seconds or self._seconds, metadata=self._metadata()
+            )
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from None
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._token_file is None:
+            return ()
+        try:
+            if self._token is None:
+                self._token = TokenFile(self._token_file)
+            return self._token.metadata()
+        except ConfigError as error:
+            raise DispatcherError("UNAUTHENTICATED", str(error)) from None
 
     def _error(self, error: grpc.aio.AioRpcError) -> DispatcherError:
         code = error.code().name

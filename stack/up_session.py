@@ -10,7 +10,16 @@ from typing import Any
 from servicekit import logs
 from servicekit.clock import Clock
 from servicekit.lifecycle import StartError, Stop
-from stack import endpoints, guests, http_api, scaler_api, summary, verification, wind_down
+from stack import (
+    endpoints,
+    guests,
+    http_api,
+    scaler_api,
+    site_secrets,
+    summary,
+    verification,
+    wind_down,
+)
 from stack.arrivals import Arrivals
 from stack.bring_up import BringUp
 from stack.calibration import NO_LOAD, JobLoad
@@ -64,7 +73,10 @@ class UpSession:
         )
         self._journal = Journal(prefix=f"up-{secrets.token_hex(4)}-", draw=draw)
         self._record = RunRecord(least=settings.min)
-        self._client = DispatcherClient(f"{HOST}:{settings.port('dispatcher_port')}")
+        self._client = DispatcherClient(
+            f"{HOST}:{settings.port('dispatcher_port')}",
+            token_file=site_secrets.of(state).token_file(site_secrets.UP),
+        )
         self._load = LoadGenerator(
             self._client, clock=clock, journal=self._journal, draw=draw, profile=settings.profile
         )

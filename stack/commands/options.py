@@ -39,6 +39,15 @@ Insecure = Annotated[
         "--insecure", help="With --dispatcher: no TLS, numbers cross the network in clear."
     ),
 ]
+Token = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="VIRTSCALE_TOKEN_FILE",
+        help="With --dispatcher: file with the token to show it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -58,15 +67,28 @@ class Target:
     address: str
     ca: Path | None = None
     insecure: bool = False
+    token_file: Path | None = None
 
     def client(self, *, seconds: float = 10.0) -> Any:
         """A `DispatcherClient` for it."""
         from stack.client import DispatcherClient
 
-        return DispatcherClient(self.address, ca=self.ca, insecure=self.insecure, seconds=seconds)
+        return DispatcherClient(
+            self.address,
+            ca=self.ca,
+            insecure=self.insecure,
+            seconds=seconds,
+            token_file=self.token_file,
+        )
 
 
-def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure: bool) -> Target:
+def target(
+    state: Path | None,
+    dispatcher: str | None,
+    ca: Path | None,
+    insecure: bool,
+    token_file: Path | None,
+) -> Target:
     """The dispatcher named, or that of the running stack.
 
     Raises:
@@ -74,10 +96,11 @@ def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure
 
     """
     if dispatcher is not None:
-        return Target(dispatcher, ca, insecure)
+        return Target(dispatcher, ca, insecure, token_file)
     from stack import endpoints
 
-    return Target(endpoints.read(state_directory(state)).dispatcher)
+    found = endpoints.read(state_directory(state))
+    return Target(found.dispatcher, token_file=Path(found.token_file))
 
 
 @contextlib.contextmanager

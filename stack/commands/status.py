@@ -56,6 +56,7 @@ def observe(found: "Endpoints") -> Any:
     """A context that gives a `Monitor` of the running stack."""
     import contextlib
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from servicekit.clock import SystemClock
     from stack.client import DispatcherClient
@@ -66,7 +67,10 @@ def observe(found: "Endpoints") -> Any:
     async def opened() -> AsyncIterator[Monitor]:
         domains = LibvirtDomains(found.uri, pool=found.pool)
         try:
-            async with DispatcherClient(found.dispatcher, seconds=3.0) as client:
+            token_file = Path(found.token_file)
+            async with DispatcherClient(
+                found.dispatcher, seconds=3.0, token_file=token_file
+            ) as client:
                 yield Monitor(
                     dispatcher=client,
                     domains=domains,
