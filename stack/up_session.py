@@ -36,6 +36,7 @@ from stack.run_record import RunRecord
 from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
 
+_RENEW_SECONDS = 86_400.0
 _OBSERVE_SECONDS = 0.5
 _FIRST_GUEST_SECONDS = 120.0
 _FINISH_SECONDS = 180.0
@@ -127,12 +128,21 @@ class UpSession:
             set_delta=self._set_delta,
             hold=self._hold,
         )
-        self._spawn(console.run())
+        self._spawn(console.run(), self._renew())
         if not settings.no_load:
             self._spawn(self._feed(), self._load.follow())
         if settings.for_seconds is not None:
             self._spawn(self._end_after(settings.for_seconds, stop))
         await stop.wait()
+
+    async def _renew(self) -> None:
+        """Once a day, for a stack that runs for months."""
+        while True:
+            await self._clock.sleep(_RENEW_SECONDS)
+            try:
+                await self._bring_up.renew()
+            except StartError as error:
+                logs.get().error("certificates.not_renewed", reason=str(error))
 
     async def _feed(self) -> None:
         """Waits for the first guest, chooses the load, submits."""

@@ -11,7 +11,12 @@ import pytest
 from virtscale.v1 import job_pb2, license_pb2, worker_pb2
 
 from dispatcher import hashing
+from scaler.dispatcher_fleet import DispatcherFleet
+from scaler.ports import FleetError
+from servicekit.tls import TokenFile
 from stack import access_tokens, certificates
+from stack.client import DispatcherClient
+from stack.jobs import DispatcherError, JobSpec
 from tests.contract import secured_dispatcher
 from tests.contract.dispatcher_process import JOIN_KEY, LEGACY, PATIENCE, ScriptedWorker, until
 from tests.contract.secured_dispatcher import (
@@ -95,6 +100,26 @@ async def test_a_header_of_another_form_is_refused(
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call(b"", metadata=(("authorization", value),), timeout=PATIENCE)
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_the_services_own_clients_show_their_tokens(dispatcher: SecuredDispatcher) -> None:
+    site = dispatcher.site
+    fleet = DispatcherFleet(dispatcher.address, token=TokenFile(site.token("fleet")))
+    assert await fleet.workers() == ()
+    await fleet.close()
+    wrong = DispatcherFleet(dispatcher.address, token=TokenFile(site.token("submit")))
+    with pytest.raises(FleetError, match=r"PERMISSION_DENIED.*role read or fleet"):
+        await wrong.workers()
+    await wrong.close()
+    async with DispatcherClient(dispatcher.address, token_file=site.token("read")) as client:
+        assert (await client.backlog()).accepted == 0
+        with pytest.raises(DispatcherError, match="needs the role submit") as refused:
+            await client.submit(str(uuid.uuid4()), [JobSpec(NUMBER, "legacy-sha256")])
+    assert refused.value.code == "PERMISSION_DENIED"
+    missing = site.directory / "missing"
+    async with DispatcherClient(dispatcher.address, token_file=missing) as client:
+        with pytest.raises(DispatcherError, match="missing: No such file"):
+            await client.backlog()
 
 
 async def test_health_and_reflection_are_open(dispatcher: SecuredDispatcher) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -44,6 +45,7 @@ class Licenses(license_pb2_grpc.LicenseServiceServicer):
 
     async def _hear(self, request: Any, context: Any) -> None:
         self.asked.append(request)
+        assert ("authorization", "Bearer vst_x") in tuple(context.invocation_metadata())
         if self.refusal is not None:
             code, text, details = self.refusal
             await context.abort(code, text, ((rpc_details.METADATA_KEY, details),))
@@ -98,14 +100,16 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World()
+    token_file = tmp_path / "token"
+    token_file.write_text("vst_x\n")
     server = grpc.aio.server()
     license_pb2_grpc.add_LicenseServiceServicer_to_server(made.licenses, server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(Fleet(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with DispatcherClient(f"127.0.0.1:{port}") as made.client:
+    async with DispatcherClient(f"127.0.0.1:{port}", token_file=token_file) as made.client:
         yield made
     await server.stop(None)
 
