@@ -10,7 +10,7 @@ from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 
 from scaler.pool import WorkerRecord, WorkerState
 from scaler.ports import DrainEnd, FleetError
-from servicekit.tls import TokenFile
+from servicekit.tls import TokenFile, handshake_hint
 
 _STATES = MappingProxyType(
     {
@@ -103,7 +103,8 @@ class DispatcherFleet:
                 metadata=() if self._token is None else self._token.metadata(),
             )
         except grpc.aio.AioRpcError as error:
-            text = f"dispatcher: {error.code().name}: {error.details()}"
+            detail = error.details() or ""
+            text = f"dispatcher: {error.code().name}: {detail}{handshake_hint(detail)}"
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise _UnknownWorkerError(text) from None
             raise FleetError(text) from None

@@ -23,6 +23,13 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ENCRYPTED = re.compile(rb"BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED")
 _MAX_TOKEN_BYTES = 4096
+_HINTS = (
+    ("WRONG_VERSION_NUMBER", "that port speaks no TLS: leave the CA out, or use another port"),
+    ("certificate has expired", "its certificate has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not signed by the CA that was given"),
+    ("Hostname Verification", "its certificate does not name this address"),
+    ("Socket closed", "that port may want TLS (give its CA) or a client certificate"),
+)
 
 
 class TlsFiles(Settings):
@@ -204,6 +211,11 @@ def channel_credentials(files: TlsFiles, name: str = "tls") -> grpc.ChannelCrede
     if faults:
         raise ConfigError(faults)
     return grpc.ssl_channel_credentials(root)
+
+
+def handshake_hint(details: str) -> str:
+    """What gRPC's text of a failed connection means, as `; ...`; empty when it says nothing."""
+    return next((f"; {hint}" for words, hint in _HINTS if words in details), "")
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from virtscale.v1 import (
 )
 
 from servicekit.config import ConfigError
-from servicekit.tls import TokenFile, is_loopback
+from servicekit.tls import TokenFile, handshake_hint, is_loopback
 from stack import rpc_details
 from stack.calibration import JobLoad
 from stack.jobs import Backlog, DispatcherError, JobSpec, JobView, Profile, State, WorkerView
@@ -195,7 +195,8 @@ class DispatcherClient:
         detail = (error.details() or "").rstrip(".")
         violations, retry_seconds = _details(error)
         if code == "UNAVAILABLE":
-            text = f"the dispatcher at {self._address} does not answer ({detail})"
+            hint = handshake_hint(detail)
+            text = f"the dispatcher at {self._address} does not answer ({detail}){hint}"
         elif violations:
             text = f"the dispatcher refused the request: {'; '.join(violations)}"
         else:
