@@ -358,9 +358,7 @@ class Ledger:
         finals: list[Final],
         known: list[Lease],
     ) -> Sequence[Effect]:
-        """Adds the result to `finals`, or its lease to `known` when it is not to be believed or
-        nobody needs it any more.
-        """
+        """Adds the result to `finals`, or its lease to `known` when it is of no use or credit."""
         lease = outcome.lease
         found: Sequence[Effect] = ()
         held = self._leases.get(lease.key)

@@ -233,6 +233,10 @@ async def job(dispatcher: SecuredDispatcher, job_id: str) -> job_pb2.Job:
     return answer.job  # type: ignore[no-any-return]
 
 
+def key_of(job_id: str) -> int:
+    return int(job_id.rpartition("-")[2])
+
+
 async def test_what_a_guest_says_about_anothers_jobs_changes_nothing(
     dispatcher: SecuredDispatcher,
 ) -> None:
@@ -242,11 +246,11 @@ async def test_what_a_guest_says_about_anothers_jobs_changes_nothing(
     await victim.credit(1)
     held_id, ready_id = await submitted(dispatcher, NUMBER, "MH-12-AB-0001")
     assignment = await victim.take()
-    assert assignment.lease.job_id == held_id
+    assert assignment.lease.key == key_of(held_id)
     forged = "0" * 64 + ":" + "0" * 32
-    ready = worker_pb2.Lease(job_id=ready_id, epoch=assignment.lease.epoch)
+    ready = worker_pb2.Lease(key=key_of(ready_id), epoch=assignment.lease.epoch)
     targets = [
-        worker_pb2.Lease(job_id=held_id, epoch=epoch)
+        worker_pb2.Lease(key=key_of(held_id), epoch=epoch)
         for epoch in range(assignment.lease.epoch - 1, assignment.lease.epoch + 2)
     ]
     targets.append(ready)
