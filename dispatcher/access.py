@@ -108,10 +108,10 @@ def is_for_workers(method: str) -> bool:
 
 def wrong_listener(method: str) -> Denied | None:
     """What to say to a call of ours that its listener does not serve."""
-    if not method.startswith(_OUR_METHODS):
-        return None
     if is_for_workers(method):
         text = f"{method} is served to workers on another port: the dispatcher's listen_workers"
+    elif method not in NEEDED:
+        return None  # there is no such method anywhere
     else:
         text = f"{method} is not served here: this port is for workers, clients' is listen"
     return Denied(Refusal.WRONG_LISTENER, text)
@@ -185,8 +185,8 @@ def judge(
 ) -> Denied | None:
     """None when the call is allowed.
 
-    `authorization` is the call's metadata of that name, `names` the alternative names of the
-    client's certificate, `now` Unix time.
+    `authorization` is the call's metadata of that name, `names` the alternative names (URIs) of
+    the client's certificate, `now` Unix time.
     """
     wanted = needed(method)
     certified = roles_of(names)

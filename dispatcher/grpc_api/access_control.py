@@ -67,10 +67,13 @@ class AccessControl(grpc.aio.ServerInterceptor):
 
 
 def peer_names(context: Any) -> tuple[str, list[str]]:
-    """Common name and alternative names of the peer's certificate; empty without one."""
+    """Common name, and alternative names that are URIs, of the peer's certificate; may be empty.
+
+    Only URIs: a name of ours must not come in as a host name, which authorities check otherwise.
+    """
     facts = context.auth_context()
     common = facts.get("x509_common_name") or [b""]
-    names = facts.get("x509_subject_alternative_name") or []
+    names = facts.get("peer_uri") or []
     return common[0].decode("utf-8", "replace"), [name.decode("utf-8", "replace") for name in names]
 
 

@@ -118,4 +118,5 @@ def test_calls_at_the_wrong_listener_are_told_where_to_go():
         denied = access.wrong_listener(method)
         assert isinstance(denied, Denied)
         assert words in denied.text
-    assert access.wrong_listener("/grpc.health.v1.Health/Check") is None
+    for method in ("/grpc.health.v1.Health/Check", "/virtscale.v1.LicenseService/None", "/x"):
+        assert access.wrong_listener(method) is None
