@@ -9,7 +9,8 @@ from virtscale.v1 import fleet_pb2, license_pb2, worker_pb2
 
 from stack import access_tokens, certificates
 from stack.certificates import Pair, Site
-from tests.contract.dispatcher_process import DispatcherProcess, ScriptedWorker, free_port
+from tests.contract.dispatcher_process import DispatcherProcess, ScriptedWorker
+from tests.free_ports import free_ports
 
 ROLES = ("submit", "read", "fleet", "admin")
 SERVICES = {
@@ -52,7 +53,7 @@ class SecuredDispatcher(DispatcherProcess):
 
     def __init__(self, directory: Path, site: Site, **settings: Any) -> None:
         self.site = site
-        self.worker_port = free_port()
+        self.worker_port = free_ports()
         server = site.pair("server")
         files = {"certificate": str(server.certificate), "key": str(server.key)}
         super().__init__(
