@@ -55,6 +55,10 @@ class Token:
     digest: bytes
     until: float | None = None
 
+    def has_ended(self, now: float) -> bool:
+        """True from its last moment on."""
+        return self.until is not None and now >= self.until
+
 
 @dataclass(frozen=True, slots=True)
 class Denied:
@@ -189,36 +193,42 @@ def judge(
     the client's certificate, `now` Unix time.
     """
     wanted = needed(method)
+    presented = _presented(authorization)
+    token = _find(tokens, presented) if presented else None
+    if token is not None and token.roles & wanted and not token.has_ended(now):
+        return None
     certified = roles_of(names)
     if certified & wanted:
         return None
     what = f"{method} needs the role {_one_of(wanted)}"
+    if authorization is None and certified:
+        return Denied(Refusal.MISSING_ROLE, f"{what}; the certificate has {_list(certified)}")
     if authorization is None:
-        if certified:
-            return Denied(Refusal.MISSING_ROLE, f"{what}; the certificate has {_list(certified)}")
         return Denied(
             Refusal.NO_CREDENTIAL,
             f"{what}; send a token that has it as metadata 'authorization: Bearer TOKEN'",
         )
-    kind, _, presented = authorization.strip().partition(" ")
-    if kind.lower() != "bearer" or not presented.strip():
+    if not presented:
         return Denied(
             Refusal.MALFORMED_CREDENTIAL,
             f"{what}; the metadata 'authorization' must be 'Bearer TOKEN'",
         )
-    token = _find(tokens, presented.strip())
     if token is None:
         return Denied(
             Refusal.UNKNOWN_TOKEN,
             f"{what}; the token sent is none of this dispatcher's (see its tokens_file)",
         )
-    if token.until is not None and now >= token.until:
+    if token.has_ended(now):
         return Denied(Refusal.EXPIRED_TOKEN, f"{what}; the token {token.name!r} has expired")
-    if token.roles & wanted:
-        return None
     return Denied(
         Refusal.MISSING_ROLE, f"{what}; the token {token.name!r} has {_list(token.roles)}"
     )
+
+
+def _presented(authorization: str | None) -> str:
+    """The token in a header; empty when there is none."""
+    kind, _, presented = (authorization or "").strip().partition(" ")
+    return presented.strip() if kind.lower() == "bearer" else ""
 
 
 def _find(tokens: Sequence[Token], presented: str) -> Token | None:
@@ -233,9 +243,8 @@ def _find(tokens: Sequence[Token], presented: str) -> Token | None:
 
 def roles_of(names: Iterable[str]) -> frozenset[Role]:
     """The roles that a certificate's alternative names give."""
-    known = {role.value: role for role in Role}
-    named = (name.removeprefix(_ROLE_NAME) for name in names if name.startswith(_ROLE_NAME))
-    return frozenset(known[name] for name in named if name in known)
+    named = {name.removeprefix(_ROLE_NAME) for name in names if name.startswith(_ROLE_NAME)}
+    return frozenset(role for role in Role if role.value in named)
 
 
 def worker_name(worker_id: str) -> str:
