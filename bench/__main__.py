@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import scaleout
+from bench import chaos, scaleout
 
 
 def main() -> int:
@@ -12,6 +12,9 @@ def main() -> int:
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
     scaleout.add_arguments(
         benchmarks.add_parser("scaleout", help="the whole stack on real, cold guests")
+    )
+    chaos.add_arguments(
+        benchmarks.add_parser("chaos", help="no job lost under kills, cuts, full disks; a seed")
     )
     arguments = parser.parse_args()
     return int(arguments.run(arguments))

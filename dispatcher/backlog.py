@@ -60,13 +60,17 @@ class Backlog:
         """Whether some job could be leased now."""
         return bool(self._returned or self._fresh or (self._recovered and not self.is_recovering))
 
-    def is_recovered(self, key: JobKey) -> bool:
+    def may_be_recovered(self, key: JobKey) -> bool:
         """True for jobs that may be from before the restart; false for all that came after it."""
         return key <= self._last_recovered
 
     def is_withdrawing(self, key: JobKey) -> bool:
         """True while a final state other than a worker's result is on its way to the disk."""
         return key in self._withdrawing
+
+    def is_recovered(self, key: JobKey) -> bool:
+        """Whether the job is from before a restart and nobody has had it since."""
+        return key in self._recovered
 
     def submit(self, first: JobKey, profiles: Sequence[Profile], accepted_at: float) -> None:
         """Adds a batch that is on disk; its keys follow one another."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dispatcher import hashing
 from dispatcher.jobs import Profile
+from dispatcher.numbers import MAX_BATCH
 from dispatcher.plates import FormatName
 from servicekit.config import ConfigError, Settings
 from servicekit.logs import Format, Level
@@ -76,6 +77,9 @@ class DispatcherSettings(Settings):
     number_formats: tuple[FormatName, ...] = Field(default=("in",), min_length=1)
     """Formats of the numbers that are accepted: a number must fit one of them. `in` is India, the
     others are listed in docs/OPERATIONS.md; `free` takes 1 to 64 printable characters."""
+    scrub_memory: bool = False
+    """Overwrite memory as it is freed, so that no number stays in it: costs about a quarter more
+    CPU per job. For glibc."""
     default_profile: Literal["legacy-sha256", "hmac-sha256", "argon2id"] = "argon2id"
     """Profile of jobs that name none."""
     argon2_memory_kib: int = Field(default=19456, ge=8, le=65536)
@@ -88,14 +92,16 @@ class DispatcherSettings(Settings):
     """How long a lease lives without a heartbeat."""
     heartbeat_interval_seconds: float = Field(default=2.0, gt=0, le=3600)
     """How often workers must give a sign of life."""
-    reconnect_grace_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long a worker whose stream broke keeps its leases. 0: they go back at once."""
+    reconnect_grace_seconds: float = Field(default=0.05, ge=0, le=60)
+    """How long a worker whose stream broke keeps its leases. 0: they go back at once. It has to be
+    long enough to connect again, no longer: every killed worker's jobs wait so long."""
     restart_grace_seconds: float = Field(default=5.0, ge=0, le=300)
     """How long, after a start, jobs from before wait for the workers that may still hold them."""
     max_attempts: int = Field(default=5, ge=1, le=1000)
     """How often a job may come back through its own fault or with a lost worker."""
-    max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
-    """Above this, submissions are refused with RESOURCE_EXHAUSTED."""
+    max_unfinished_jobs: int = Field(default=1_000_000, ge=MAX_BATCH)
+    """Above this, submissions are refused with RESOURCE_EXHAUSTED and streams are held back. Room
+    for one batch of 1,000 at least."""
     loglevel: Level = "info"
     """Least severe lines to write."""
     logfile: Path | None = None

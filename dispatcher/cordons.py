@@ -66,6 +66,12 @@ class Cordons:
             found.append(effects.DrainEnded(worker_id, DrainOutcome.CANCELLED, cordon.taken_back))
         return found
 
+    def took_back(self, session: Session, leases: int) -> None:
+        """Leases of a draining worker went back: their jobs will run again elsewhere."""
+        cordon = self._cordons.get(session.worker_id)
+        if cordon is not None and cordon.is_draining:
+            cordon.taken_back += leases
+
     def drained(self, session: Session) -> list[Effect]:
         """The end of the worker's drain, when there is one and it holds nothing."""
         cordon = self._cordons.get(session.worker_id)

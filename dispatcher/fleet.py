@@ -20,6 +20,9 @@ class Fleet:
         self._store = store
         self._clock = clock
         self._log = logs.get()
+        # A cordon that counts and is not on disk yet must not answer a second call, and a lift
+        # under way must not take back a cordon that was granted after it.
+        self._changing = asyncio.Lock()
 
     def workers(self) -> list[WorkerView]:
         """See `ports.FleetDesk.workers`."""
@@ -32,11 +35,14 @@ class Fleet:
     async def cordon(self, worker_id: str, reason: str, max_leases: int | None) -> CordonAnswer:
         """See `ports.FleetDesk.cordon`."""
         ledger = self._pump.ledger
-        was_cordoned = ledger.is_cordoned(worker_id)
-        answer = ledger.cordon(worker_id, reason, max_leases)
-        if answer.is_granted and not was_cordoned:
-            await self._keep(worker_id, reason)
-            self._log.info("worker.cordoned", worker=worker_id, reason=reason, leases=answer.leases)
+        async with self._changing:
+            was_cordoned = ledger.is_cordoned(worker_id)
+            answer = ledger.cordon(worker_id, reason, max_leases)
+            if answer.is_granted and not was_cordoned:
+                await self._keep(worker_id, reason)
+                self._log.info(
+                    "worker.cordoned", worker=worker_id, reason=reason, leases=answer.leases
+                )
         return answer
 
     async def drain(self, worker_id: str, reason: str, seconds: float) -> tuple[DrainOutcome, int]:
@@ -46,12 +52,13 @@ class Fleet:
 
     async def uncordon(self, worker_id: str) -> bool:
         """See `ports.FleetDesk.uncordon`."""
-        if not self._pump.ledger.is_cordoned(worker_id):
-            return False
-        # Forgotten on disk first: a crash in between leaves it cordoned and the caller unanswered.
-        await self._store.set_cordon(worker_id, None)
-        self._pump.uncordon(worker_id)
-        self._log.info("worker.uncordoned", worker=worker_id)
+        async with self._changing:
+            if not self._pump.ledger.is_cordoned(worker_id):
+                return False
+            # Forgotten on disk first: a crash in between leaves it cordoned, the caller unanswered.
+            await self._store.set_cordon(worker_id, None)
+            self._pump.uncordon(worker_id)
+            self._log.info("worker.uncordoned", worker=worker_id)
         return True
 
     def backlog(self) -> Backlog:

@@ -67,6 +67,9 @@ class Key:
     secret: bytes = field(repr=False)
 
 
+_NO_KEY = Key("", bytes(32))
+
+
 @dataclass(frozen=True, slots=True)
 class Keyring:
     """The live keys, the current one first. Empty: keyed profiles are not available."""
@@ -78,17 +81,18 @@ class Keyring:
         """The key that new hashes are made with."""
         return self.keys[0] if self.keys else None
 
-    def find(self, key_id: str) -> Key:
-        """The key of that name.
+    def find_key(self, key_id: str) -> Key | None:
+        """The key of that name; None when it is not live."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
 
-        Raises:
-            UnknownKeyError: it is not live.
 
-        """
-        for key in self.keys:
-            if key.key_id == key_id:
-                return key
-        raise UnknownKeyError(key_id)
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What a new pepper file changes."""
+
+    current: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,27 @@ def parse_pepper(text: str) -> Keyring:
     return Keyring(tuple(keys))
 
 
+def key_change(before: Keyring, after: Keyring) -> KeyChange:
+    """What differs between two key rings.
+
+    Raises:
+        ValueError: a key has another secret than before, which would break every hash of it.
+
+    """
+    secrets = {key.key_id: key.secret for key in before.keys}
+    for key in after.keys:
+        if not hmac.compare_digest(secrets.get(key.key_id, key.secret), key.secret):
+            raise ValueError(
+                f"key id {key.key_id!r} has another secret than before; give a new key a new id"
+            )
+    kept = {key.key_id for key in after.keys}
+    return KeyChange(
+        after.current.key_id if after.current else "",
+        tuple(key.key_id for key in after.keys if key.key_id not in secrets),
+        tuple(key_id for key_id in secrets if key_id not in kept),
+    )
+
+
 def legacy_form(number: str) -> str:
     """The form that LEGACY_SHA256 hashes: as submitted, stripped, upper case, hyphens kept."""
     return number.strip().upper()
@@ -189,11 +214,8 @@ def request_digests(parts: Iterable[bytes], keyring: Keyring) -> tuple[str, ...]
     Keyed, because a plain digest of one number could be walked back to it. All live keys, so that a
     request repeated across a change of keys is still known.
     """
-    content = hashlib.sha256(_REQUEST_DOMAIN)
-    for part in parts:
-        content.update(len(part).to_bytes(4, "big"))
-        content.update(part)
-    whole = content.digest()
+    framed = [piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)]
+    whole = hashlib.sha256(_REQUEST_DOMAIN + b"".join(framed)).digest()
     if not keyring.keys:
         return (":" + whole.hex(),)
     return tuple(
@@ -251,15 +273,18 @@ def verify(
     if isinstance(stored, LegacyHash):
         matches = _is_legacy(legacy_form(number).encode(), stored)
         return Verdict(matches, matches and profile is not Profile.LEGACY_SHA256)
-    key = keyring.find(stored.key_id)
-    is_current = key == keyring.current
-    keyed = keyed_number(key, number)
+    # A key that is not live costs the same work: its refusal must take as long as an answer.
+    known = keyring.find_key(stored.key_id)
+    is_current = known == keyring.current
+    keyed = keyed_number(known or _NO_KEY, number)
     if isinstance(stored, HmacHash):
         matches = _is_hmac(keyed, stored)
         stale = profile is not Profile.HMAC_SHA256 or not is_current
     else:
         matches = _is_argon2id(keyed, stored)
         stale = profile is not Profile.ARGON2ID or not is_current or stored.cost != cost
+    if known is None:
+        raise UnknownKeyError(stored.key_id)
     return Verdict(matches, matches and stale)
 
 

@@ -28,7 +28,7 @@ class Terms:
     """The ledger's constants, in seconds where they are times."""
 
     lease_ttl: float = 10.0
-    reconnect_grace: float = 1.0
+    reconnect_grace: float = 0.05
     max_attempts: int = 5
 
 

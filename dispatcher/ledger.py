@@ -140,22 +140,25 @@ class Ledger:
         session = Session(key, hello, connected_at=now, heard_at=now)
         older = self._workers.get(hello.worker_id)
         if older is not None:
-            reason = RequeueReason.WORKER_LOST
+            reason, ends_drain = RequeueReason.WORKER_LOST, older.working > 0
             if older.hello.instance_id == hello.instance_id:
-                reason = RequeueReason.NOT_RECEIVED
+                reason, ends_drain = RequeueReason.NOT_RECEIVED, False
                 self._leases.move(older, session, now)
             if older.is_connected:
                 found.append(effects.EndSession(older.key, EndReason.FENCED))
-            found += self._close(older, reason, ends_drain=False)
+            # Another process: what the older one held will run again, so its drain has failed.
+            found += self._close(older, reason, ends_drain=ends_drain)
         self._sessions[key] = session
         self._workers[hello.worker_id] = session
         self._wake_at(now + self._terms.lease_ttl)
+        cordon = self._cordons.get(hello.worker_id)
         kept = tuple(
             lease
             for lease in hello.held
-            if self._has_held(session, lease) and self._leases.reclaim(session, lease, now)
+            if self._has_held(session, lease)
+            and self._may_keep(session, lease, is_cordoned=cordon is not None)
+            and self._leases.reclaim(session, lease, now)
         )
-        cordon = self._cordons.get(hello.worker_id)
         found.append(effects.Welcome(key, kept, cordon is not None))
         if cordon is not None and cordon.drain_deadline is not None:
             found.append(effects.AskDrain(key, cordon.drain_deadline))
@@ -168,6 +171,12 @@ class Ledger:
     def credit(self, key: SessionKey, jobs: int, now: float) -> None:
         """Gives room for more jobs."""
         session = self._heard(key, now)
+        if session is not None:
+            session.credit = min(session.credit + jobs, _MAX_CREDIT)
+
+    def unsent(self, key: SessionKey, jobs: int) -> None:
+        """Leases that ended before they were sent: the worker's credit for them is unspent."""
+        session = self._sessions.get(key)
         if session is not None:
             session.credit = min(session.credit + jobs, _MAX_CREDIT)
 
@@ -275,7 +284,12 @@ class Ledger:
         return found
 
     def cordon(self, worker_id: str, reason: str, max_leases: int | None) -> CordonAnswer:
-        """Stops new leases at once, unless the worker holds more than `max_leases`."""
+        """Stops new leases at once, unless the worker holds more than `max_leases`.
+
+        A worker from before a restart may hold any number until it is back: with a limit, refused.
+        """
+        if max_leases is not None and worker_id in self._absent and self._backlog.is_recovering:
+            return CordonAnswer(False, 0)
         return self._cordons.add(worker_id, self._workers.get(worker_id), reason, max_leases)
 
     def is_cordoned(self, worker_id: str) -> bool:
@@ -333,6 +347,7 @@ class Ledger:
             return []
         revoked: Effect = effects.Revoke(session.key, tuple(held.lease for held in lapsed))
         found = self._leases.give_back(session, lapsed, RequeueReason.LEASE_EXPIRED)
+        self._cordons.took_back(session, len(lapsed))
         return [revoked, *found, *self._cordons.drained(session)]
 
     def _expire_drain(self, session: Session, now: float) -> list[Effect]:
@@ -345,7 +360,7 @@ class Ledger:
         rest = [held for held in session.leases.values() if not held.is_settling]
         if not rest:
             return []
-        cordon.taken_back += len(rest)
+        self._cordons.took_back(session, len(rest))
         revoked: Effect = effects.Revoke(session.key, tuple(held.lease for held in rest))
         found = self._leases.give_back(session, rest, RequeueReason.DRAIN_DEADLINE)
         return [revoked, *found, *self._cordons.drained(session)]
@@ -396,7 +411,7 @@ class Ledger:
             return held.session.worker_id == session.worker_id
         if lease.epoch >= self._first_epoch:
             return self._leases.past.has(lease, session.worker_id)
-        return session.worker_id in self._returning and self._backlog.is_recovered(lease.key)
+        return session.worker_id in self._returning and self._backlog.may_be_recovered(lease.key)
 
     def _refused(
         self, session: Session, outcome: Refused, finals: list[Final], known: list[Lease]
@@ -428,6 +443,12 @@ class Ledger:
             is_clean = reason is RequeueReason.WORKER_LEFT and not rest
             found += self._cordons.closed(session, is_clean=is_clean)
         return found
+
+    def _may_keep(self, session: Session, lease: Lease, *, is_cordoned: bool) -> bool:
+        """A cordoned worker gets back nothing that was taken from it: it has been told empty."""
+        return (
+            not is_cordoned or lease.key in session.leases or self._backlog.is_recovered(lease.key)
+        )
 
     def _takes_jobs(self, session: Session) -> bool:
         return (

@@ -1,6 +1,6 @@
 """A job store that keeps nothing: for trying out and for tests. Passes the same contract suite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dispatcher.backlog import Unfinished
@@ -70,7 +70,12 @@ class MemoryStore:
         )
 
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         disk = self._write()
@@ -78,13 +83,16 @@ class MemoryStore:
             digest, accepted, _ = disk.requests[request_id]
             if digest not in digests:
                 raise RequestConflictError(request_id)
-            return replace(accepted, is_fresh=False)
+            known = replace(accepted, is_fresh=False)
+            on_kept(known)
+            return known
         first = JobKey(len(disk.jobs) + 1)
         accepted = Accepted(first, len(jobs), is_fresh=True)
         for key, job in zip(accepted.keys, jobs, strict=True):
             disk.payloads[key] = job.payload
             disk.jobs[key] = Job(key, JobState.READY, job.payload.profile, at, 0, job.reference)
         disk.requests[request_id] = (digests[0], accepted, at)
+        on_kept(accepted)
         return accepted
 
     async def settle(self, finals: Sequence[Final], at: float) -> None:

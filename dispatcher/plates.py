@@ -80,6 +80,11 @@ _PATTERNS: dict[FormatName, str] = {
     "free": r".*[^\W_].*",
 }
 
+_PLATE_LIKE = re.compile(
+    r"(?<![0-9A-Za-z])(?:[A-Za-z]{2}[-. ]?[0-9]{1,2}[-. ]?[A-Za-z]{1,4}[-. ]?[0-9]{3,4}"
+    r"|[0-9]{2}[-. ]?[Bb][Hh][-. ]?[0-9]{4}[-. ]?[A-Za-z]{1,2})(?![0-9A-Za-z])"
+)
+
 _EXAMPLES: dict[FormatName, str] = {
     "in": "KA-47-UT-9173, 22 BH 9173 AA or 11 CD 21",
     "in-legacy": "KA-47-UT-9173",
@@ -122,6 +127,11 @@ def mask(number: str) -> str:
             is_shown = character in "- "
         shown.append(character if is_shown else "*")
     return "".join(shown[:_MASKED_SHOWN]) + ("..." if len(shown) > _MASKED_SHOWN else "")
+
+
+def redact(text: str) -> str:
+    """A text from outside, for a log: what looks like an Indian plate in it is masked."""
+    return _PLATE_LIKE.sub(lambda found: mask(found[0]), text)
 
 
 class NumberFormats:

@@ -8,7 +8,7 @@ from dispatcher.backlog import Unfinished
 from dispatcher.cordons import CordonAnswer
 from dispatcher.effects import DrainOutcome, EndReason
 from dispatcher.followers import Following
-from dispatcher.hashing import Verdict
+from dispatcher.hashing import Keyring, Verdict
 from dispatcher.jobs import (
     Counts,
     Final,
@@ -52,7 +52,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a store held when it was opened. `generation` grows with every opening."""
+    """What a store held when it was opened. `generation` grows with every opening.
+
+    `unfinished` is read while it is iterated, once, before anything is asked of the store.
+    """
 
     store_id: str
     generation: int
@@ -78,9 +81,16 @@ class JobStore(Protocol):
         ...
 
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """Keeps a batch under consecutive keys, once per request id.
+
+        `on_kept` is called when the batch is on disk, even if the caller is gone by then.
 
         Raises:
             RequestConflictError: the request id is kept with a digest that is not in `digests`.
@@ -233,20 +243,54 @@ class OverloadedError(Exception):
         super().__init__(f"{unfinished} unfinished jobs of at most {limit}; submit again later")
 
 
+class VerificationsOverloadedError(OverloadedError):
+    """Too many verifications wait for their turn."""
+
+    def __init__(self, waiting: int, retry_seconds: float) -> None:
+        Exception.__init__(self, f"{waiting} verifications wait already; verify again later")
+        self.retry_seconds = retry_seconds
+
+
+class BusyError(Exception):
+    """Too many submissions wait for the disk."""
+
+    def __init__(self, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__("too many submissions wait to be stored; send this one again later")
+
+
 class StoppingError(Exception):
     """The dispatcher is stopping."""
+
+
+class KeySource(Protocol):
+    """Where the pepper's keys come from; they may change at any time."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys as they are now."""
 
 
 class ClientDesk(Protocol):
     """What clients may do."""
 
-    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
-        """Accepts a batch; on disk when it returns.
+    def turn_away(self) -> BusyError | None:
+        """Why a lone batch would not be answered soon; None when it would. Costs nothing."""
+        ...
+
+    async def submit(
+        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
+    ) -> list[JobKey]:
+        """Accepts a batch; on disk when it returns. Not lone: on a stream that limits itself.
 
         Raises:
             InvalidRequestError, OverloadedError, RequestConflictError, StoreUnavailableError.
 
         """
+        ...
+
+    async def room(self, jobs: int) -> None:
+        """Returns when so many more jobs, a batch at most, could be accepted."""
         ...
 
     def job_key(self, name: str) -> JobKey | None:
@@ -283,8 +327,12 @@ class ClientDesk(Protocol):
         """A page and where the next one starts."""
         ...
 
-    def results(self, after: int | None) -> AsyncIterator[Stored]:
-        """Results from a cursor on (None: from now on), without end."""
+    async def newest(self) -> int:
+        """The cursor behind the newest result."""
+        ...
+
+    def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
+        """Results from a cursor on, to the newest or without end."""
         ...
 
     async def verify(self, number: str, stored: str) -> Verdict:

@@ -7,6 +7,7 @@ in one turn go out together, at no delay when there is one.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ParamSpec
 
@@ -27,6 +28,7 @@ from dispatcher.jobs import (
 )
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
+from dispatcher.request_age import RequestAge
 from dispatcher.sessions import Hello, SessionKey
 from dispatcher.telemetry import Telemetry
 from servicekit import logs
@@ -36,8 +38,9 @@ P = ParamSpec("P")
 
 _MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
-_REQUESTS_KEPT_SECONDS = 24 * 3600.0
 _UPKEEP_SECONDS = 3600.0
+_LATE_SECONDS = 0.5
+_HEARING_SECONDS = 2.0
 
 
 class Pump:
@@ -67,6 +70,7 @@ class Pump:
         self._attempts: dict[JobKey, int] = {}
         self._work_queued = asyncio.Event()
         self._wake = asyncio.Event()
+        self._sleeps_until = math.inf
         self._is_leasing = False
         self._followers = Followers()
         self._drains: dict[str, list[asyncio.Future[tuple[effects.DrainOutcome, int]]]] = {}
@@ -183,11 +187,15 @@ class Pump:
     async def assignments(self, session: SessionKey, leases: Sequence[Lease]) -> list[Assignment]:
         """See `ports.WorkDesk.assignments`."""
         await self._load([lease.key for lease in leases])
-        return [
+        found = [
             Assignment(lease, self._jobs[lease.key].payload)
             for lease in leases
             if self.ledger.holds(session, lease) and lease.key in self._jobs
         ]
+        if len(found) < len(leases):
+            self.ledger.unsent(session, len(leases) - len(found))
+            self._lease_soon()
+        return found
 
     async def _load(self, keys: Iterable[JobKey]) -> None:
         """Reads what is not in memory: jobs beyond the kept ones, or from before a restart."""
@@ -227,7 +235,9 @@ class Pump:
                     self._note_connected(worker_id, False)
                 case _:
                     self._tell(effect)
-        self._wake.set()
+        due = self.ledger.next_deadline()
+        if due is not None and due < self._sleeps_until:
+            self._wake.set()
 
     def _tell(self, effect: effects.Effect) -> None:
         """Effects that are messages to one worker; without a line there is nobody to tell."""
@@ -297,15 +307,23 @@ class Pump:
         while True:
             self._wake.clear()
             due = self.ledger.next_deadline()
+            self._sleeps_until = math.inf if due is None else due
             if due is None:
                 await self._wake.wait()
                 continue
             wait = due - self._clock.monotonic()
             if wait > 0:
+                # Not wait_for: on Python 3.11 it forgets a cancellation that meets the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
                 if self._clock.monotonic() < due:
                     continue
+            late = self._clock.monotonic() - due
+            if late > _LATE_SECONDS:
+                # This process stood still, not the workers: first hear what they have said since.
+                self._log.warning("clock.jumped", late_seconds=round(late, 3))
+                await self._clock.sleep(_HEARING_SECONDS)
             self._apply(self.ledger.expire(self._clock.monotonic()))
             self._lease_soon()
 
@@ -326,8 +344,8 @@ class Pump:
             at = self._clock.wall()
             if finals:
                 writes.append(self._stored(self._store.settle, finals, at))
-            # Queued together, they share one transaction.
-            await asyncio.gather(*writes)
+            # Queued together, they share one transaction. A lone one needs no task of its own.
+            await (asyncio.gather(*writes) if len(writes) > 1 else writes[0])
             if finals:
                 await self._settled(finals, at)
 
@@ -386,10 +404,13 @@ class Pump:
         self._work_queued.set()
 
     async def _keep_tidy(self) -> None:
+        clock = self._clock
+        age = RequestAge(wall=clock.wall(), monotonic=clock.monotonic())
         while True:
+            before = age.forget_before(wall=clock.wall(), monotonic=clock.monotonic())
             with contextlib.suppress(StoreUnavailableError):
-                await self._store.forget_requests(self._clock.wall() - _REQUESTS_KEPT_SECONDS)
-            await self._clock.sleep(_UPKEEP_SECONDS)
+                await self._store.forget_requests(before)
+            await clock.sleep(_UPKEEP_SECONDS)
 
 
 def _state(final: Final) -> JobState:

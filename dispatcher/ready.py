@@ -134,7 +134,7 @@ class ReadyQueue:
         return sum(runs.size for runs in self._runs.values())
 
     def __contains__(self, key: int) -> bool:
-        return any(runs.has(key) for runs in self._runs.values())
+        return any(runs.size and runs.has(key) for runs in self._runs.values())
 
     def append(self, key: JobKey, facts: Facts) -> None:
         """Adds a job."""

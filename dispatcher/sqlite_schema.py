@@ -6,7 +6,7 @@ have two results. `final_order` is the results' sequence.
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,7 +155,9 @@ def prepare(connection: apsw.Connection) -> None:
         raise SchemaError(f"is damaged ({fault}); restore it from a backup")
 
 
-def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
+def recover(
+    connection: apsw.Connection, numbers: Numbers, unfinished: Iterable[Unfinished]
+) -> Recovered:
     """Reads what a dispatcher needs to go on, and opens a new generation."""
     with connection:
         connection.execute(
@@ -169,7 +171,7 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
         store_id=meta["store_id"],
         generation=int(meta["generation"]),
         counts=Counts(accepted=accepted, done=done, failed=failed, cancelled=cancelled),
-        unfinished=_unfinished(connection),
+        unfinished=unfinished,
         cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
             worker for (worker,) in _rows(connection, "SELECT worker_id FROM connected")
@@ -177,15 +179,27 @@ def recover(connection: apsw.Connection, numbers: Numbers) -> Recovered:
     )
 
 
-def _unfinished(connection: apsw.Connection) -> list[Unfinished]:
-    rows = connection.execute(
+def unfinished_runs(connection: apsw.Connection) -> Iterator[Unfinished]:
+    """The unfinished jobs, in runs, while they are read: a million must not be in memory twice."""
+    rows: Iterator[Any] = connection.execute(
         "SELECT key, profile, accepted_at, attempts FROM jobs INDEXED BY jobs_unfinished "
         "WHERE state = 1 ORDER BY key"
     )
-    return [
-        Unfinished(JobKey(key), Profile(profile), accepted_at, attempts)
-        for key, profile, accepted_at, attempts in rows
-    ]
+    first = size = 0
+    alike: tuple[int, float, int] = (0, 0.0, 0)
+    for key, *values in rows:
+        if key == first + size and tuple(values) == alike:
+            size += 1
+            continue
+        if size:
+            yield _run(first, size, *alike)
+        first, size, alike = key, 1, tuple(values)
+    if size:
+        yield _run(first, size, *alike)
+
+
+def _run(first: int, size: int, profile: int, accepted_at: float, attempts: int) -> Unfinished:
+    return Unfinished(JobKey(first), Profile(profile), accepted_at, attempts, size)
 
 
 def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
@@ -213,17 +227,16 @@ def submit(
     at: float,
 ) -> Accepted | None:
     """Keeps a batch; None when the request id is known with another content."""
-    known = connection.execute(
-        "SELECT digest, first, count FROM requests WHERE request_id = ?", (request_id,)
-    ).fetchone()
-    if known is not None:
-        digest, first, count = known
-        return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
     first = numbers.accepted + 1
     connection.execute(
-        "INSERT INTO requests VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO requests VALUES (?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING",
         (request_id, digests[0], first, len(jobs), at),
     )
+    if connection.changes() == 0:
+        ((digest, first, count),) = _rows(
+            connection, "SELECT digest, first, count FROM requests WHERE request_id = ?", request_id
+        )
+        return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
     rows = [
         (profile, reference, value.hex(), key_id, load_text(load) if load else "")
         for (profile, value, key_id, load), reference in jobs
@@ -361,8 +374,8 @@ def _row(connection: apsw.Connection, statement: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _rows(connection: apsw.Connection, statement: str) -> list[Any]:
-    return connection.execute(statement).fetchall()
+def _rows(connection: apsw.Connection, statement: str, *values: str) -> list[Any]:
+    return connection.execute(statement, values).fetchall()
 
 
 def _job(row: tuple[Any, ...]) -> Job:

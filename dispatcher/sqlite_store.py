@@ -12,6 +12,7 @@ import fcntl
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 import apsw
 
 from dispatcher import sqlite_schema as schema
+from dispatcher.backlog import Unfinished
 from dispatcher.jobs import Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
@@ -50,6 +52,7 @@ class _Operation:
     rows: int
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    on_kept: Callable[[Any], None] | None = None
     value: Any = None
     error: Exception | None = None
 
@@ -57,8 +60,12 @@ class _Operation:
 class SqliteStore:
     """See `ports.JobStore`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None
+    ) -> None:
+        """`on_commit` hears of every transaction, in the writing thread: its rows and seconds."""
         self._path = path
+        self._on_commit = on_commit
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
@@ -86,22 +93,37 @@ class SqliteStore:
             self._writer = writer
             self._path.chmod(0o600)
             schema.prepare(writer)
-            recovered = schema.recover(writer, self._numbers)
-            self._reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            reader = _connect(self._path, apsw.SQLITE_OPEN_READONLY)
+            self._reader = reader
+            recovered = schema.recover(writer, self._numbers, self._unfinished(reader))
         except OSError as error:
             raise StoreOpenError(f"{self._path}: cannot be used: {error.strerror}") from None
         except apsw.Error as error:
-            raise StoreOpenError(
-                f"{self._path}: not a usable database ({error}); restore it from a backup or "
-                "move it away to begin with an empty one"
-            ) from None
+            raise self._unusable(error) from None
         except schema.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
         self._thread.start()
         return recovered
 
+    def _unfinished(self, reader: apsw.Connection) -> Iterator[Unfinished]:
+        try:
+            yield from schema.unfinished_runs(reader)
+        except apsw.Error as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: apsw.Error) -> StoreOpenError:
+        return StoreOpenError(
+            f"{self._path}: not a usable database ({error}); restore it from a backup or "
+            "move it away to begin with an empty one"
+        )
+
     async def submit(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         accepted: Accepted | None = await self._queue(
@@ -109,6 +131,7 @@ class SqliteStore:
                 connection, self._numbers, request_id, digests, jobs, at
             ),
             rows=len(jobs),
+            on_kept=lambda found: None if found is None else on_kept(found),
         )
         if accepted is None:
             raise RequestConflictError(request_id)
@@ -178,10 +201,16 @@ class SqliteStore:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    async def _queue(self, act: Callable[[apsw.Connection], T], *, rows: int = 1) -> T:
+    async def _queue(
+        self,
+        act: Callable[[apsw.Connection], T],
+        *,
+        rows: int = 1,
+        on_kept: Callable[[T], None] | None = None,
+    ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._operations.put(_Operation(act, rows, answer, loop))
+        self._operations.put(_Operation(act, rows, answer, loop, on_kept))
         return await answer
 
     def _write(self) -> None:
@@ -220,10 +249,12 @@ class SqliteStore:
         return group, True
 
     def _commit(self, connection: apsw.Connection, group: list[_Operation]) -> None:
+        began = time.perf_counter()
         try:
             with _transaction(connection, self._numbers):
                 for operation in group:
                     operation.value = operation.act(connection)
+            self._on_commit(sum(each.rows for each in group), time.perf_counter() - began)
         except Exception as error:
             if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
                 # One bad operation must not take the others with it.
@@ -308,6 +339,8 @@ def _truncate_log(connection: apsw.Connection) -> None:
 
 def _answer(operations: list[_Operation]) -> None:
     for operation in operations:
+        if operation.error is None and operation.on_kept is not None:
+            operation.on_kept(operation.value)
         if operation.answer.done():
             continue
         if operation.error is not None:

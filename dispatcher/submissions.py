@@ -1,22 +1,35 @@
 """What clients ask: submit, wait, follow, list, cancel, verify."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from dispatcher import hashing, numbers, plates
+from dispatcher.admission import Admission
 from dispatcher.followers import Following, OnFinal
-from dispatcher.hashing import Cost, Keyring, MalformedHashError, Verdict
-from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, NewJob, Profile
+from dispatcher.hashing import Cost, MalformedHashError, Verdict
+from dispatcher.jobs import Job, JobKey, JobNames, JobSpec, JobState, Profile
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.plates import NumberFormats
-from dispatcher.ports import JobStore, OverloadedError, Stored
+from dispatcher.ports import (
+    Accepted,
+    BusyError,
+    JobStore,
+    KeySource,
+    OverloadedError,
+    Stored,
+    VerificationsOverloadedError,
+)
 from dispatcher.pump import Pump
 from dispatcher.telemetry import Telemetry
 from servicekit.clock import Clock
 
 _RESULTS_PAGE = 256
+_BUSY_RETRY_SECONDS = 0.1
 _MAX_VERIFICATIONS = 2
+_MAX_WAITING_VERIFICATIONS = 64
 
 
 class Submissions:
@@ -30,51 +43,85 @@ class Submissions:
         clock: Clock,
         telemetry: Telemetry,
         names: JobNames,
-        keyring: Keyring,
+        pepper: KeySource,
         formats: NumberFormats,
         profile: Profile,
         cost: Cost,
         max_unfinished: int,
+        idle_at: Callable[[], float],
     ) -> None:
         self._pump = pump
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._names = names
-        self._keyring = keyring
+        self._pepper = pepper
         self._formats = formats
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
+        self._idle_at = idle_at
         self._arriving = 0
-        self._verifying = asyncio.Semaphore(_MAX_VERIFICATIONS)
+        # Two at a time: more would only take the other calls' CPU and memory. A pool and no
+        # semaphore: a call that is cancelled frees its place when its thread is done, not before.
+        self._verifiers = ThreadPoolExecutor(_MAX_VERIFICATIONS, thread_name_prefix="verify")
+        self._verifying = 0
+        self._admission = Admission()
 
-    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+    def turn_away(self) -> BusyError | None:
+        """See `ports.ClientDesk.turn_away`."""
+        if self._admission.arrived(self._clock.monotonic(), self._idle_at()):
+            return None
+        self._telemetry.turned_away()
+        return BusyError(_BUSY_RETRY_SECONDS)
+
+    async def submit(
+        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
+    ) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
+        if not is_lone:
+            return await self._submit(request_id, specs)
+        ticket = self._admission.enter(self._clock.monotonic())
+        try:
+            return await self._submit(request_id, specs)
+        finally:
+            self._admission.leave(ticket)
+
+    async def _submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+        keyring = self._pepper.keyring
         jobs = numbers.new_jobs(
-            specs, keyring=self._keyring, default=self._profile, formats=self._formats
+            specs, keyring=keyring, default=self._profile, formats=self._formats
         )
-        unfinished = self._pump.ledger.counts.unfinished + self._arriving
+        unfinished = self._unfinished
         if unfinished + len(jobs) > self._max_unfinished:
             self._telemetry.overloaded(len(jobs))
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
-        digests = hashing.request_digests(numbers.content(specs, jobs), self._keyring)
+        digests = hashing.request_digests(numbers.content(specs, jobs), keyring)
+        at = self._clock.wall()
+
+        def kept(accepted: Accepted) -> None:
+            if accepted.is_fresh:
+                self._pump.submitted(accepted.first, jobs, at)
+
         self._arriving += len(jobs)
         try:
-            at = self._clock.wall()
-            accepted = await asyncio.shield(self._accept(request_id, digests, jobs, at))
+            # The store tells: a caller that goes away must not keep stored jobs out of the ledger.
+            accepted = await self._store.submit(request_id, digests, jobs, at, kept)
         finally:
             self._arriving -= len(jobs)
-        return accepted
-
-    async def _accept(
-        self, request_id: str, digests: Sequence[str], jobs: Sequence[NewJob], at: float
-    ) -> list[JobKey]:
-        """Shielded: a caller that goes away must not keep stored jobs out of the ledger."""
-        accepted = await self._store.submit(request_id, digests, jobs, at)
-        if accepted.is_fresh:
-            self._pump.submitted(accepted.first, jobs, at)
         return accepted.keys
+
+    async def room(self, jobs: int) -> None:
+        """See `ports.ClientDesk.room`."""
+        least = self._max_unfinished - min(jobs, numbers.MAX_BATCH)
+        if self._unfinished <= least:
+            return
+        async with self._pump.results_stored:
+            await self._pump.results_stored.wait_for(lambda: self._unfinished <= least)
+
+    @property
+    def _unfinished(self) -> int:
+        return self._pump.ledger.counts.unfinished + self._arriving
 
     def job_key(self, name: str) -> JobKey | None:
         """See `ports.ClientDesk.job_key`."""
@@ -130,9 +177,13 @@ class Submissions:
         shown = [self._now(job) for job in found]
         return [job for job in shown if not states or job.state in states], following
 
-    async def results(self, after: int | None) -> AsyncIterator[Stored]:
+    async def newest(self) -> int:
+        """See `ports.ClientDesk.newest`."""
+        return await self._store.last_cursor()
+
+    async def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
         """See `ports.ClientDesk.results`."""
-        cursor = await self._store.last_cursor() if after is None else after
+        cursor = after
         while True:
             async with self._pump.results_stored:
                 seen = self._pump.ledger.counts.done + self._pump.ledger.counts.failed
@@ -142,6 +193,8 @@ class Submissions:
                 yield stored
             if found:
                 continue
+            if not is_endless:
+                return
             async with self._pump.results_stored:
                 counts = self._pump.ledger.counts
                 if counts.done + counts.failed == seen:
@@ -150,22 +203,28 @@ class Submissions:
     async def verify(self, number: str, stored: str) -> Verdict:
         """See `ports.ClientDesk.verify`."""
         # Any format: the hash may be older than the formats that are accepted today.
-        if fault := plates.form_fault(number):
-            raise InvalidRequestError(Violation("number", fault))
+        faults = [Violation("number", fault)] if (fault := plates.form_fault(number)) else []
         try:
             form = hashing.parse(stored)
         except MalformedHashError as error:
-            raise InvalidRequestError(Violation("hash", str(error))) from None
-        # Two at a time: more would only take the other calls' CPU and memory.
-        async with self._verifying:
-            return await asyncio.to_thread(
-                hashing.verify,
-                number,
-                form,
-                self._keyring,
-                profile=self._profile,
-                cost=self._cost,
-            )
+            raise InvalidRequestError(*faults, Violation("hash", str(error))) from None
+        if faults:
+            raise InvalidRequestError(*faults)
+        if self._verifying >= _MAX_WAITING_VERIFICATIONS:
+            raise VerificationsOverloadedError(self._verifying, retry_seconds=1.0)
+        check = partial(
+            hashing.verify,
+            number,
+            form,
+            self._pepper.keyring,
+            profile=self._profile,
+            cost=self._cost,
+        )
+        self._verifying += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._verifiers, check)
+        finally:
+            self._verifying -= 1
 
     def _now(self, job: Job) -> Job:
         if job.state is JobState.READY and self._pump.ledger.is_leased(job.key):

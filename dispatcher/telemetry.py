@@ -46,6 +46,12 @@ class Telemetry:
             "CPU time that finished jobs took inside their guests, as their workers reported it.",
             _SECONDS,
         )
+        self._squares = CounterMetric(
+            "virtscale_dispatcher_job_service_seconds_squared_total",
+            "Sum of the squares of the service times: with the sum and the count it gives their "
+            "exact spread, which the buckets only suggest. A run of short jobs counts by its mean.",
+            registry=registry,
+        )
         self._wait = Distribution(
             "virtscale_dispatcher_job_wait_seconds",
             "Wall time from a job's acceptance to its first lease, since this process started.",
@@ -64,6 +70,11 @@ class Telemetry:
         self._overloaded = CounterMetric(
             "virtscale_dispatcher_overload_refused_total",
             "Jobs refused because too many were unfinished.",
+            registry=registry,
+        )
+        self._turned_away = CounterMetric(
+            "virtscale_dispatcher_submits_turned_away_total",
+            "SubmitJobs calls refused unread because too many others waited for the disk.",
             registry=registry,
         )
         self._hello_refused = CounterMetric(
@@ -115,6 +126,7 @@ class Telemetry:
         # Workers report the mean of each batch: few values, each many times.
         for value, times in Counter(seconds).items():
             self._service.observe(value, times)
+            self._squares.inc(value * value * times)
 
     def requeued(self, reason: RequeueReason, jobs: int) -> None:
         """Jobs went back."""
@@ -123,6 +135,10 @@ class Telemetry:
     def overloaded(self, jobs: int) -> None:
         """A batch was refused."""
         self._overloaded.inc(jobs)
+
+    def turned_away(self) -> None:
+        """A call was refused before it was read."""
+        self._turned_away.inc()
 
     def hello_refused(self) -> None:
         """A worker's token was wrong."""

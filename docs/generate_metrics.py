@@ -6,6 +6,7 @@ so that the document cannot say what the code does not do. `--check` fails when 
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "proto")]
 
+from virtscale.v1 import license_pb2  # noqa: E402
+
 from collector import families  # noqa: E402
 from dispatcher import telemetry as dispatcher_telemetry  # noqa: E402
 from dispatcher.effects import RequeueReason  # noqa: E402
+from dispatcher.grpc_api.call_metrics import MeasureCalls  # noqa: E402
 from dispatcher.jobs import Counts  # noqa: E402
 from dispatcher.sessions import WorkerState, WorkerView  # noqa: E402
+from dispatcher.store_metrics import StoreMetrics  # noqa: E402
 from scaler import telemetry as scaler_telemetry  # noqa: E402
 from scaler.config import ScalerConfig, pool_settings, signal_queries  # noqa: E402
 from scaler.decision import ActionResult, Observation, Outcome, State, decide  # noqa: E402
@@ -33,6 +38,7 @@ TARGET = ROOT / "docs" / "METRICS.md"
 
 _UNITS = (
     ("_timestamp_seconds", "Unix seconds"),
+    ("_seconds_squared", "seconds squared"),
     ("_seconds", "seconds"),
     ("_bytes", "bytes"),
     ("_slots", "slots"),
@@ -116,7 +122,11 @@ def dispatcher_rows() -> list[Row]:
     telemetry.requeued(next(iter(RequeueReason)), 1)
     telemetry.certificate_expires("clients", 0.0)
     telemetry.watching("tls")
-    return rows_of(registry)
+    service = license_pb2.DESCRIPTOR.services_by_name["LicenseService"]
+    MeasureCalls(registry, [service])
+    with tempfile.NamedTemporaryFile() as file:
+        StoreMetrics(registry, Path(file.name))
+        return rows_of(registry)
 
 
 def scaler_rows() -> list[Row]:
@@ -195,7 +205,14 @@ times, which the host knows, are not.
 ## Dispatcher
 
 Default port 9181. At every scrape the accepted jobs are the sum of `virtscale_dispatcher_jobs` \
-over all states. Series of a worker vanish with its session.
+over all states. Series of a worker vanish with its session. `grpc_server_` metrics have the names \
+and labels of go-grpc-prometheus; a batch of jobs is one message.
+
+Arrival rate: `rate(virtscale_dispatcher_jobs_accepted_total[1m])`. Mean service time S: \
+`rate(virtscale_dispatcher_job_service_seconds_sum[1m]) / \
+rate(virtscale_dispatcher_job_service_seconds_count[1m])`. Its squared coefficient of variation, \
+for a sizing model: `rate(virtscale_dispatcher_job_service_seconds_squared_total[1m]) / \
+rate(virtscale_dispatcher_job_service_seconds_count[1m]) / S^2 - 1`.
 
 {table(dispatcher_rows())}
 

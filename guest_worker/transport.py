@@ -60,6 +60,9 @@ _HINTS = (
     ("Peer name", "the dispatcher's certificate does not name this address"),
     ("Socket closed", "that port wants TLS (tls-ca), or refuses our certificate (tls-cert)"),
 )
+# As the dispatcher's: what one message may name, and the largest key and epoch.
+_MAX_LEASES = 65_536
+_MAX_KEY = 1 << 62
 
 _PROFILE_TO_PROTO = {
     values.LEGACY_SHA256: job_pb2.HASH_PROFILE_LEGACY_SHA256,
@@ -120,8 +123,8 @@ class _Stream:
         self._thread.start()
 
     def send(self, messages: Sequence[values.MessageUp]) -> None:
-        for message in messages:
-            self._outgoing.put(encode(message))
+        for request in encode_all(messages):
+            self._outgoing.put(request)
 
     def take(self) -> list[values.MessageDown | values.Lost]:
         taken = []
@@ -149,6 +152,9 @@ class _Stream:
             details = error.details() or ""
             reason = f"{error.code().name}: {_hint(details)}{details}"[:_REASON_LENGTH]
             lost = values.Lost(reason, error.code() in _REJECTIONS)
+        except OverrunError:
+            self._call.cancel()
+            lost = values.Lost("the dispatcher sent leases that no dispatcher grants", True)
         self._outgoing.put(None)
         self._arrived.append(lost)
         self._wake()
@@ -165,6 +171,17 @@ def credentials(ca: bytes, certificate: bytes | None, key: bytes | None) -> grpc
 
 
 # --- values to protobuf ---------------------------------------------------------------------------
+
+
+def encode_all(messages: Sequence[values.MessageUp]) -> list[worker_pb2.WorkRequest]:
+    """The protobuf form of messages: credit that follows results travels with them."""
+    requests: list[worker_pb2.WorkRequest] = []
+    for message in messages:
+        if isinstance(message, values.Credit) and requests and requests[-1].HasField("results"):
+            requests[-1].results.credit += message.jobs
+        else:
+            requests.append(encode(message))
+    return requests
 
 
 def encode(message: values.MessageUp) -> worker_pb2.WorkRequest:
@@ -250,8 +267,17 @@ def _duration(seconds: float) -> Duration:
 # --- protobuf to values ---------------------------------------------------------------------------
 
 
+class OverrunError(Exception):
+    """A message whose runs of leases would not fit into memory, or into the protocol."""
+
+
 def decode(response: worker_pb2.WorkResponse) -> values.MessageDown | None:
-    """The value of a message from the dispatcher; None for one this version does not know."""
+    """The value of a message from the dispatcher; None for one this version does not know.
+
+    Raises:
+        OverrunError: it names more leases than the protocol allows.
+
+    """
     kind = response.WhichOneof("message")
     if kind == "jobs":
         runs = response.jobs.assignments
@@ -288,6 +314,7 @@ def _assignments(run: worker_pb2.Assignment) -> list[values.Assignment]:
     if run.HasField("argon2_cost"):
         message = run.argon2_cost
         cost = values.Argon2Cost(message.memory_kib, message.passes, message.lanes)
+    _check_run(run.lease)
     keys = range(run.lease.key, run.lease.key + len(run.inputs))
     epochs = range(run.lease.epoch, run.lease.epoch + len(run.inputs))
     return [
@@ -307,7 +334,17 @@ def _load(load: job_pb2.Load) -> values.Load:
     return None
 
 
+def _check_run(run: worker_pb2.Lease) -> None:
+    # A few bytes can name billions of leases.
+    if run.count > _MAX_LEASES or run.key > _MAX_KEY or run.epoch > _MAX_KEY:
+        raise OverrunError
+
+
 def _values(runs: Sequence[worker_pb2.Lease]) -> tuple[values.Lease, ...]:
+    for run in runs:
+        _check_run(run)
+    if sum([run.count or 1 for run in runs]) > _MAX_LEASES:
+        raise OverrunError
     return tuple(
         [
             values.Lease(run.key + place, run.epoch + place)

@@ -70,6 +70,7 @@ def run(
     main: Callable[[Stop], Coroutine[Any, Any, int | None]],
     *,
     on_hangup: Callable[[], Awaitable[None]] | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> int:
     """Runs `main` until it returns; SIGTERM, SIGINT and SIGHUP request its stop.
 
@@ -78,7 +79,8 @@ def run(
     `StartError`, 2 for `ConfigError`; both are printed in full, also out of a task group.
     """
     try:
-        return asyncio.run(_run(main, on_hangup)) or EXIT_OK
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_run(main, on_hangup)) or EXIT_OK
     except (ConfigError, StartError) as error:
         return _report([error])
     except BaseExceptionGroup as group:

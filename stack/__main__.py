@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from stack.commands import certs, down, explain, image, status, submit, top, up, verify, watch
+from stack.commands import (
+    certs,
+    down,
+    explain,
+    export,
+    image,
+    pepper,
+    status,
+    submit,
+    top,
+    up,
+    verify,
+    watch,
+)
 
 _EPILOG = (
     "Examples:  virtscale up   |   virtscale up --for 120 --summary out.json   |   "
@@ -21,10 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, down, status, top, submit, verify, watch, explain):
+for module in (up, down, status, top, submit, verify, watch, export, explain):
     module.register(app)
 app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
+app.add_typer(pepper.app, name="pepper")
 
 
 def main() -> int:

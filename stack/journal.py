@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stack.jobs import JobView
+from virtscale.client.values import Job
 
 Item = TypeVar("Item")
 
@@ -29,11 +29,11 @@ class Journal:
     """Unix time at which the first job was handed over."""
     first_result_at: float | None = None
     """Unix time at which the first result was stored."""
-    sample: list[tuple[str, JobView]] = field(default_factory=list)
+    sample: list[tuple[str, Job]] = field(default_factory=list)
     """Numbers with their results, chosen at random, to be verified at the end."""
     _open: dict[str, tuple[str, float]] = field(default_factory=dict)
     _final: dict[str, str] = field(default_factory=dict)
-    _early: dict[str, JobView] = field(default_factory=dict)
+    _early: dict[str, Job] = field(default_factory=dict)
     _latencies: list[float] = field(default_factory=list)
 
     @property
@@ -56,7 +56,7 @@ class Journal:
                 # The result overtook the answer to the submission.
                 self.finished(early)
 
-    def finished(self, job: JobView) -> None:
+    def finished(self, job: Job) -> None:
         """Records a final job. Jobs of other clients are ignored."""
         if not job.is_final or not job.reference.startswith(self.prefix):
             return

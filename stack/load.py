@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from virtscale.client.errors import DispatcherError
+from virtscale.client.retries import FOREVER
+from virtscale.client.values import MAX_BATCH, Busy, Collision, JobSpec, Load, Profile, Verify
 
 from servicekit import logs
 from servicekit.clock import Clock
@@ -18,12 +21,10 @@ from stack.calibration import (
     next_repetitions,
     saturating_load,
 )
-from stack.jobs import MAX_BATCH, DispatcherError, JobSpec, Profile
 from stack.journal import Journal
 from stack.numbers import NumberGenerator
 from stack.ports import Dispatcher
 
-_LONGEST_PAUSE_SECONDS = 1.0
 _CALIBRATION_SECONDS = 60.0
 _MAX_IN_FLIGHT = 64
 
@@ -50,6 +51,7 @@ class LoadGenerator:
         profile: Profile,
     ) -> None:
         self._dispatcher = dispatcher
+        self._patient = dispatcher.with_retry(FOREVER, self._troubled)
         self._clock = clock
         self._journal = journal
         self._draw = draw
@@ -140,20 +142,8 @@ class LoadGenerator:
 
     async def follow(self) -> None:
         """Records results for ever; cancel it."""
-        cursor = ""
-        pause = 0.1
-        while True:
-            try:
-                # What finished while nobody listened, or before the first cursor was known.
-                await self.reconcile()
-                async for job, following in self._dispatcher.watch(cursor):
-                    self._journal.finished(job)
-                    cursor = following
-                    pause = 0.1
-            except DispatcherError as error:
-                self.state.trouble = str(error)
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        async for exported in self._patient.results():
+            self._journal.finished(exported.job)
 
     async def reconcile(self) -> None:
         """Asks for the state of every job that is not known to be final.
@@ -213,21 +203,8 @@ class LoadGenerator:
             self._log.error("load.refused", code=error.code, jobs=len(batch), error=str(error))
 
     async def _submit(self, batch: list[tuple[JobSpec, float]]) -> list[str]:
-        request_id = str(uuid.uuid4())
-        jobs = [job for job, _ in batch]
         started = self._clock.wall()
-        pause = 0.1
-        while True:
-            try:
-                ids = await self._dispatcher.submit(request_id, jobs)
-                break
-            except DispatcherError as error:
-                if not error.is_retryable:
-                    raise
-                # The same request_id again: the dispatcher stores it once, however often it asks.
-                self.state.trouble = str(error)
-                await self._clock.sleep(error.retry_seconds or pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        ids = await self._patient.submit([job for job, _ in batch])
         self.state.trouble = ""
         self._journal.accepted(
             [
@@ -238,14 +215,29 @@ class LoadGenerator:
         )
         return ids
 
+    def _troubled(self, error: DispatcherError) -> None:
+        self.state.trouble = str(error)
+
     def _job(self, load: JobLoad) -> JobSpec:
         self._serial += 1
         return JobSpec(
             number=self._numbers.next(),
             profile=self._profile,
-            load=load,
+            load=client_load(load),
             reference=f"{self._journal.prefix}{self._serial}",
         )
+
+
+def client_load(load: JobLoad) -> Load:
+    """The load as the dispatcher's client takes it."""
+    match load.kind:
+        case "collision":
+            return Collision(int(load.amount))
+        case "verify":
+            return Verify(int(load.amount))
+        case "busy":
+            return Busy(load.amount)
+    return None
 
 
 def highest_rate(arrivals: Arrivals) -> float:

@@ -5,9 +5,11 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from virtscale.client.errors import DispatcherError
+from virtscale.client.values import Backlog, Worker
+
 from servicekit.clock import Clock
 from stack import http_api, pool_view, scaler_api
-from stack.jobs import Backlog, DispatcherError, WorkerView
 from stack.pool_view import DecisionView, Snapshot
 from stack.ports import Dispatcher, Domains, DomainsError, DomainView
 
@@ -34,7 +36,7 @@ class Monitor:
         pool: str,
         clock: Clock,
         on_domains: Callable[[Sequence[DomainView], float], None] = lambda *_: None,
-        on_workers: Callable[[Sequence[WorkerView], float], None] = lambda *_: None,
+        on_workers: Callable[[Sequence[Worker], float], None] = lambda *_: None,
     ) -> None:
         """The callbacks get what was seen and the Unix time."""
         self._dispatcher = dispatcher
@@ -46,7 +48,7 @@ class Monitor:
         self._on_domains = on_domains
         self._on_workers = on_workers
         self._seen_domains: Sequence[DomainView] = ()
-        self._seen_workers: Sequence[WorkerView] = ()
+        self._seen_workers: Sequence[Worker] = ()
         self._active_since: dict[str, float] = {}
         self._backlog: Backlog | None = None
         self._finished: deque[tuple[float, int]] = deque()
@@ -126,7 +128,7 @@ class Monitor:
     async def _see_dispatcher(self) -> None:
         try:
             workers, backlog = await asyncio.gather(
-                self._dispatcher.list_workers(), self._dispatcher.backlog()
+                self._dispatcher.workers(), self._dispatcher.backlog()
             )
         except DispatcherError as error:
             self._troubles["dispatcher"] = str(error)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stack.jobs import MAX_NUMBER_LENGTH
+from virtscale.client.values import MAX_NUMBER_LENGTH
+
 from stack.masking import mask
 
 _SHOWN = 24

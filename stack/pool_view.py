@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from stack.jobs import Backlog, WorkerView
+from virtscale.client.values import Backlog, Worker
+
 from stack.ports import DomainView
 
 RowState = Literal[
@@ -60,7 +61,7 @@ class Snapshot:
 
 def rows(
     domains: Sequence[DomainView],
-    workers: Sequence[WorkerView],
+    workers: Sequence[Worker],
     cpu_ratios: Mapping[str, float],
     active_since: Mapping[str, float],
     now: float,
@@ -98,7 +99,7 @@ def rows(
     return tuple(made)
 
 
-def _state(domain: DomainView, worker: WorkerView | None, seconds: float | None) -> RowState:
+def _state(domain: DomainView, worker: Worker | None, seconds: float | None) -> RowState:
     still: dict[str, RowState] = {
         "off": "off",
         "saved": "saved",
@@ -119,7 +120,7 @@ def _state(domain: DomainView, worker: WorkerView | None, seconds: float | None)
     return _worker_state(worker)
 
 
-def _worker_state(worker: WorkerView) -> RowState:
+def _worker_state(worker: Worker) -> RowState:
     if worker.state in ("cordoned", "draining"):
         return "draining"
     return "busy" if worker.busy_slots or worker.leases else "idle"

@@ -1,10 +1,12 @@
-"""What the stack's loops need from the outside; the adapters are `client` and `domains`."""
+"""What the stack's loops need from outside; adapters are `virtscale.client` and `domains`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from stack.jobs import Backlog, JobSpec, JobView, WorkerView
+from virtscale.client.errors import DispatcherError
+from virtscale.client.retries import RetryPolicy
+from virtscale.client.values import Backlog, Exported, Job, JobSpec, Verdict, Worker
 
 DomainState = Literal["off", "running", "paused", "saved", "stopping", "crashed"]
 
@@ -33,25 +35,29 @@ class DomainView:
 class Dispatcher(Protocol):
     """The dispatcher, for the load and the shutdown. Failures are `DispatcherError`."""
 
-    async def submit(self, request_id: str, jobs: Sequence[JobSpec]) -> list[str]:
+    def with_retry(
+        self, retry: RetryPolicy, on_trouble: Callable[[DispatcherError], None]
+    ) -> "Dispatcher":
+        """The same with another patience."""
+        ...
+
+    async def submit(self, jobs: Sequence[JobSpec]) -> list[str]:
         """Job ids in order, once every job is on disk."""
         ...
 
-    async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[JobView]:
+    async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
         """The jobs once all are final, or as they are after `seconds`."""
         ...
 
-    def watch(
-        self, cursor: str = "", *, from_start: bool = False
-    ) -> AsyncIterator[tuple[JobView, str]]:
-        """Results as they are stored."""
+    def results(self) -> AsyncIterator[Exported]:
+        """Results as they are stored, from now on."""
         ...
 
-    async def verify(self, number: str, stored: str) -> tuple[bool, bool]:
-        """Whether the hash belongs to the number; whether it should be renewed."""
+    async def verify(self, number: str, stored: str) -> Verdict:
+        """Whether the hash belongs to the number."""
         ...
 
-    async def list_workers(self) -> list[WorkerView]:
+    async def workers(self) -> list[Worker]:
         """The workers."""
         ...
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stack.jobs import WorkerView
+from virtscale.client.values import Worker
+
 from stack.ports import DomainView
 
 _LEAVING = frozenset({"drain", "shutdown", "destroy"})
@@ -62,7 +63,7 @@ class RunRecord:
         self._is_first = False
         self.peak_domains = max(self.peak_domains, len(active))
 
-    def observe_workers(self, workers: Sequence[WorkerView], *, now: float) -> None:
+    def observe_workers(self, workers: Sequence[Worker], *, now: float) -> None:
         """Takes the dispatcher's workers as they are at Unix time `now`."""
         for worker in workers:
             if worker.oldest_lease_at is not None:

@@ -6,12 +6,12 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
+from virtscale.client.values import Profile
 
 from servicekit.config import Settings
 from servicekit.logs import Level
 from stack.arrivals import ShapeName
 from stack.calibration import LoadName, difficulty_fault
-from stack.jobs import Profile
 from stack.listeners import Listener
 
 ENVIRONMENT_PREFIX = "VIRTSCALE_UP_"

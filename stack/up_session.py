@@ -7,9 +7,14 @@ import resource
 import secrets
 from typing import Any
 
+from virtscale.client.asynchronous import AsyncClient
+from virtscale.client.errors import DispatcherError
+from virtscale.client.retries import ONCE
+
 from servicekit import logs
 from servicekit.clock import Clock
 from servicekit.lifecycle import StartError, Stop
+from servicekit.tls import TokenFile
 from stack import (
     endpoints,
     guests,
@@ -23,9 +28,7 @@ from stack import (
 from stack.arrivals import Arrivals
 from stack.bring_up import BringUp
 from stack.calibration import NO_LOAD, JobLoad
-from stack.client import DispatcherClient
 from stack.console import Console
-from stack.jobs import DispatcherError
 from stack.journal import Journal
 from stack.listeners import HOST
 from stack.load import LoadGenerator, highest_rate
@@ -74,9 +77,11 @@ class UpSession:
         )
         self._journal = Journal(prefix=f"up-{secrets.token_hex(4)}-", draw=draw)
         self._record = RunRecord(least=settings.min)
-        self._client = DispatcherClient(
+        site_secrets.ensure(state, clock.wall())
+        self._client = AsyncClient(
             f"{HOST}:{settings.port('dispatcher_port')}",
-            token_file=site_secrets.of(state).token_file(site_secrets.UP),
+            token=TokenFile(site_secrets.of(state).token_file(site_secrets.UP)).read,
+            retry=ONCE,
         )
         self._load = LoadGenerator(
             self._client, clock=clock, journal=self._journal, draw=draw, profile=settings.profile

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from stack.jobs import JobView
+from virtscale.client.values import Job
+
 from stack.ports import Dispatcher
 
 _SLOW_PROFILE_SAMPLE = 20
@@ -17,7 +18,7 @@ def belongs_legacy(number: str, stored: str) -> bool:
     return hmac.compare_digest(hashlib.sha256(text.encode()).hexdigest(), digest)
 
 
-async def wrong_results(dispatcher: Dispatcher, sample: Sequence[tuple[str, JobView]]) -> list[str]:
+async def wrong_results(dispatcher: Dispatcher, sample: Sequence[tuple[str, Job]]) -> list[str]:
     """Ids of jobs in the sample whose stored hash does not belong to their number.
 
     Legacy hashes are checked here, with no help from the software under test; keyed ones need the
@@ -37,7 +38,7 @@ async def wrong_results(dispatcher: Dispatcher, sample: Sequence[tuple[str, JobV
                 slow += 1
                 if slow > _SLOW_PROFILE_SAMPLE:
                     continue
-            belongs, _ = await dispatcher.verify(number, job.hash)
+            belongs = (await dispatcher.verify(number, job.hash)).matches
         if not belongs:
             wrong.append(job.job_id)
     return wrong

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from virtscale.client.errors import DispatcherError
+
 from servicekit.clock import Clock
 from servicekit.lifecycle import Stop
-from stack.jobs import DispatcherError
 from stack.load import LoadGenerator
 from stack.ports import Dispatcher, Domains, DomainsError, DomainView
 
@@ -39,7 +40,7 @@ async def finish_jobs(
 async def drain_workers(dispatcher: Dispatcher, *, seconds: float) -> None:
     """Gives every worker the time to hand back what it holds, all at once."""
     try:
-        workers = await dispatcher.list_workers()
+        workers = await dispatcher.workers()
     except DispatcherError:
         return
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 
+from dispatcher import plates
 from dispatcher.grpc_api import errors, translation
 from dispatcher.ports import FleetDesk, StoreUnavailableError
 
@@ -31,7 +32,9 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         """See fleet.proto."""
         limit = request.max_leases if request.HasField("max_leases") else None
         try:
-            answer = await self._desk.cordon(request.worker_id, request.reason, limit)
+            answer = await self._desk.cordon(
+                request.worker_id, plates.redact(request.reason), limit
+            )
         except StoreUnavailableError as error:
             await errors.abort(context, error)
         return fleet_pb2.CordonWorkerResponse(granted=answer.is_granted, leases=answer.leases)
@@ -44,7 +47,9 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         if request.HasField("deadline"):
             seconds = translation.seconds(request.deadline)
         try:
-            outcome, taken_back = await self._desk.drain(request.worker_id, request.reason, seconds)
+            outcome, taken_back = await self._desk.drain(
+                request.worker_id, plates.redact(request.reason), seconds
+            )
         except StoreUnavailableError as error:
             await errors.abort(context, error)
         return fleet_pb2.DrainWorkerResponse(

@@ -56,29 +56,54 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
         """See license.proto."""
         stream = _JobStream(self._desk, self._names)
         fault: Exception | None = None
+        reading = asyncio.create_task(self._accept_all(request_iterator, stream, context))
+        writing = asyncio.create_task(stream.write(context))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(stream.write(context))
-                await self._accept_all(request_iterator, stream)
-                stream.no_more()
+            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if not writing.done():
+                # Never cancelled: grpc cannot end a call while a message is half written.
+                stream.no_more(is_over=reading.exception() is not None)
+                await asyncio.wait({writing})
+            for task in (writing, reading):
+                if task.done():
+                    task.result()
         except* _EXPECTED as group:
             fault = group
             while isinstance(fault, ExceptionGroup):
                 fault = fault.exceptions[0]
         finally:
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
             stream.stop()
         # Not inside except*: grpc would not know its own abort in a group, and log a trace.
         if fault is not None:
             await errors.abort(context, fault)
 
     async def _accept_all(
-        self, requests: AsyncIterator[license_pb2.StreamJobsRequest], stream: "_JobStream"
+        self,
+        requests: AsyncIterator[license_pb2.StreamJobsRequest],
+        stream: "_JobStream",
+        context: Any,
     ) -> None:
-        """Takes batches in while others are on their way to the disk."""
+        """Takes batches in while others are on their way to the disk.
+
+        With too many unfinished jobs a batch waits, and HTTP/2 holds the client back: a stream is
+        never refused for that, and its other batches go on.
+        """
         room = asyncio.Semaphore(_MAX_ARRIVING)
 
         async def accept(request: license_pb2.StreamJobsRequest) -> None:
-            keys = await self._submit(request.request_id, request.jobs)
+            keys: list[JobKey] | None = None
+            while keys is None:
+                await self._desk.room(len(request.jobs))
+                try:
+                    keys = await self._submit(request.request_id, request.jobs, is_lone=False)
+                except OverloadedError:
+                    continue  # another batch was faster
+                except _EXPECTED:
+                    errors.name_batch(context, request.request_id)
+                    raise
             stream.accepted(request.request_id, keys)
             room.release()
 
@@ -143,17 +168,18 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
     ) -> AsyncIterator[license_pb2.WatchResultsResponse]:
         """See license.proto."""
         try:
-            after: int | None = None
+            after = 0
             if request.cursor:
-                # Job names with an r: one of another store, or a job's, is refused, not mixed up.
-                name, _, rest = request.cursor.rpartition("r")
-                after = self._cursor("cursor", name if not rest else request.cursor)
-            elif request.from_start:
-                after = 0
-            async for stored in self._desk.results(after):
+                # Cursors have the form of job names: one of another store is refused, not mixed up.
+                after = self._position(request.cursor)
+            elif not request.from_start:
+                after = await self._desk.newest()
+            if request.announce_start:
+                yield license_pb2.WatchResultsResponse(cursor=self._cursor_name(after))
+            async for stored in self._desk.results(after, is_endless=not request.until_end):
                 yield license_pb2.WatchResultsResponse(
                     job=translation.job_message(stored.job, self._names),
-                    cursor=self._names.name(JobKey(stored.cursor)) + "r",
+                    cursor=self._cursor_name(stored.cursor),
                 )
         except _EXPECTED as error:
             await errors.abort(context, error)
@@ -170,10 +196,20 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             matches=verdict.matches, needs_rehash=verdict.needs_rehash
         )
 
-    async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
-        return await self._desk.submit(
-            translation.request_id(request_id), translation.job_specs(jobs)
-        )
+    async def _submit(self, request_id: str, jobs: Any, *, is_lone: bool = True) -> list[JobKey]:
+        checked = translation.request_id(request_id)
+        return await self._desk.submit(checked, translation.job_specs(jobs), is_lone=is_lone)
+
+    def _cursor_name(self, cursor: int) -> str:
+        return self._names.name(JobKey(cursor)) + "r"
+
+    def _position(self, cursor: str) -> int:
+        # No job has the key 0, but the place before the first result does.
+        if cursor == self._cursor_name(0):
+            return 0
+        # Job names with an r: one of another store, or a job's, is refused, not mixed up.
+        name, _, rest = cursor.rpartition("r")
+        return self._cursor("cursor", name if not rest else cursor)
 
     def _cursor(self, field: str, token: str) -> JobKey:
         key = self._names.key(token)
@@ -208,6 +244,7 @@ class _JobStream:
         self._finished: list[Job] = []
         self._known: list[JobKey] = []
         self._is_half_closed = False
+        self._is_over = False
         self._changed = asyncio.Event()
         self._following = desk.follow(self._final)
 
@@ -221,14 +258,15 @@ class _JobStream:
             )
         )
         # A batch that was accepted before may have final jobs already: nobody calls back for them.
-        is_unfinished = self._desk.is_unfinished
-        self._known += [key for key in keys if not is_unfinished(key)]
-        self._following.add(key for key in keys if is_unfinished(key))
+        known = [key for key in keys if not self._desk.is_unfinished(key)]
+        self._known += known
+        self._following.add(set(keys).difference(known) if known else keys)
         self._changed.set()
 
-    def no_more(self) -> None:
-        """The client has half-closed."""
+    def no_more(self, *, is_over: bool = False) -> None:
+        """The client has half-closed; or the stream is over, whatever is still open."""
         self._is_half_closed = True
+        self._is_over = is_over
         self._changed.set()
 
     def stop(self) -> None:
@@ -240,7 +278,7 @@ class _JobStream:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._accepted or self._finished or self._known:
+            while (self._accepted or self._finished or self._known) and not self._is_over:
                 # All at once: no job may be told before its batch.
                 accepted, self._accepted = self._accepted, []
                 known, self._known = self._known, []
@@ -251,7 +289,7 @@ class _JobStream:
                     finished += [job for job in await self._desk.jobs(known) if job is not None]
                 for start in range(0, len(finished), _MAX_FINISHED):
                     await context.write(self._message(finished[start : start + _MAX_FINISHED]))
-            if self._is_half_closed and not self._following.pending:
+            if self._is_over or (self._is_half_closed and not self._following.pending):
                 return
 
     def _message(self, jobs: Sequence[Job]) -> license_pb2.StreamJobsResponse:

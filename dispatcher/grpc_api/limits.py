@@ -16,6 +16,10 @@ from virtscale.v1 import fleet_pb2, license_pb2, worker_pb2
 from dispatcher.grpc_api import translation
 from dispatcher.numbers import MAX_BATCH, InvalidRequestError, Violation
 
+# A thousand jobs have 800 kB at most, four thousand results 1 MB. Small for another reason as well:
+# a message of empty parts becomes fifty times as large when it is parsed.
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_WORK_BYTES = 2 * 1024 * 1024
 MAX_WAIT_SECONDS = 300.0
 MAX_PAGE = 1000
 MAX_DRAIN_SECONDS = 7 * 86400.0
@@ -29,8 +33,14 @@ _MAX_PROFILES = 16
 _MAX_NAME_CHARACTERS = 128
 _MAX_TOKEN_CHARACTERS = 4096
 _MAX_UPTIME_SECONDS = 10.0 * 365 * 86400
+_WORKER_SERVICE = f"/{worker_pb2.DESCRIPTOR.services_by_name['WorkerService'].full_name}/"
 
 Faults = Iterable[Violation | None]
+
+
+def message_bytes(method: str) -> int:
+    """How large a message of a method, such as `/virtscale.v1.WorkerService/Work`, may be."""
+    return MAX_WORK_BYTES if method.startswith(_WORKER_SERVICE) else MAX_MESSAGE_BYTES
 
 
 def check(message: Message) -> None:

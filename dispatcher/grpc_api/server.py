@@ -11,6 +11,7 @@ from google.protobuf.internal import api_implementation
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
 from virtscale.v1 import (
     fleet_pb2,
     fleet_pb2_grpc,
@@ -23,16 +24,19 @@ from virtscale.v1 import (
 from dispatcher import hashing
 from dispatcher.gate import Gate
 from dispatcher.grpc_api.access_control import AccessControl
+from dispatcher.grpc_api.call_metrics import MeasureCalls
 from dispatcher.grpc_api.fleet_service import FleetServicer
 from dispatcher.grpc_api.license_service import LicenseServicer
 from dispatcher.grpc_api.malformed import RefuseMalformed
+from dispatcher.grpc_api.turn_away import TurnAway
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.jobs import JobNames
 from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
 from servicekit.lifecycle import StartError
 from servicekit.metrics import listen_error
 
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# What grpc itself refuses; `limits` refuses earlier, in words of ours.
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _OPTIONS: Sequence[tuple[str, Any]] = (
     # Else a second dispatcher starts on the same port and takes half of the connections.
@@ -82,13 +86,29 @@ class Server:
         lease_ttl: float,
         gate: Gate,
         has_worker_listener: bool,
+        registry: CollectorRegistry,
     ) -> None:
         if api_implementation.Type() != "upb":
             raise StartError(
                 f"protobuf runs its {api_implementation.Type()!r} implementation, about 90 times "
                 "slower; install a protobuf wheel with upb"
             )
-        interceptors = [AccessControl(gate), RefuseMalformed()]
+        described = [
+            module.DESCRIPTOR.services_by_name[name]
+            for module, name in (
+                (license_pb2, "LicenseService"),
+                (fleet_pb2, "FleetService"),
+                (worker_pb2, "WorkerService"),
+            )
+        ]
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"]
+        # The first is the outermost: what the others refuse is counted too.
+        interceptors = [
+            MeasureCalls(registry, [*described, health]),
+            AccessControl(gate),
+            TurnAway(clients),
+            RefuseMalformed(),
+        ]
         self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         self._worker_server = (
             grpc.aio.server(interceptors=interceptors, options=_OPTIONS)

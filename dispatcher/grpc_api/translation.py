@@ -3,12 +3,13 @@
 import math
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 
 from google.protobuf import duration_pb2, timestamp_pb2
 from virtscale.v1 import fleet_pb2, job_pb2, worker_pb2
 
-from dispatcher import hashing
+from dispatcher import hashing, plates
 from dispatcher.effects import DrainOutcome
 from dispatcher.jobs import (
     Busy,
@@ -217,7 +218,8 @@ def outcomes(message: worker_pb2.Results) -> list[Outcome]:
         each_lease = map(Lease, keys, range(epoch, epoch + count))
         hashes = each.hashes
         if each.HasField("refusal"):
-            text = each.refusal.message[:_MAX_MESSAGE_CHARACTERS] or "the worker gave no reason"
+            text = plates.redact(each.refusal.message[:_MAX_MESSAGE_CHARACTERS])
+            text = text or "the worker gave no reason"
             found += [Refused(lease, each.refusal.retryable, text) for lease in each_lease]
             continue
         if len(hashes) != count:
@@ -333,13 +335,16 @@ def seconds(message: duration_pb2.Duration) -> float:
     return message.seconds + message.nanos / 1e9
 
 
+@lru_cache(maxsize=256)
 def duration(value: float) -> duration_pb2.Duration:
-    """A duration of that many seconds."""
+    """A duration of that many seconds. Shared: not to be changed."""
     whole = math.floor(value)
     return duration_pb2.Duration(seconds=whole, nanos=int((value - whole) * 1e9))
 
 
+# Jobs of a batch share their times; messages copy what they are given.
+@lru_cache(maxsize=256)
 def timestamp(value: float) -> timestamp_pb2.Timestamp:
-    """A time in seconds since the Unix epoch."""
+    """A time in seconds since the Unix epoch. Shared: not to be changed."""
     whole = math.floor(value)
     return timestamp_pb2.Timestamp(seconds=whole, nanos=int((value - whole) * 1e9))

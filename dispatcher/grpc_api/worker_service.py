@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from virtscale.v1 import worker_pb2, worker_pb2_grpc
 
-from dispatcher import access, hashing
+from dispatcher import access, hashing, plates
 from dispatcher.access import Refusal
 from dispatcher.effects import EndReason
 from dispatcher.gate import Refusals
@@ -17,11 +17,12 @@ from dispatcher.grpc_api import errors, translation
 from dispatcher.grpc_api.access_control import has_certificate, peer_names
 from dispatcher.jobs import JobNames, Lease
 from dispatcher.numbers import InvalidRequestError, Violation
-from dispatcher.ports import WorkDesk
+from dispatcher.ports import StoreUnavailableError, WorkDesk
 from dispatcher.sessions import Hello, SessionKey
 
 _HELLO_SECONDS = 10.0
 _MAX_BATCH = 512
+_ACK_SECONDS = 0.01
 _END_CODES = {
     EndReason.FENCED: grpc.StatusCode.ABORTED,
     EndReason.STALLED: grpc.StatusCode.UNAVAILABLE,
@@ -68,7 +69,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 task.result()
             if line.end_reason is not None:
                 await context.abort(_END_CODES[line.end_reason], line.end_reason.value)
-        except InvalidRequestError as error:
+        except (InvalidRequestError, StoreUnavailableError) as error:
             await errors.abort(context, error)
         finally:
             for task in (writing, reading):
@@ -131,14 +132,17 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 case "credit":
                     desk.credit(session, request.credit.jobs)
                 case "results":
-                    await desk.outcomes(session, translation.outcomes(request.results))
+                    outcomes = translation.outcomes(request.results)
+                    if request.results.credit:
+                        desk.credit(session, request.results.credit)
+                    await desk.outcomes(session, outcomes)
                 case "heartbeat":
                     held = translation.leases(request.heartbeat.held, "heartbeat.held")
                     desk.heartbeat(session, held, request.heartbeat.busy_slots)
                 case "draining":
-                    desk.leaving(session, request.draining.reason)
+                    desk.leaving(session, plates.redact(request.draining.reason))
                 case "goodbye":
-                    desk.goodbye(session, request.goodbye.reason)
+                    desk.goodbye(session, plates.redact(request.goodbye.reason))
                     await line.flushed()
                     return
 
@@ -180,6 +184,7 @@ class _Line:
         self._servicer = servicer
         self._queue: deque[list[Lease] | Callable[[], worker_pb2.WorkResponse]] = deque()
         self._acks: list[Lease] = []
+        self._is_ack_due = False
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self.session = SessionKey(0)
@@ -199,8 +204,10 @@ class _Line:
         self._wake()
 
     def acknowledge(self, leases: Sequence[Lease]) -> None:
+        # A worker is in no hurry to forget: one message for all that settles within that time.
+        if not self._acks:
+            asyncio.get_running_loop().call_later(_ACK_SECONDS, self._acks_due)
         self._acks += leases
-        self._wake()
 
     def revoke(self, leases: Sequence[Lease]) -> None:
         revoked = worker_pb2.LeasesRevoked(leases=translation.lease_messages(leases))
@@ -229,23 +236,27 @@ class _Line:
         while self.end_reason is None:
             await self._changed.wait()
             self._changed.clear()
-            while (self._queue or self._acks) and self.end_reason is None:
+            while (self._queue or self._is_ack_due) and self.end_reason is None:
                 message = await self._next()
                 if message is not None:
                     await context.write(message)
-            if not self._queue and not self._acks:
+            if not self._queue and not self._is_ack_due:
                 self._idle.set()
 
     async def _next(self) -> worker_pb2.WorkResponse | None:
-        # Acknowledgements go first: they free the worker's memory and end drains.
-        if self._acks and not callable(self._queue[0] if self._queue else None):
+        if self._is_ack_due and not callable(self._queue[0] if self._queue else None):
             acks, self._acks = self._acks, []
+            self._is_ack_due = False
             messages = translation.lease_messages(acks)
             return worker_pb2.WorkResponse(result_acks=worker_pb2.ResultAcks(leases=messages))
         item = self._queue.popleft()
         if isinstance(item, list):
             return await self._servicer.jobs(self.session, item)
         return item()
+
+    def _acks_due(self) -> None:
+        self._is_ack_due = True
+        self._wake()
 
     def _put(self, message: Callable[[], worker_pb2.WorkResponse]) -> None:
         self._queue.append(message)

@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from virtscale.client.asynchronous import AsyncClient
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -69,17 +72,17 @@ class Target:
     insecure: bool = False
     token_file: Path | None = None
 
-    def client(self, *, seconds: float = 10.0) -> Any:
-        """A `DispatcherClient` for it."""
-        from stack.client import DispatcherClient
+    def client(self) -> "AsyncClient":
+        """A client of it that does not retry: a dispatcher that is not there is told at once."""
+        from virtscale.client.asynchronous import AsyncClient
+        from virtscale.client.connection import Tls
+        from virtscale.client.retries import ONCE
 
-        return DispatcherClient(
-            self.address,
-            ca=self.ca,
-            insecure=self.insecure,
-            seconds=seconds,
-            token_file=self.token_file,
-        )
+        from servicekit.tls import TokenFile
+
+        tls = None if self.ca is None else Tls(ca=self.ca)
+        token = None if self.token_file is None else TokenFile(self.token_file).read
+        return AsyncClient(self.address, tls=tls, insecure=self.insecure, token=token, retry=ONCE)
 
 
 def target(
@@ -106,10 +109,11 @@ def target(
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
     """Ends the command with one sentence per fault instead of a traceback."""
+    from virtscale.client.errors import DispatcherError
+
     from servicekit.config import ConfigError
     from servicekit.lifecycle import StartError
     from stack.http_api import HttpError
-    from stack.jobs import DispatcherError
     from stack.ports import DomainsError
 
     try:

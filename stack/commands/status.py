@@ -58,19 +58,22 @@ def observe(found: "Endpoints") -> Any:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from virtscale.client.asynchronous import AsyncClient
+    from virtscale.client.retries import RetryPolicy
+
     from servicekit.clock import SystemClock
-    from stack.client import DispatcherClient
+    from servicekit.tls import TokenFile
     from stack.domains import LibvirtDomains
     from stack.monitor import Monitor
+
+    once = RetryPolicy(deadline_seconds=0.0, attempt_seconds=3.0)
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Monitor]:
         domains = LibvirtDomains(found.uri, pool=found.pool)
         try:
-            token_file = Path(found.token_file)
-            async with DispatcherClient(
-                found.dispatcher, seconds=3.0, token_file=token_file
-            ) as client:
+            token = TokenFile(Path(found.token_file)).read
+            async with AsyncClient(found.dispatcher, token=token, retry=once) as client:
                 yield Monitor(
                     dispatcher=client,
                     domains=domains,

@@ -57,7 +57,7 @@ def submit(
     json: options.Json = False,
 ) -> None:
     """Submits a file."""
-    from stack.jobs import PROFILES
+    from virtscale.client.values import PROFILES
 
     if profile not in PROFILES:
         raise options.usage_error(
@@ -133,10 +133,10 @@ async def _run(
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from virtscale.client.retries import RetryPolicy
 
-    from servicekit.clock import SystemClock
     from stack.result_file import ResultFile
-    from stack.submission import Submission
+    from stack.submission import hash_lines
 
     begin = time.monotonic()
     done = failed = 0
@@ -151,14 +151,11 @@ async def _run(
             ) as bar,
         ):
             task = bar.add_task("", total=total)
-            submission = Submission(
-                client,
-                clock=SystemClock(),
-                profile=profile,  # type: ignore[arg-type]
-                patience_seconds=patience,
-                on_trouble=lambda text: bar.console.print(f"waiting: {text}", markup=False),
+            patient = client.with_retry(
+                RetryPolicy(deadline_seconds=patience),
+                lambda error: bar.console.print(f"waiting: {error}", markup=False),
             )
-            async for result in submission.run(entries):
+            async for result in hash_lines(patient, entries, profile):  # type: ignore[arg-type]
                 if result.job.state == "done":
                     done += 1
                 else:
@@ -167,7 +164,7 @@ async def _run(
                 results.write(result)
                 bar.advance(task)
     figures = {
-        "submitted": submission.submitted,
+        "submitted": done + failed,
         "completed": done,
         "failed": failed,
         "skipped": bad,

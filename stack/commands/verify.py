@@ -70,5 +70,5 @@ def _ask() -> str:
 
 async def _run(target: options.Target, number: str, stored: str) -> tuple[bool, bool]:
     async with target.client() as client:
-        matches, is_old = await client.verify(number, stored)
-        return bool(matches), bool(is_old)
+        verdict = await client.verify(number, stored)
+        return verdict.matches, verdict.needs_rehash

@@ -9,9 +9,7 @@ import typer
 from stack.commands import options
 
 if TYPE_CHECKING:
-    from stack.jobs import JobView
-
-_PAUSE_SECONDS = 0.5
+    from virtscale.client.values import Job
 
 
 def register(app: typer.Typer) -> None:
@@ -45,31 +43,24 @@ def watch(
 
 
 async def _run(target: options.Target, from_start: bool, count: int | None, as_json: bool) -> None:
-    from stack.jobs import DispatcherError
+    from virtscale.client.retries import FOREVER
 
     shown = 0
-    cursor = ""
     async with target.client() as client:
         # A dispatcher that was never there is an error at once; one that goes away is waited for.
         await client.backlog()
-        while True:
-            try:
-                async for job, following in client.watch(
-                    cursor, from_start=from_start and not cursor
-                ):
-                    cursor = following
-                    typer.echo(_line(job, as_json))
-                    shown += 1
-                    if shown == count:
-                        return
-            except DispatcherError as error:
-                if not error.is_retryable:
-                    raise
-                typer.echo(f"waiting: {error}", err=True)
-            await asyncio.sleep(_PAUSE_SECONDS)
+        patient = client.with_retry(
+            FOREVER, lambda error: typer.echo(f"waiting: {error}", err=True)
+        )
+        async with contextlib.aclosing(patient.results(from_start=from_start)) as results:
+            async for exported in results:
+                typer.echo(_line(exported.job, as_json))
+                shown += 1
+                if shown == count:
+                    return
 
 
-def _line(job: "JobView", as_json: bool) -> str:
+def _line(job: "Job", as_json: bool) -> str:
     import json
     import time
     from dataclasses import asdict

@@ -79,6 +79,9 @@ def test_a_guest_needs_the_base_only(install, tmp_path):
     script += "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     loaded = json.loads(done(run(programs / "python", "-c", script, cwd=tmp_path)))
     assert not set(NEVER_IN_A_GUEST) & set(loaded)
+    client = "import virtscale.client as c, pathlib; c.Client, c.AsyncClient\n"
+    client += "assert pathlib.Path(c.__file__).with_name('py.typed').exists()"
+    done(run(programs / "python", "-c", client, cwd=tmp_path))
     listed = json.loads(
         done(
             run(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf import duration_pb2
 from virtscale.v1 import (
     fleet_pb2,
     fleet_pb2_grpc,
@@ -105,9 +106,18 @@ class DispatcherProcess:
         self._process = None
         return code
 
-    async def close(self) -> None:
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def hang_up(self) -> None:
+        """Closes the channel: it belongs to one event loop."""
         if self._channel is not None:
             await self._channel.close()
+            self._channel = None
+
+    async def close(self) -> None:
+        await self.hang_up()
         if self._process is not None:
             self.end(signal.SIGKILL)
 
@@ -270,9 +280,15 @@ class ScriptedWorker:
     async def take(self) -> worker_pb2.Assignment:
         return await asyncio.wait_for(self.assignments.get(), PATIENCE)
 
-    async def answer(self, *assignments: worker_pb2.Assignment, digest: str = "") -> None:
+    async def answer(
+        self, *assignments: worker_pb2.Assignment, digest: str = "", seconds: int = 0
+    ) -> None:
         outcomes = [
-            worker_pb2.Outcome(lease=each.lease, hashes=[digest or legacy_hash(each.inputs[0])])
+            worker_pb2.Outcome(
+                lease=each.lease,
+                hashes=[digest or legacy_hash(each.inputs[0])],
+                service_time=duration_pb2.Duration(seconds=seconds),
+            )
             for each in assignments
         ]
         await self.send(results=worker_pb2.Results(outcomes=outcomes))

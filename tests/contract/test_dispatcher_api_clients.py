@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -50,6 +51,31 @@ async def refused(call: Any, code: grpc.StatusCode) -> grpc.aio.AioRpcError:
 
 def details(error: grpc.aio.AioRpcError) -> bytes:
     return dict(error.trailing_metadata())[DETAILS]  # type: ignore[arg-type, return-value]
+
+
+async def test_a_flood_of_calls_is_refused_by_name_or_served(dispatcher: DispatcherProcess) -> None:
+    """By default grpc ends waiting calls at random, as CANCELLED without a word."""
+
+    async def flood(request_ids: list[str]) -> list[str]:
+        """Those that were refused."""
+        sent = [dispatcher.submit("A", request_id=request_id) for request_id in request_ids]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        left = []
+        for request_id, answer in zip(request_ids, answers, strict=True):
+            if isinstance(answer, BaseException):
+                assert isinstance(answer, grpc.aio.AioRpcError)
+                assert answer.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert b"google.rpc.RetryInfo" in details(answer)
+                left.append(request_id)
+        return left
+
+    left = [str(uuid.uuid4()) for _ in range(1200)]
+    for _ in range(100):
+        left = await flood(left)
+        if not left:
+            break
+    assert not left
+    assert (await dispatcher.backlog()).accepted == 1200
 
 
 async def test_a_stream_submits_and_returns_results(
@@ -184,11 +210,142 @@ async def test_too_many_jobs_are_refused_with_a_time_to_come_back(
     await dispatcher.submit(*["A"] * 500)
 
 
+async def test_a_stream_waits_for_room_instead_of_being_refused(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    await dispatcher.submit(*["KA-47-UT-9173"] * 1000)
+    call = dispatcher.licenses.StreamJobs()
+    for _ in range(2):
+        request = license_pb2.StreamJobsRequest(
+            request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="KA-47-UT-9173")] * 400
+        )
+        await call.write(request)
+    await call.done_writing()
+    first = await asyncio.wait_for(call.read(), PATIENCE)
+    assert len(first.accepted.job_ids) == 400
+    assert (await dispatcher.backlog()).accepted == 1400
+    await worker.credit(2_000)
+    for _ in range(1800):
+        await worker.answer(await worker.take())
+    accepted = 0
+    while (event := await asyncio.wait_for(call.read(), PATIENCE)) is not grpc.aio.EOF:
+        accepted += event.WhichOneof("event") == "accepted"
+    assert accepted == 1
+    assert (await dispatcher.backlog()).done == 1800
+
+
+async def test_a_faulty_batch_is_named_and_the_others_stay_accepted(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    good = license_pb2.StreamJobsRequest(
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="KA-47-UT-9173")]
+    )
+    bad = license_pb2.StreamJobsRequest(
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="SECRET\x07")]
+    )
+    call = dispatcher.licenses.StreamJobs()
+    await call.write(good)
+    assert (await call.read()).WhichOneof("event") == "accepted"
+    await call.write(bad)
+    error = await refused(call.read(), grpc.StatusCode.INVALID_ARGUMENT)
+    assert dict(error.trailing_metadata())["virtscale-request-id"] == bad.request_id
+    assert b"google.rpc.BadRequest" in details(error)
+    await worker.credit(1)
+    await worker.answer(await worker.take())
+    again = dispatcher.licenses.StreamJobs()
+    await again.write(good)
+    await again.done_writing()
+    events = [event async for event in again]
+    assert len(events) == 2
+    assert (await dispatcher.backlog()).done == 1
+    assert "SECRET" not in dispatcher.log.read_text()
+
+
+async def test_calls_that_wait_end_when_the_dispatcher_stops(
+    dispatcher: DispatcherProcess,
+) -> None:
+    job_ids = await dispatcher.submit("KA-47-UT-9173")
+    waiting = dispatcher.licenses.WaitJobs(license_pb2.WaitJobsRequest(job_ids=job_ids))
+    watching = dispatcher.licenses.WatchResults(
+        license_pb2.WatchResultsRequest(announce_start=True)
+    )
+    assert not (await watching.read()).HasField("job")
+    streaming = dispatcher.licenses.StreamJobs()
+    job = job_pb2.JobSpec(number="KA-47-UT-9173")
+    await streaming.write(license_pb2.StreamJobsRequest(request_id=str(uuid.uuid4()), jobs=[job]))
+    assert (await streaming.read()).WhichOneof("event") == "accepted"
+    assert await asyncio.to_thread(dispatcher.end, signal.SIGTERM) == 0
+    for call in (waiting, watching, streaming):
+        code = await asyncio.wait_for(call.code(), PATIENCE)
+        # Both say: repeat it. A deadline or a good end would say something else.
+        assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_work_for_a_caller_that_went_away_is_dropped(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    job_ids = await dispatcher.submit("KA-47-UT-9173")
+    with pytest.raises(grpc.aio.AioRpcError) as late:
+        await dispatcher.licenses.WaitJobs(
+            license_pb2.WaitJobsRequest(job_ids=job_ids), timeout=0.2
+        )
+    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    async def is_dropped() -> bool:
+        text = await asyncio.to_thread(dispatcher.metrics)
+        return 'grpc_code="DeadlineExceeded",grpc_method="WaitJobs"' in text
+
+    await until(is_dropped)
+
+
+async def test_a_message_above_the_limit_says_so(dispatcher: DispatcherProcess) -> None:
+    jobs = [job_pb2.JobSpec(number="KA-47-UT-9173", reference="r" * 20_000)] * 1_000
+    request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=jobs)
+    call = dispatcher.licenses.SubmitJobs(request)
+    error = await refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert "larger than max" in str(error.details())
+    assert str(16 * 1024 * 1024) in str(error.details())
+    assert (await dispatcher.backlog()).accepted == 0
+
+
+async def test_pages_show_every_job_once_while_jobs_change(
+    dispatcher: DispatcherProcess, worker: ScriptedWorker
+) -> None:
+    job_ids = await dispatcher.submit(*["KA-47-UT-9173"] * 40)
+    found: list[str] = []
+    token = ""
+    while True:
+        page = await dispatcher.licenses.ListJobs(
+            license_pb2.ListJobsRequest(page_size=7, page_token=token)
+        )
+        found += [job.job_id for job in page.jobs]
+        if not (token := page.next_page_token):
+            break
+        # Between two pages jobs are done, cancelled and accepted.
+        await worker.credit(3)
+        for _ in range(3):
+            await worker.answer(await worker.take())
+        await dispatcher.licenses.CancelJobs(
+            license_pb2.CancelJobsRequest(job_ids=job_ids[-len(found) - 1 :][:1])
+        )
+        if len(found) < 20:
+            job_ids += await dispatcher.submit("KA-47-UT-9174")
+    assert found == job_ids
+
+
 async def test_a_huge_message_is_refused(dispatcher: DispatcherProcess) -> None:
     request = license_pb2.SubmitJobsRequest(
-        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 6_000_000)]
+        request_id=str(uuid.uuid4()), jobs=[job_pb2.JobSpec(number="A" * 2_000_000)]
     )
-    await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+    error = await refused(dispatcher.licenses.SubmitJobs(request), grpc.StatusCode.INVALID_ARGUMENT)
+    assert "bytes; send at most 1048576" in str(error.details())
+
+
+async def test_the_largest_batch_fits(dispatcher: DispatcherProcess) -> None:
+    widest = "\U0001f697" * 64
+    specs = [job_pb2.JobSpec(number="A" + widest[1:], reference="\U0001f697" * 128)] * 1000
+    request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=specs)
+    assert len((await dispatcher.licenses.SubmitJobs(request)).job_ids) == 1000
 
 
 async def test_unknown_jobs_are_not_found(dispatcher: DispatcherProcess) -> None:

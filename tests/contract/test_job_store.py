@@ -15,6 +15,7 @@ from dispatcher.jobs import (
     Failed,
     Failure,
     FailureReason,
+    Final,
     JobKey,
     JobState,
     NewJob,
@@ -102,6 +103,42 @@ async def test_unfinished_jobs_come_back_whole(reopen: Reopen) -> None:
     keys = (await store.submit("r1", ["d"], jobs, 1.0)).keys
     found = await store.unfinished([*keys, JobKey(99)])
     assert found == dict(zip(keys, jobs, strict=True))
+
+
+async def test_any_text_and_any_bytes_come_back_as_they_were(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    odd = 'quote " backslash \\ newline \n ü 🎉 [1, {}] \x01 \x7f'
+    jobs = [NewJob(Payload(Profile.HMAC_SHA256, bytes(range(256)), "k.1_-"), odd)]
+    keys = (await store.submit("r1", ["d"], jobs, 1.0)).keys
+    assert list((await store.unfinished(keys)).values()) == jobs
+    await store.settle([Failed(keys[0], Failure(FailureReason.REFUSED, odd))], 2.0)
+    (found,) = await store.jobs(keys)
+    assert found is not None
+    assert found.reference == odd
+    assert found.failure == Failure(FailureReason.REFUSED, odd)
+
+
+async def test_a_large_group_settles_each_of_its_kinds(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    keys = (await store.submit("r1", ["d"], [job()] * 900, 1.0)).keys
+    kinds: list[Callable[[JobKey], Final]] = [
+        lambda key: done(key, f"h{key}"),
+        lambda key: Failed(key, Failure(FailureReason.REFUSED, f"m{key}")),
+        Cancelled,
+    ]
+    await store.settle([kinds[key % 3](key) for key in keys], 2.0)
+    await store.settle([Cancelled(key) for key in keys], 3.0)
+    for key, found in zip(keys, await store.jobs(keys), strict=True):
+        assert found is not None
+        state = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)[key % 3]
+        assert found.state is state
+        assert found.result is None or found.result.hash == f"h{key}"
+        assert found.failure is None or found.failure.message == f"m{key}"
+    await store.close()
+    counts = reopen().open().counts
+    assert (counts.done, counts.failed, counts.cancelled) == (300, 300, 300)
 
 
 async def test_a_job_settles_once(reopen: Reopen) -> None:

@@ -235,11 +235,12 @@ def test_a_crashed_hashing_process_costs_its_job_an_attempt_and_is_replaced(
     wait_until_held(stream, 1)
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
-    outcome = stream.expect("results", "heartbeat").results.outcomes[0]
+    results = stream.expect("results", "credit", "heartbeat").results
+    outcome = results.outcomes[0]
     assert outcome.refusal.retryable
     assert "signal 9" in outcome.refusal.message
+    assert results.credit == 1
     stream.ack(outcome.lease)
-    stream.expect("credit", "heartbeat")
     stream.send_jobs(legacy(2))
     assert stream.expect("results", "heartbeat").results.outcomes[0].hashes
     stream.ack(lease(2))

@@ -5,9 +5,12 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from stack.masking import mask
+from tests.contract import secret_search
 from tests.e2e import machine
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +29,8 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     with (tmp_path / "screen.txt").open("w") as screen:
         run = subprocess.Popen(
             [machine.ROOT / "run", "--for", str(SECONDS), "--summary", str(summary_file)],
-            env=environment,
+            # All that anybody could have logged.
+            env={**environment, "VIRTSCALE_UP_LOGLEVEL": "debug"},
             stdin=subprocess.DEVNULL,
             stdout=screen,
             stderr=subprocess.STDOUT,
@@ -56,6 +60,25 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     assert summary["first_scale_out_seconds"] > 0
     assert machine.processes_of(installation) == []
     assert not any(map(machine.is_listening, (50051, 50052, 9090, 9093, 9177, 9181, 9182)))
+    holds_no_number_and_no_key(stack_state)
+
+
+def holds_no_number_and_no_key(state: Path) -> None:
+    """Database, logs of the services and the guests' consoles, Prometheus' data, everything."""
+    pepper = (state / "secrets" / "pepper").read_text().strip().partition(":")[2]
+    secrets = {
+        **secret_search.spellings("pepper", bytes.fromhex(pepper)),
+        **secret_search.spellings("join key", (state / "secrets" / "join.key").read_bytes()),
+    }
+    for number in NUMBERS:
+        for form in {number, number.replace("-", "").replace(" ", "")}:
+            secrets |= secret_search.spellings(mask(form), form.encode())
+    # Programs and the image, which is older than the numbers; and the keys themselves.
+    skipped = ("venv", "image", "secrets")
+    assert secret_search.leaks(state, secrets, skip=skipped) == {}
+    seen = {str(path.relative_to(state)) for path in state.rglob("*") if path.is_file()}
+    for part in ("dispatcher/dispatcher.db", "logs/dispatcher.log", "logs/guests/", "prometheus/"):
+        assert any(name.startswith(part) for name in seen), seen
 
 
 class SecondTerminal:

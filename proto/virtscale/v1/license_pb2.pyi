@@ -113,12 +113,16 @@ class CancelJobsResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
 
 class WatchResultsRequest(_message.Message):
-    __slots__ = ("cursor", "from_start")
+    __slots__ = ("cursor", "from_start", "until_end", "announce_start")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     FROM_START_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_END_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCE_START_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     from_start: bool
-    def __init__(self, cursor: _Optional[str] = ..., from_start: _Optional[bool] = ...) -> None: ...
+    until_end: bool
+    announce_start: bool
+    def __init__(self, cursor: _Optional[str] = ..., from_start: _Optional[bool] = ..., until_end: _Optional[bool] = ..., announce_start: _Optional[bool] = ...) -> None: ...
 
 class WatchResultsResponse(_message.Message):
     __slots__ = ("job", "cursor")

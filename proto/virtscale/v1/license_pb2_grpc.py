@@ -99,7 +99,10 @@ class LicenseServiceServicer:
 
     def StreamJobs(self, request_iterator, context):
         """Submits batches and returns results as they finish. Ends when the client has half-closed and every
-        job it submitted on this stream is done, failed or cancelled.
+        job it submitted on this stream is done, failed or cancelled. When too many jobs are unfinished the
+        next batch waits, and flow control holds the client back; that never ends the stream. A faulty batch
+        does: `virtscale-request-id` in the trailing metadata names it. All batches accepted before stay
+        accepted; their results come to a new stream on which they are sent again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +137,8 @@ class LicenseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchResults(self, request, context):
-        """Follows results as they are stored, from a cursor on. Never ends by itself.
+        """Sends results in the order they were stored, from a cursor on, and follows new ones; never ends by
+        itself unless `until_end` is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,10 @@ class LicenseServiceStub:
     """
     StreamJobs: _grpc.StreamStreamMultiCallable[_license_pb2.StreamJobsRequest, _license_pb2.StreamJobsResponse]
     """Submits batches and returns results as they finish. Ends when the client has half-closed and every
-    job it submitted on this stream is done, failed or cancelled.
+    job it submitted on this stream is done, failed or cancelled. When too many jobs are unfinished the
+    next batch waits, and flow control holds the client back; that never ends the stream. A faulty batch
+    does: `virtscale-request-id` in the trailing metadata names it. All batches accepted before stay
+    accepted; their results come to a new stream on which they are sent again.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_license_pb2.GetJobRequest, _license_pb2.GetJobResponse]
     """Returns one job."""
@@ -55,7 +58,9 @@ class LicenseServiceStub:
     CancelJobs: _grpc.UnaryUnaryMultiCallable[_license_pb2.CancelJobsRequest, _license_pb2.CancelJobsResponse]
     """Withdraws jobs that are not final. A lease on one is revoked; a late result is refused."""
     WatchResults: _grpc.UnaryStreamMultiCallable[_license_pb2.WatchResultsRequest, _license_pb2.WatchResultsResponse]
-    """Follows results as they are stored, from a cursor on. Never ends by itself."""
+    """Sends results in the order they were stored, from a cursor on, and follows new ones; never ends by
+    itself unless `until_end` is set.
+    """
     VerifyLicense: _grpc.UnaryUnaryMultiCallable[_license_pb2.VerifyLicenseRequest, _license_pb2.VerifyLicenseResponse]
     """Says whether a stored hash belongs to a number. Constant-time comparison."""
 
@@ -75,7 +80,10 @@ class LicenseServiceAsyncStub(LicenseServiceStub):
     """
     StreamJobs: _aio.StreamStreamMultiCallable[_license_pb2.StreamJobsRequest, _license_pb2.StreamJobsResponse]  # type: ignore[assignment]
     """Submits batches and returns results as they finish. Ends when the client has half-closed and every
-    job it submitted on this stream is done, failed or cancelled.
+    job it submitted on this stream is done, failed or cancelled. When too many jobs are unfinished the
+    next batch waits, and flow control holds the client back; that never ends the stream. A faulty batch
+    does: `virtscale-request-id` in the trailing metadata names it. All batches accepted before stay
+    accepted; their results come to a new stream on which they are sent again.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_license_pb2.GetJobRequest, _license_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job."""
@@ -86,7 +94,9 @@ class LicenseServiceAsyncStub(LicenseServiceStub):
     CancelJobs: _aio.UnaryUnaryMultiCallable[_license_pb2.CancelJobsRequest, _license_pb2.CancelJobsResponse]  # type: ignore[assignment]
     """Withdraws jobs that are not final. A lease on one is revoked; a late result is refused."""
     WatchResults: _aio.UnaryStreamMultiCallable[_license_pb2.WatchResultsRequest, _license_pb2.WatchResultsResponse]  # type: ignore[assignment]
-    """Follows results as they are stored, from a cursor on. Never ends by itself."""
+    """Sends results in the order they were stored, from a cursor on, and follows new ones; never ends by
+    itself unless `until_end` is set.
+    """
     VerifyLicense: _aio.UnaryUnaryMultiCallable[_license_pb2.VerifyLicenseRequest, _license_pb2.VerifyLicenseResponse]  # type: ignore[assignment]
     """Says whether a stored hash belongs to a number. Constant-time comparison."""
 
@@ -115,7 +125,10 @@ class LicenseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_license_pb2.StreamJobsResponse], _abc.AsyncIterator[_license_pb2.StreamJobsResponse]]:
         """Submits batches and returns results as they finish. Ends when the client has half-closed and every
-        job it submitted on this stream is done, failed or cancelled.
+        job it submitted on this stream is done, failed or cancelled. When too many jobs are unfinished the
+        next batch waits, and flow control holds the client back; that never ends the stream. A faulty batch
+        does: `virtscale-request-id` in the trailing metadata names it. All batches accepted before stay
+        accepted; their results come to a new stream on which they are sent again.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +169,9 @@ class LicenseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _license_pb2.WatchResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_license_pb2.WatchResultsResponse], _abc.AsyncIterator[_license_pb2.WatchResultsResponse]]:
-        """Follows results as they are stored, from a cursor on. Never ends by itself."""
+        """Sends results in the order they were stored, from a cursor on, and follows new ones; never ends by
+        itself unless `until_end` is set.
+        """
 
     @_abc_1.abstractmethod
     def VerifyLicense(

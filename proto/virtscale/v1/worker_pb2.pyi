@@ -85,10 +85,12 @@ class Credit(_message.Message):
     def __init__(self, jobs: _Optional[int] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("outcomes",)
+    __slots__ = ("outcomes", "credit")
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
-    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...
+    credit: int
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("lease", "refusal", "service_time", "hashes")

@@ -35,6 +35,8 @@ def test_the_defaults_are_good():
         ({"heartbeat_interval_seconds": 6}, "at least twice"),
         ({"argon2_memory_kib": 8, "argon2_lanes": 2}, "8 times"),
         ({"default_profile": "md5"}, "default_profile"),
+        ({"number_formats": ["in", "xx"]}, "number_formats.1 = 'xx'"),
+        ({"number_formats": []}, "number_formats"),
         ({"lease_ttl": 3}, "unknown key 'lease_ttl'"),
     ],
 )

@@ -1,6 +1,8 @@
 import base64
+import contextlib
 import hashlib
 import hmac
+import time
 
 import pytest
 
@@ -183,3 +185,23 @@ def test_a_join_token_belongs_to_one_worker():
     assert not hashing.is_join_token(b"k" * 32, "w2", token)
     assert not hashing.is_join_token(b"l" * 32, "w1", token)
     assert not hashing.is_join_token(b"k" * 32, "w1", "töken")
+
+
+def test_what_a_new_pepper_file_changes_is_named():
+    change = hashing.key_change(Keyring((OLD,)), RING)
+    assert (change.current, change.added, change.removed) == ("new", ("new",), ())
+    assert hashing.key_change(RING, Keyring((NEW,))).removed == ("old",)
+    with pytest.raises(ValueError, match="'old' has another secret"):
+        hashing.key_change(RING, Keyring((Key("old", b"x" * 32),)))
+
+
+def test_a_key_that_is_not_live_costs_the_work_of_one_that_is():
+    def cost(key: Key) -> float:
+        form = hashing.parse(argon2id_form(key, Cost(16384, 2, 1)))
+        began = time.thread_time()
+        with contextlib.suppress(UnknownKeyError):
+            hashing.verify(NUMBER, form, RING, profile=Profile.ARGON2ID, cost=CHEAP)
+        return time.thread_time() - began
+
+    unknown = Key("gone", b"g" * 32)
+    assert min(cost(unknown) for _ in range(3)) > 0.5 * min(cost(NEW) for _ in range(3))

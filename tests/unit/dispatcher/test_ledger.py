@@ -365,3 +365,52 @@ def test_after_a_restart_nobody_waits_for_nobody():
     ledger.hello(S1, hello("w1"), 0.0)
     ledger.credit(S1, 2, 0.0)
     assert len(ledger.lease(0.0)) == 1
+
+
+def leased_ledger(jobs: int = 2) -> Ledger:
+    ledger = Ledger(TERMS)
+    ledger.hello(S1, hello(slots=2), 0.0)
+    ledger.credit(S1, jobs, 0.0)
+    ledger.submit(key(1), [LEGACY] * jobs, 0.0)
+    ledger.lease(0.0)
+    return ledger
+
+
+def test_a_drain_is_lost_when_another_process_takes_the_workers_place():
+    """Drained would be a lie: what the older process held runs again elsewhere."""
+    ledger = leased_ledger()
+    ledger.drain("w1", "scale in", 60.0)
+    found = ledger.hello(S2, hello(instance="b"), 1.0)
+    assert DrainEnded("w1", DrainOutcome.LOST, 0) in found
+    assert not any(isinstance(each, AskDrain) for each in found)
+    assert ledger.is_cordoned("w1")
+
+
+def test_a_drain_whose_leases_lapsed_says_how_many():
+    ledger = leased_ledger()
+    ledger.drain("w1", "scale in", 60.0)
+    ledger.renew(S1, [], 0, 9.0)
+    found = ledger.expire(10.0)
+    assert DrainEnded("w1", DrainOutcome.DEADLINE, 2) in found
+
+
+def test_a_cordoned_worker_gets_back_nothing_that_was_taken_from_it():
+    ledger = leased_ledger()
+    (held, other) = lease(1, 1), lease(2, 2)
+    ledger.drain("w1", "scale in", 5.0)
+    assert DrainEnded("w1", DrainOutcome.DEADLINE, 2) in ledger.expire(5.0)
+    ledger.parted(S1, 5.1)
+    found = ledger.hello(S2, hello("w1", held, other, slots=2), 5.2)
+    assert Welcome(S2, (), True) in found
+    assert ledger.workers(5.2)[0].leases == 0
+
+
+def test_a_cordon_with_a_limit_is_refused_while_a_workers_leases_are_unknown():
+    """After a restart the worker may still run jobs that only it can name."""
+    unfinished = [Unfinished(key(1), LEGACY, 0.0, 0)]
+    ledger = Ledger(TERMS, first_epoch=9, unfinished=unfinished, absent=["w1"], absent_until=5.0)
+    assert not ledger.cordon("w1", "idle?", 0).is_granted
+    assert not ledger.is_cordoned("w1")
+    assert ledger.cordon("w2", "never seen", 0).is_granted
+    ledger.hello(S1, hello("w1", lease(1, 3)), 1.0)
+    assert ledger.cordon("w1", "idle?", 0).leases == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.plates import INDIAN, FormatName, NumberFormats, canonical, form_fault, mask
+from dispatcher.plates import INDIAN, FormatName, NumberFormats, canonical, form_fault, mask, redact
 
 LEGACY = NumberFormats(("in", "in-legacy"))
 
@@ -147,3 +147,17 @@ def test_a_masked_number_shows_its_ends_at_most(number: str, shown: str):
 def test_what_no_format_accepts():
     assert form_fault("A") is None
     assert "empty" in str(form_fault(" "))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("KA-47-UT-9173", "KA-**-**-**73"),
+        ("cannot hash KA47UT9173, sorry", "cannot hash KA******73, sorry"),
+        ("two: ka 47 ut 9173 and 22 BH 9173 AA.", "two: ka ** ** **73 and 22 ** **** AA."),
+        ("no longer needed; drain vs-12 of pool default-1", None),
+        ("9f0c1d5e-6f1c-4c40-9a53-0c6a4f1f6d01 at 127.0.0.1:50051 after 12.5 s", None),
+    ],
+)
+def test_numbers_in_a_text_from_outside_are_masked(text: str, shown: str | None):
+    assert redact(text) == (text if shown is None else shown)

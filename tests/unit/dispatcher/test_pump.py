@@ -154,3 +154,91 @@ async def test_what_followers_are_told_is_what_the_store_has(pump: Pump, store: 
     pump.follow(told.put_nowait).add([JobKey(1)])
     await pump.outcomes(session, [Hashed(await line.leases.get(), HASH, 0.1)])
     assert await told.get() == await store.jobs([JobKey(1)])
+
+
+class LateClock(QuickClock):
+    """Stands still with the process until `late` is added; waits end when `over` is set."""
+
+    def __init__(self) -> None:
+        self.late = 0.0
+        self.pauses: asyncio.Queue[float] = asyncio.Queue()
+        self.over = asyncio.Event()
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.late
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds < 60:
+            self.pauses.put_nowait(seconds)
+            await self.over.wait()
+        else:
+            await asyncio.Event().wait()
+
+
+async def test_after_standing_still_it_hears_the_workers_before_it_gives_them_up(
+    store: MemoryStore,
+):
+    clock = LateClock()
+    pump = Pump(
+        ledger=Ledger(Terms(lease_ttl=10.0)),
+        store=store,
+        clock=clock,
+        telemetry=Telemetry(CollectorRegistry()),
+        join_key=JOIN_KEY,
+        cost=Cost(),
+    )
+    running = asyncio.ensure_future(pump.run())
+    alive, silent = Line(), Line()
+    session = join(pump, alive)
+    hello = Hello("w2", "i2", 1, frozenset(Profile))
+    pump.hello(hello, hashing.join_token(JOIN_KEY, "w2"), silent)
+    pump.credit(session, 1)
+    await submitted(pump, store)
+    lease = await alive.leases.get()
+    clock.late = 15.0  # SIGSTOP, a paused host: longer than any lease
+    pump.credit(session, 0)
+    await clock.pauses.get()
+    pump.heartbeat(session, [lease], 1)  # it had been waiting in the socket
+    clock.over.set()
+    while "end" not in silent.told:  # noqa: ASYNC110 - a list has no events
+        await asyncio.sleep(0)
+    assert "end" not in alive.told
+    assert pump.ledger.holds(session, lease)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_it_ends_when_told_even_at_the_moment_something_happens(store: MemoryStore):
+    """asyncio.wait_for of Python 3.11 forgets a cancellation that meets the end of its wait."""
+    for turns in range(12):
+        pump = Pump(
+            ledger=Ledger(Terms()),
+            store=store,
+            clock=QuickClock(),
+            telemetry=Telemetry(CollectorRegistry()),
+            join_key=JOIN_KEY,
+            cost=Cost(),
+        )
+        running = asyncio.ensure_future(pump.run())
+        session = join(pump, Line())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        pump.heartbeat(session, [], 0)
+        running.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert running.done(), f"still running when told after {turns} turns"
+
+
+async def test_a_lease_that_ends_before_it_is_sent_costs_no_credit(pump: Pump, store: MemoryStore):
+    line = Line()
+    session = join(pump, line)
+    pump.credit(session, 1)
+    await submitted(pump, store)
+    lease = await line.leases.get()
+    pump.cancel([lease.key])
+    assert await pump.assignments(session, [lease]) == []
+    jobs = [NewJob(Payload(Profile.LEGACY_SHA256, b"A"))]
+    accepted = await store.submit("r2", ["d"], jobs, 1.0)
+    pump.submitted(accepted.first, jobs, 1.0)
+    assert (await line.leases.get()).key == accepted.first

@@ -60,7 +60,7 @@ def test_a_worker_that_is_away_has_no_rows(registry, telemetry):
         worker("away", state=WorkerState.DISCONNECTED, takes_jobs=False, slots=0),
     )
     text = generate_latest(registry).decode()
-    assert "away" not in text
+    assert 'worker="away"' not in text
     value = registry.get_sample_value
     labels = {"worker": "here", "instance": "i1", "generation": "sha256:ab"}
     assert value("virtscale_worker_info", labels) == 1

@@ -4,8 +4,8 @@ from guest_worker.reconnect import CAP_SECONDS, FIRST_SECONDS, REJECTED_SECONDS,
 def test_waits_double_to_the_cap_and_start_again_after_a_welcome() -> None:
     backoff = Backoff()
     waits = [backoff.failed(rejected=False, fraction=1.0) for _ in range(40)]
-    assert waits[:5] == [0.1, 0.2, 0.4, 0.8, 1.6]
-    assert set(waits[5:]) == {CAP_SECONDS}
+    assert waits[:6] == [FIRST_SECONDS, 0.1, 0.2, 0.4, 0.8, 1.6]
+    assert set(waits[6:]) == {CAP_SECONDS}
     backoff.succeeded()
     assert backoff.failed(rejected=False, fraction=1.0) == FIRST_SECONDS
 

@@ -63,6 +63,16 @@ def test_results_made_together_travel_in_runs() -> None:
     assert not runs[3].hashes
 
 
+def test_credit_travels_with_the_results_that_make_room() -> None:
+    results = values.Results((Outcome(Lease(7, 3), "d:s", 0.5),))
+    messages = (values.Credit(1), results, values.Credit(2), values.Credit(3), values.Draining(""))
+    kinds = [
+        (request.WhichOneof("message"), request.results.credit)
+        for request in transport.encode_all(messages)
+    ]
+    assert kinds == [("credit", 0), ("results", 5), ("draining", 0)]
+
+
 @pytest.mark.parametrize(
     ("message", "proto"),
     [

@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
-from stack.jobs import Backlog, DispatcherError, JobSpec, JobView, WorkerView
+from virtscale.client.errors import DispatcherError
+from virtscale.client.retries import RetryPolicy
+from virtscale.client.values import Backlog, Exported, Job, JobSpec, Verdict, Verify, Worker
+
 from stack.ports import DomainsError, DomainView
 
 
@@ -31,65 +34,59 @@ class FakeDispatcher:
 
     def __init__(self, *, is_instant: bool = True) -> None:
         self.failures: list[DispatcherError] = []
-        self.lose_answers = 0
-        self.jobs: dict[str, JobView] = {}
+        self.jobs: dict[str, Job] = {}
         self.specs: dict[str, JobSpec] = {}
-        self.requests: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.is_instant = is_instant
         self._ids = (f"job-{number}" for number in itertools.count())
 
-    async def submit(self, request_id: str, jobs: Sequence[JobSpec]) -> list[str]:
+    def with_retry(
+        self, retry: RetryPolicy, on_trouble: Callable[[DispatcherError], None]
+    ) -> "FakeDispatcher":
+        return self
+
+    async def submit(self, jobs: Sequence[JobSpec]) -> list[str]:
         self._maybe_fail("submit")
-        if request_id not in self.requests:
-            ids = [next(self._ids) for _ in jobs]
-            self.requests[request_id] = ids
-            for job_id, spec in zip(ids, jobs, strict=True):
-                self.specs[job_id] = spec
-                self.jobs[job_id] = JobView(
-                    job_id, "ready", spec.reference, 0.0, 0, "", "", "", None, 0.0, ""
-                )
-                if self.is_instant:
-                    self.finish(job_id)
-        if self.lose_answers:
-            self.lose_answers -= 1
-            raise DispatcherError("UNAVAILABLE", "the answer was lost")
-        return self.requests[request_id]
+        ids = [next(self._ids) for _ in jobs]
+        for job_id, spec in zip(ids, jobs, strict=True):
+            self.specs[job_id] = spec
+            self.jobs[job_id] = Job(job_id, "ready", spec.reference)
+            if self.is_instant:
+                self.finish(job_id)
+        return ids
 
     def finish(self, job_id: str) -> None:
         spec = self.specs[job_id]
-        seconds = spec.load.amount / 10_000 if spec.load.kind == "verify" else 0.01
+        seconds = spec.load.repetitions / 10_000 if isinstance(spec.load, Verify) else 0.01
         self.jobs[job_id] = replace(
             self.jobs[job_id],
             state="done",
             hash=f"hash-of-{job_id}",
-            profile=spec.profile,
+            profile=spec.profile or "",
             completed_at=1_000.0,
             service_seconds=seconds,
         )
 
-    async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[JobView]:
+    async def wait(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
         self._maybe_fail("wait")
         return [self.jobs[job_id] for job_id in job_ids]
 
-    async def watch(
-        self, cursor: str = "", *, from_start: bool = False
-    ) -> AsyncIterator[tuple[JobView, str]]:
-        self._maybe_fail("watch")
+    async def results(self) -> AsyncIterator[Exported]:
+        self._maybe_fail("results")
         sent: set[str] = set()
         while True:
             for job in list(self.jobs.values()):
                 if job.is_final and job.job_id not in sent:
                     sent.add(job.job_id)
-                    yield job, job.job_id
+                    yield Exported(job, job.job_id)
             await asyncio.sleep(0)
 
-    async def verify(self, number: str, stored: str) -> tuple[bool, bool]:
+    async def verify(self, number: str, stored: str) -> Verdict:
         job_id = stored.removeprefix("hash-of-")
-        return job_id in self.specs and self.specs[job_id].number == number, False
+        return Verdict(job_id in self.specs and self.specs[job_id].number == number, False)
 
-    async def list_workers(self) -> list[WorkerView]:
-        self._maybe_fail("list_workers")
+    async def workers(self) -> list[Worker]:
+        self._maybe_fail("workers")
         return []
 
     async def backlog(self) -> Backlog:

@@ -1,6 +1,7 @@
 import random
 
-from stack.jobs import JobView
+from virtscale.client.values import Job
+
 from stack.journal import Journal
 
 
@@ -8,12 +9,12 @@ def journal() -> Journal:
     return Journal(prefix="run-", draw=random.Random(1).random)
 
 
-def done(job_id: str, reference: str, at: float = 20.0) -> JobView:
+def done(job_id: str, reference: str, at: float = 20.0) -> Job:
     return view(job_id, reference, "done", at)
 
 
-def view(job_id, reference, state, at=None) -> JobView:
-    return JobView(
+def view(job_id, reference, state, at=None) -> Job:
+    return Job(
         job_id=job_id,
         state=state,
         reference=reference,

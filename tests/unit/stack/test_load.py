@@ -2,12 +2,13 @@ import asyncio
 import random
 
 import pytest
+from virtscale.client.errors import DispatcherError
+from virtscale.client.values import Busy, Collision, Verify
 
 from stack.arrivals import Arrivals
-from stack.calibration import NO_LOAD
-from stack.jobs import DispatcherError
+from stack.calibration import NO_LOAD, JobLoad
 from stack.journal import Journal
-from stack.load import LoadGenerator
+from stack.load import LoadGenerator, client_load
 
 
 @pytest.fixture
@@ -32,19 +33,6 @@ async def until(condition) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("the condition never came true")
-
-
-async def test_a_lost_answer_is_repeated_and_stored_once(load, dispatcher, journal, clock) -> None:
-    dispatcher.lose_answers = 2
-    dispatcher.failures = [DispatcherError("CANCELLED", "shed"), DispatcherError("ABORTED", "x")]
-    load.begin(Arrivals(0.0001, "steady", clock.now), NO_LOAD)
-    running = asyncio.create_task(load.run())
-    await until(lambda: journal.submitted > 10)
-    load.stop()
-    await running
-    assert journal.submitted == len(dispatcher.jobs)
-    references = [spec.reference for spec in dispatcher.specs.values()]
-    assert len(references) == len(set(references))
 
 
 async def test_a_refusal_is_no_job_and_does_not_end_the_load(
@@ -72,14 +60,24 @@ async def test_what_finished_unheard_is_found_by_asking(load, dispatcher, journa
     assert journal.completed == journal.submitted
 
 
-async def test_following_goes_on_after_the_dispatchers_restart(
-    load, dispatcher, journal, clock
-) -> None:
-    dispatcher.failures = [DispatcherError("UNAVAILABLE", "away")]
+async def test_results_are_followed(load, dispatcher, journal) -> None:
     following = asyncio.create_task(load.follow())
     ids = await dispatcher_submit(load, dispatcher)
     await until(lambda: journal.completed == len(ids))
     following.cancel()
+
+
+@pytest.mark.parametrize(
+    ("load", "sent"),
+    [
+        (NO_LOAD, None),
+        (JobLoad("collision", 17), Collision(17)),
+        (JobLoad("verify", 50_000), Verify(50_000)),
+        (JobLoad("busy", 1.5), Busy(1.5)),
+    ],
+)
+def test_a_load_is_sent_as_it_was_chosen(load, sent) -> None:
+    assert client_load(load) == sent
 
 
 async def dispatcher_submit(load, dispatcher) -> list[str]:

@@ -1,6 +1,7 @@
 import pytest
+from virtscale.client.errors import DispatcherError
+from virtscale.client.values import JobSpec
 
-from stack.jobs import DispatcherError, JobSpec
 from stack.monitor import Monitor
 
 NOBODY = "127.0.0.1:1"
@@ -57,7 +58,7 @@ async def test_what_was_seen_last_stays_while_a_source_is_away(monitor, dispatch
 async def test_the_rate_is_that_of_the_last_ten_seconds(monitor, dispatcher, clock):
     await monitor.observe_pool()
     assert monitor.snapshot().results_per_second is None
-    await dispatcher.submit("r1", [JobSpec("A")] * 20)
+    await dispatcher.submit([JobSpec("A")] * 20)
     await clock.sleep(5.0)
     await monitor.observe_pool()
     assert monitor.snapshot().results_per_second == 4.0

@@ -1,6 +1,6 @@
 import pytest
+from virtscale.client.values import Worker
 
-from stack.jobs import WorkerView
 from stack.ports import DomainView
 from stack.run_record import RunRecord
 
@@ -9,8 +9,8 @@ def domain(name: str, state="off", operation="", since=None) -> DomainView:
     return DomainView(name, state, operation, since)
 
 
-def worker(name: str, *, connected=None, lease=None, leases=0, completed=0) -> WorkerView:
-    return WorkerView(
+def worker(name: str, *, connected=None, lease=None, leases=0, completed=0) -> Worker:
+    return Worker(
         worker_id=name,
         state="ready",
         slots=1,

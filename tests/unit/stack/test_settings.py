@@ -23,6 +23,7 @@ from stack.settings import UpSettings
         ({"pool": "Bad Pool"}, "pool"),
         ({"for_seconds": -1}, "for_seconds = -1"),
         ({"profile": "md5"}, "profile = 'md5'"),
+        ({"number_formats": ["xx"]}, "number_formats.0 = 'xx'"),
         ({"typo": 1}, "unknown key 'typo'"),
     ],
 )

@@ -1,8 +1,8 @@
 import hashlib
 
 import pytest
+from virtscale.client.values import Job, JobSpec
 
-from stack.jobs import JobSpec, JobView
 from stack.verification import belongs_legacy, wrong_results
 
 SALT = "5a" * 16
@@ -12,8 +12,8 @@ def legacy(number: str) -> str:
     return hashlib.sha256((SALT + number).encode()).hexdigest() + ":" + SALT
 
 
-def view(job_id: str, profile: str, stored: str) -> JobView:
-    return JobView(job_id, "done", "", 0.0, 0, profile, stored, "vs-1", 1.0, 0.0, "")
+def view(job_id: str, profile: str, stored: str) -> Job:
+    return Job(job_id, "done", "", 0.0, 0, profile, stored, "vs-1", 1.0, 0.0, "")
 
 
 @pytest.mark.parametrize("number", ["KA-47-UT-9173", " ka-47-ut-9173 "])
@@ -27,7 +27,7 @@ def test_what_does_not_belong(stored):
 
 
 async def test_wrong_results_are_told_by_their_job(dispatcher):
-    (kept,) = await dispatcher.submit("r1", [JobSpec("B", "hmac-sha256")])
+    (kept,) = await dispatcher.submit([JobSpec("B", "hmac-sha256")])
     sample = [
         ("A", view("right", "legacy-sha256", legacy("A"))),
         ("A", view("wrong", "legacy-sha256", legacy("B"))),

@@ -6,9 +6,9 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from virtscale.client.values import Backlog, Worker
 
 from stack import explanation, pool_view, summary, table
-from stack.jobs import Backlog, WorkerView
 from stack.journal import Journal
 from stack.pool_view import DecisionView, Snapshot
 from stack.ports import DomainView
@@ -17,8 +17,8 @@ from stack.run_record import RunRecord
 NOW = 1_000.0
 
 
-def worker(state="ready", *, busy=0, name="vs-1") -> WorkerView:
-    return WorkerView(name, state, 1, busy, busy, 3, 900.0, None, None)
+def worker(state="ready", *, busy=0, name="vs-1") -> Worker:
+    return Worker(name, state, 1, busy, busy, 3, 900.0, None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 import pytest
 from google.protobuf import any_pb2, duration_pb2
-
-from stack import rpc_details
+from virtscale import rpc_status
 
 
 def status(*details: tuple[str, bytes]) -> bytes:
@@ -29,16 +28,18 @@ def retry(seconds: int, nanos: int = 0) -> bytes:
 
 def test_every_faulty_field_is_read():
     raw = status(("google.rpc.BadRequest", violation("a", "is 1") + violation("b", "is 2")))
-    assert rpc_details.read(raw) == (["a: is 1", "b: is 2"], None)
+    assert rpc_status.read(raw) == rpc_status.Details((("a", "is 1"), ("b", "is 2")))
 
 
 def test_the_time_to_come_back_is_read():
-    assert rpc_details.read(status(("google.rpc.RetryInfo", retry(1, 500_000_000)))) == ([], 1.5)
+    assert rpc_status.read(
+        status(("google.rpc.RetryInfo", retry(1, 500_000_000)))
+    ) == rpc_status.Details((), 1.5)
 
 
 def test_details_of_other_kinds_are_passed_over():
     raw = status(("google.rpc.DebugInfo", b"\x12\x03abc"), ("google.rpc.RetryInfo", retry(3)))
-    assert rpc_details.read(raw) == ([], 3.0)
+    assert rpc_status.read(raw) == rpc_status.Details((), 3.0)
 
 
 @pytest.mark.parametrize(
@@ -51,4 +52,4 @@ def test_details_of_other_kinds_are_passed_over():
     ],
 )
 def test_what_cannot_be_read_adds_nothing_and_breaks_nothing(raw):
-    assert rpc_details.read(raw) == ([], None)
+    assert rpc_status.read(raw) == rpc_status.Details()

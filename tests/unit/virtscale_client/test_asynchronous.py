@@ -1,19 +1,38 @@
 """The client against a real gRPC server whose answers a test writes."""
 
 import socket
+import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
+from virtscale import rpc_status
+from virtscale.client import (
+    ONCE,
+    AsyncClient,
+    Busy,
+    Collision,
+    ConflictError,
+    DispatcherError,
+    InvalidRequestError,
+    JobSpec,
+    NotAllowedError,
+    OverloadedError,
+    RetryPolicy,
+    Tls,
+    UnknownJobError,
+    Verdict,
+    Verify,
+    Violation,
+)
+from virtscale.client.job_stream import Batch
 from virtscale.v1 import fleet_pb2, fleet_pb2_grpc, job_pb2, license_pb2, license_pb2_grpc
 
-from stack import rpc_details
-from stack.calibration import JobLoad
-from stack.client import DispatcherClient
-from stack.jobs import DispatcherError, JobSpec
+REQUEST = "5f0c1d8e-3a52-4c1e-9d5e-0b6a3a0f7c11"
+QUICK = RetryPolicy(deadline_seconds=30.0, first_pause_seconds=0.001, longest_pause_seconds=0.01)
+IMPATIENT = RetryPolicy(deadline_seconds=0.0, attempt_seconds=0.3)
 
 DONE = job_pb2.Job(
     job_id="j1",
@@ -41,18 +60,23 @@ class Licenses(license_pb2_grpc.LicenseServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
-        self.refusal: tuple[grpc.StatusCode, str, bytes] | None = None
+        self.authorizations: list[Any] = []
+        self.refusals: list[tuple[grpc.StatusCode, str, bytes] | None] = []
 
     async def _hear(self, request: Any, context: Any) -> None:
         self.asked.append(request)
-        assert ("authorization", "Bearer vst_x") in tuple(context.invocation_metadata())
-        if self.refusal is not None:
-            code, text, details = self.refusal
-            await context.abort(code, text, ((rpc_details.METADATA_KEY, details),))
+        self.authorizations += [
+            value for key, value in context.invocation_metadata() if key == "authorization"
+        ]
+        if self.refusals and (refused := self.refusals.pop(0)) is not None:
+            code, text, details = refused
+            await context.abort(code, text, ((rpc_status.METADATA_KEY, details),))
 
     async def SubmitJobs(self, request: Any, context: Any) -> Any:
         await self._hear(request, context)
-        return license_pb2.SubmitJobsResponse(job_ids=[f"j{n}" for n, _ in enumerate(request.jobs)])
+        return license_pb2.SubmitJobsResponse(
+            job_ids=[f"{request.request_id}-{n}" for n, _ in enumerate(request.jobs)]
+        )
 
     async def WaitJobs(self, request: Any, context: Any) -> Any:
         await self._hear(request, context)
@@ -97,19 +121,19 @@ class World:
     def __init__(self) -> None:
         self.licenses = Licenses()
         self.client: Any = None
+        self.address = ""
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world() -> AsyncIterator[World]:
     made = World()
-    token_file = tmp_path / "token"
-    token_file.write_text("vst_x\n")
     server = grpc.aio.server()
     license_pb2_grpc.add_LicenseServiceServicer_to_server(made.licenses, server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(Fleet(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with DispatcherClient(f"127.0.0.1:{port}", token_file=token_file) as made.client:
+    made.address = f"127.0.0.1:{port}"
+    async with AsyncClient(made.address, retry=ONCE) as made.client:
         yield made
     await server.stop(None)
 
@@ -117,11 +141,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
-        (JobLoad("none", 0), None),
-        (JobLoad("collision", 17), job_pb2.Load(collision=job_pb2.Collision(difficulty_bits=17))),
-        (JobLoad("verify", 50_000), job_pb2.Load(verify=job_pb2.Verify(repetitions=50_000))),
+        (None, None),
         (
-            JobLoad("busy", 1.5),
+            Collision(17, seed=3),
+            job_pb2.Load(collision=job_pb2.Collision(difficulty_bits=17, seed=3)),
+        ),
+        (Verify(50_000), job_pb2.Load(verify=job_pb2.Verify(repetitions=50_000))),
+        (
+            Busy(1.5),
             job_pb2.Load(
                 busy=job_pb2.Busy(duration=duration_pb2.Duration(seconds=1, nanos=500_000_000))
             ),
@@ -130,7 +157,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 )
 async def test_a_job_is_sent_as_it_was_asked_for(world, load, expected):
     spec = JobSpec("KA-47-UT-9173", "argon2id", load=load, reference="row 1")
-    assert await world.client.submit("r1", [spec]) == ["j0"]
+    assert await world.client.submit([spec], request_id="r1") == ["r1-0"]
     (request,) = world.licenses.asked
     assert request.request_id == "r1"
     assert request.jobs[0] == job_pb2.JobSpec(
@@ -141,6 +168,91 @@ async def test_a_job_is_sent_as_it_was_asked_for(world, load, expected):
     )
 
 
+async def test_a_large_submission_travels_in_batches_with_ids_of_their_own(world):
+    numbers = [f"KA-01-A-{n:04d}" for n in range(1, 2_501)]
+    first = await world.client.submit(numbers, profile="legacy-sha256", request_id=REQUEST)
+    again = await world.client.submit(numbers, profile="legacy-sha256", request_id=REQUEST)
+    assert first == again
+    assert len(set(first)) == 2_500
+    sent = [request.request_id for request in world.licenses.asked]
+    assert sent[0] == REQUEST
+    assert sent[:3] == sent[3:]
+    assert {uuid.UUID(each).version for each in sent} == {4}
+    assert [len(request.jobs) for request in world.licenses.asked[:3]] == [1000, 1000, 500]
+
+
+async def test_a_refusal_counts_positions_in_the_whole_submission(world):
+    world.licenses.refusals = [
+        None,
+        refusal(grpc.StatusCode.INVALID_ARGUMENT, "jobs[7].number", "is empty"),
+    ]
+    with pytest.raises(InvalidRequestError, match=r"jobs\[1007\]\.number: is empty") as refused:
+        await world.client.submit(["KA-47-UT-9173"] * 1_500)
+    assert refused.value.violations == (Violation("jobs[1007].number", "is empty"),)
+    assert len(refused.value.accepted_ids) == 1_000
+
+
+async def test_a_single_number_is_no_list_of_numbers(world):
+    with pytest.raises(TypeError):
+        await world.client.submit("KA-47-UT-9173")
+    with pytest.raises(TypeError):
+        world.client.hash_many("KA-47-UT-9173")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+    ],
+)
+async def test_a_call_is_repeated_with_the_same_request_id(world, code):
+    told: list[DispatcherError] = []
+    world.licenses.refusals = [(code, "later", b"")] * 3
+    patient = world.client.with_retry(QUICK, told.append)
+    assert await patient.submit(["KA-47-UT-9173"], request_id="r1") == ["r1-0"]
+    assert [request.request_id for request in world.licenses.asked] == ["r1"] * 4
+    assert [error.code for error in told] == [code.name] * 3
+
+
+async def test_what_waiting_cannot_mend_is_raised_at_once(world):
+    world.licenses.refusals = [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 8)", b""),
+        (grpc.StatusCode.PERMISSION_DENIED, "the token's role does not submit", b""),
+        (grpc.StatusCode.ALREADY_EXISTS, "used with another content", b""),
+        (grpc.StatusCode.NOT_FOUND, "no job", b""),
+    ]
+    patient = world.client.with_retry(QUICK)
+    for kind in (OverloadedError, NotAllowedError, ConflictError, UnknownJobError):
+        with pytest.raises(kind):
+            await patient.submit(["KA-47-UT-9173"])
+    assert len(world.licenses.asked) == 4
+
+
+async def test_every_call_carries_the_token_and_nothing_shows_it(world):
+    tokens = iter(["first-token", "second-token", "third-token"])
+    async with AsyncClient(world.address, token=lambda: next(tokens)) as client:
+        await client.submit(["KA-47-UT-9173"])
+        _ = [each async for each in client.results(follow=False)]
+        assert "token" not in repr(client)
+    # The first was asked for when the client was made, to refuse a malformed one early.
+    assert world.licenses.authorizations == ["Bearer second-token", "Bearer third-token"]
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\n", "schl\u00fcssel"])
+def test_a_token_that_cannot_be_sent_is_refused_unshown(token):
+    with pytest.raises(InvalidRequestError, match="printable ASCII") as refused:
+        AsyncClient("127.0.0.1:1", token=token)
+    assert not token or token not in str(refused.value)
+
+
+def test_values_never_show_a_number():
+    assert "9173" not in repr(JobSpec("KA-47-UT-9173", reference="row 1"))
+    assert "9173" not in repr(Batch("r1", 0, [JobSpec("KA-47-UT-9173")], 1))
+
+
 async def test_finished_jobs_come_back_as_plain_values(world):
     done, failed = await world.client.wait(["j1", "j2"], seconds=2.5)
     assert (done.state, done.profile, done.hash) == ("done", "legacy-sha256", "d:s")
@@ -148,25 +260,27 @@ async def test_finished_jobs_come_back_as_plain_values(world):
     assert (failed.state, failed.failure) == ("failed", "given up after 5 attempts")
     assert failed.completed_at is None
     (request,) = world.licenses.asked
-    assert (request.timeout.seconds, request.timeout.nanos) == (2, 500_000_000)
+    assert 2.0 < request.timeout.ToTimedelta().total_seconds() <= 2.5
     assert await world.client.get("j1") == done
 
 
 async def test_results_are_followed_until_the_stream_ends(world):
     seen = []
     with pytest.raises(DispatcherError, match="ended the stream") as refused:
-        async for job, cursor in world.client.watch(from_start=True):
-            seen.append((job.job_id, cursor))
+        async for exported in world.client.results(from_start=True):
+            seen.append((exported.job.job_id, exported.cursor))
     assert seen == [("j1", "c1")]
     assert refused.value.is_retryable
 
 
 async def test_verification(world):
-    assert await world.client.verify("KA-47-UT-9173", "d:s") == (True, True)
+    assert await world.client.verify("KA-47-UT-9173", "d:s") == Verdict(
+        matches=True, needs_rehash=True
+    )
 
 
 async def test_workers_and_backlog(world):
-    here, away = await world.client.list_workers()
+    here, away = await world.client.workers()
     assert (here.state, here.slots, here.leases, here.boot_seconds) == ("ready", 2, 3, 4.0)
     assert (here.connected_at, here.oldest_lease_at) == (90.0, None)
     assert (away.state, away.connected_at, away.boot_seconds) == ("disconnected", None, None)
@@ -175,10 +289,11 @@ async def test_workers_and_backlog(world):
 
 
 async def test_a_refused_field_is_named_without_its_value(world):
-    details = rpc_details_of("jobs[3].number", "is empty; send 1 to 64 printable characters")
-    world.licenses.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "jobs[3].number: ...", details)
+    world.licenses.refusals = [
+        refusal(grpc.StatusCode.INVALID_ARGUMENT, "jobs[3].number", "is empty; send 1 to 64")
+    ]
     with pytest.raises(DispatcherError) as refused:
-        await world.client.submit("r1", [JobSpec("KA-47-UT-9173")])
+        await world.client.submit([JobSpec("KA-47-UT-9173")])
     assert "jobs[3].number: is empty" in str(refused.value)
     assert "9173" not in str(refused.value)
     assert not refused.value.is_retryable
@@ -186,15 +301,15 @@ async def test_a_refused_field_is_named_without_its_value(world):
 
 async def test_a_time_to_come_back_is_understood(world):
     details = rpc_details_of(retry_seconds=2.5)
-    world.licenses.refusal = (grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full", details)
+    world.licenses.refusals = [(grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full", details)]
     with pytest.raises(DispatcherError, match="the disk is full") as refused:
-        await world.client.submit("r1", [JobSpec("A")])
+        await world.client.submit(["KA-47-UT-9173"])
     assert refused.value.is_retryable
     assert refused.value.retry_seconds == 2.5
 
 
 async def test_a_dispatcher_that_is_not_there_is_named():
-    async with DispatcherClient("127.0.0.1:1", seconds=5.0) as client:
+    async with AsyncClient("127.0.0.1:1", retry=ONCE) as client:
         with pytest.raises(DispatcherError, match=r"127\.0\.0\.1:1 does not answer") as refused:
             await client.backlog()
     assert refused.value.code == "UNAVAILABLE"
@@ -203,7 +318,7 @@ async def test_a_dispatcher_that_is_not_there_is_named():
 async def test_a_dispatcher_that_never_answers_costs_the_deadline_only():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        async with DispatcherClient(f"127.0.0.1:{port}", seconds=0.3) as client:
+        async with AsyncClient(f"127.0.0.1:{port}", retry=IMPATIENT) as client:
             with pytest.raises(DispatcherError) as refused:
                 await client.backlog()
     assert refused.value.is_retryable
@@ -221,12 +336,16 @@ async def test_a_dispatcher_that_never_answers_costs_the_deadline_only():
 )
 def test_an_address_that_cannot_be_used_is_refused_at_once(address, words):
     with pytest.raises(DispatcherError, match=words):
-        DispatcherClient(address)
+        AsyncClient(address)
 
 
 def test_a_certificate_authority_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DispatcherError, match=r"--ca .*missing\.pem: cannot be read: No such file"):
-        DispatcherClient("192.0.2.1:50051", ca=tmp_path / "missing.pem")
+        AsyncClient("192.0.2.1:50051", tls=Tls(ca=tmp_path / "missing.pem"))
+
+
+def refusal(code: grpc.StatusCode, field: str, description: str) -> Any:
+    return code, f"{field}: {description}", rpc_details_of(field, description)
 
 
 def rpc_details_of(

@@ -1,0 +1,57 @@
+"""Whether one more submission may be taken in. Pure; times are monotonic seconds.
+
+A call that cannot be answered soon is better refused at once, before it is read: that costs a
+tenth, and those that were let in are answered in time. Calls wait in two places:
+
+- For the disk, where they can be counted. Neither their number nor their age alone says "too
+  many": a burst waits briefly and a slow disk holds few. Together they do.
+- Inside gRPC, where nobody sees them, once the loop is too busy to take them in. What can be seen
+  is that the loop has had no idle moment for some time and met one call after the other.
+"""
+
+from itertools import count
+
+MAX_WAITING = 64
+MAX_SECONDS = 0.02
+
+MAX_BUSY_SECONDS = 0.04
+MAX_BUSY_ARRIVALS = 64
+# Let in however busy the loop is: bulk on streams may keep it busy for minutes.
+ALWAYS_WAITING = 2
+
+
+class Admission:
+    """The submissions that wait, the oldest first, and those that came since the loop was idle."""
+
+    def __init__(self) -> None:
+        self._tickets = count()
+        self._since: dict[int, float] = {}
+        self._idle_at = 0.0
+        self._arrivals = 0
+
+    def enter(self, now: float) -> int:
+        """A submission begins to wait; the ticket ends that."""
+        ticket = next(self._tickets)
+        self._since[ticket] = now
+        return ticket
+
+    def leave(self, ticket: int) -> None:
+        """The submission was answered, or its caller is gone."""
+        del self._since[ticket]
+
+    def waiting(self) -> int:
+        """How many wait for the disk."""
+        return len(self._since)
+
+    def arrived(self, now: float, idle_at: float) -> bool:
+        """Counts a call; whether to take it in. `idle_at`: when the loop last had nothing to do."""
+        if idle_at > self._idle_at:
+            self._idle_at = idle_at
+            self._arrivals = 0
+        self._arrivals += 1
+        waiting = len(self._since)
+        if waiting < ALWAYS_WAITING:
+            return True
+        if self._arrivals >= MAX_BUSY_ARRIVALS and now - idle_at >= MAX_BUSY_SECONDS:
+            return False
+        return waiting < MAX_WAITING or now - next(iter(self._since.values())) < MAX_SECONDS

@@ -1,0 +1,90 @@
+"""`virtscale export FILE`: all stored results, in a file that can be continued."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stack.commands import options
+
+if TYPE_CHECKING:
+    from stack.export_file import ExportFile
+
+_SAVE_SECONDS = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "export",
+        help="Write stored results (hashes and references, never numbers) to FILE, - for standard "
+        "output, in the order they were stored. FILE.cursor beside it says how far it got: the "
+        "same command goes on from there, nothing is lost or written twice, also after kill -9.",
+        epilog="Examples:  virtscale export hashes.csv   |   virtscale export all.jsonl --follow   "
+        "|   virtscale export - --format jsonl --from-cursor 5e0c1a2b-400r",
+    )(export)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.", show_default=False)],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="csv|jsonl", help="Default: by the name of FILE, or csv."),
+    ] = None,
+    from_cursor: Annotated[
+        str,
+        typer.Option("--from-cursor", metavar="CURSOR", help="Begin a new FILE behind this place."),
+    ] = "",
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--once", help="Wait for more results, or end with the newest."),
+    ] = False,
+    state: options.State = None,
+    dispatcher: options.DispatcherAddress = None,
+    ca: options.Ca = None,
+    insecure: options.Insecure = False,
+    token_file: options.Token = None,
+) -> None:
+    """Exports results."""
+    from stack.export_file import ExportFile
+
+    chosen = form or ("jsonl" if file.suffix == ".jsonl" else "csv")
+    if chosen not in ("csv", "jsonl"):
+        raise options.usage_error(f"--format {chosen!r}: no such format; choose csv or jsonl")
+    with options.plain_errors():
+        target = options.target(state, dispatcher, ca, insecure, token_file)
+        path = None if str(file) == "-" else file
+        with (
+            ExportFile(path, form=chosen, cursor=from_cursor) as into,  # type: ignore[arg-type]
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            asyncio.run(_run(target, into, follow))
+        typer.echo(f"{into.written} results; the next come behind {into.cursor!r}", err=True)
+
+
+async def _run(target: options.Target, file: "ExportFile", follow: bool) -> None:
+    from virtscale.client.retries import FOREVER
+
+    async def keep_saving() -> None:
+        while True:
+            await asyncio.sleep(_SAVE_SECONDS)
+            file.save()
+
+    async with target.client() as client:
+        # A dispatcher that was never there is an error at once; one that goes away is waited for.
+        await client.backlog()
+        patient = client.with_retry(
+            FOREVER, lambda error: typer.echo(f"waiting: {error}", err=True)
+        )
+        saving = asyncio.create_task(keep_saving())
+        try:
+            async for exported in patient.results(
+                file.cursor, from_start=not file.cursor, follow=follow
+            ):
+                file.write(exported)
+                if saving.done():
+                    saving.result()
+        finally:
+            saving.cancel()
