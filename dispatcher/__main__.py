@@ -5,16 +5,20 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from dispatcher import config, offline, scrubbing
+from dispatcher.access import Token
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
-from dispatcher.grpc_api.server import Server
+from dispatcher.gate import Gate, Refusals, read_tokens
+from dispatcher.grpc_api.server import Listener, Server
 from dispatcher.idleness import WatchedLoop, idle_at
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
@@ -25,6 +29,7 @@ from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered
 from dispatcher.pump import Pump
 from dispatcher.retention import Retention
+from dispatcher.rotation import Rotation
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
 from dispatcher.store_health import StoreHealth
 from dispatcher.store_metrics import StoreMetrics
@@ -32,10 +37,10 @@ from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
 from dispatcher.upkeep import Upkeep
 from servicekit import lifecycle, logs, metrics
-from servicekit.clock import SystemClock
+from servicekit.clock import Clock, SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.lifecycle import StartError, Stop
-from servicekit.tls import server_credentials
+from servicekit.tls import ServerTls, TlsFiles
 
 _SNAPSHOT_SECONDS = 2.0
 
@@ -54,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scrubbed = scrubbing.environment(os.environ) if settings.scrub_memory else None
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
+        credentials = _credentials(settings)
     except ConfigError as error:
         for fault in error.faults:
             sys.stderr.write(f"error: {fault}\n")
@@ -68,7 +74,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, stop), loop_factory=WatchedLoop)
+    return lifecycle.run(lambda stop: _serve(settings, credentials, stop), loop_factory=WatchedLoop)
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    """What the listeners show and ask for, as it was on disk at the start."""
+
+    tls: ServerTls | None
+    worker_tls: ServerTls | None
+    tokens: tuple[Token, ...] | None
+
+    @property
+    def by_listener(self) -> list[tuple[str, ServerTls]]:
+        """The listeners that have a certificate."""
+        pairs = (("clients", self.tls), ("workers", self.worker_tls))
+        return [(name, tls) for name, tls in pairs if tls is not None]
+
+
+def _credentials(settings: DispatcherSettings) -> _Credentials:
+    """Reads all files of certificates and tokens.
+
+    Raises:
+        ConfigError: with every fault of all of them.
+
+    """
+    faults: list[str] = []
+
+    def tls(files: TlsFiles, name: str) -> ServerTls | None:
+        try:
+            return ServerTls(files, name, now=time.time()) if files.is_set else None
+        except ConfigError as error:
+            faults.extend(error.faults)
+            return None
+
+    found = tls(settings.tls, "tls"), tls(settings.worker_tls, "worker_tls")
+    tokens = None
+    try:
+        if settings.tokens_file is not None:
+            tokens = read_tokens(settings.tokens_file)
+    except ConfigError as error:
+        faults.extend(error.faults)
+    if faults:
+        raise ConfigError(faults)
+    return _Credentials(*found, tokens)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,12 +140,14 @@ def _parser() -> argparse.ArgumentParser:
     alone.add_argument("--check-store", action="store_true", help="look the whole store over")
     add("--force", action="store_true", help="with --backup: overwrite FILE")
     add("--json", action="store_true", help="with these three: one JSON object a line")
-    add("--listen", metavar="HOST:PORT", help="gRPC listener (127.0.0.1:50051)")
+    add("--listen", metavar="HOST:PORT", help="gRPC listener for clients (127.0.0.1:50051)")
+    add("--listen-workers", metavar="HOST:PORT", help="gRPC for workers; default: as --listen")
     add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
     add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")
     add("--join-key-file", type=Path, metavar="FILE", help="key of the workers' join tokens")
     add("--pepper-file", type=Path, metavar="FILE", help="keys of the keyed profiles")
-    add("--insecure", action="store_true", default=None, help="no TLS off loopback")
+    add("--tokens-file", type=Path, metavar="FILE", help="the clients' tokens and their roles")
+    add("--insecure", action="store_true", default=None, help="open listeners off loopback")
     add("--loglevel", choices=["debug", "info", "warning", "error"])
     add("--logfile", type=Path, metavar="FILE")
     add("--logformat", choices=["json", "text"])
@@ -112,7 +163,7 @@ def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_jso
     return offline.check_store(database, report=report)
 
 
-async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
+async def _serve(settings: DispatcherSettings, credentials: _Credentials, stop: Stop) -> None:
     registry = metrics.new_registry("dispatcher")
     store = _store(settings, registry)
     try:
@@ -152,6 +203,7 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             max_unfinished=settings.max_unfinished_jobs,
             idle_at=idle_at,
         )
+        gate, rotation = _access(settings, credentials, telemetry, clock)
         server = Server(
             clients=clients,
             workers=pump,
@@ -160,6 +212,8 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             cost=settings.cost,
             heartbeat_interval=settings.heartbeat_interval_seconds,
             lease_ttl=settings.lease_ttl_seconds,
+            gate=gate,
+            has_worker_listener=settings.listen_workers is not None,
             registry=registry,
         )
         upkeep = Upkeep(
@@ -169,61 +223,86 @@ async def _serve(settings: DispatcherSettings, stop: Stop) -> None:
             health=health,
             retention=Retention(settings.results_kept_seconds, settings.results_kept_count),
         )
+        listeners = _listeners(settings, credentials)
         watching = asyncio.ensure_future(pepper.watch(clock))
         try:
-            await _listen(settings, registry, server, pump, upkeep, stop)
+            await _listen(settings, registry, server, listeners, (pump, upkeep, rotation), stop)
         finally:
             watching.cancel()
     finally:
         await store.close()
 
 
+def _access(
+    settings: DispatcherSettings, credentials: _Credentials, telemetry: Telemetry, clock: Clock
+) -> tuple[Gate, Rotation]:
+    """Who may do what, and what keeps that in step with its files."""
+    gate = Gate(
+        tokens=credentials.tokens,
+        has_certificates=settings.tls.is_mutual,
+        refusals=Refusals(telemetry, clock),
+        clock=clock,
+    )
+    rotation = Rotation(
+        listeners=credentials.by_listener,
+        gate=gate,
+        tokens_file=settings.tokens_file,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    return gate, rotation
+
+
+def _listeners(
+    settings: DispatcherSettings, credentials: _Credentials
+) -> tuple[Listener, Listener | None]:
+    """Where clients and workers are served."""
+
+    def listener(address: str, tls: ServerTls | None, option: str) -> Listener:
+        host, port = config.split_address(address)
+        return Listener(host, port, None if tls is None else tls.credentials(), option)
+
+    clients = listener(settings.listen, credentials.tls, "--listen")
+    if settings.listen_workers is None:
+        return clients, None
+    return clients, listener(settings.listen_workers, credentials.worker_tls, "--listen-workers")
+
+
 async def _listen(
     settings: DispatcherSettings,
     registry: CollectorRegistry,
     server: Server,
-    pump: Pump,
-    upkeep: Upkeep,
+    listeners: tuple[Listener, Listener | None],
+    loops: tuple[Pump, Upkeep, Rotation],
     stop: Stop,
 ) -> None:
     """Serves until the stop; then lets go of workers without draining them: they come back."""
     log = logs.get()
-    host, port = config.split_address(settings.listen)
     metrics_host, metrics_port = config.split_address(settings.listen_address)
-    credentials = server_credentials(settings.tls) if settings.tls.is_set else None
     scrapes = metrics.MetricsServer(
         registry, service="dispatcher", host=metrics_host, port=metrics_port
     )
     scrapes.start()
+    pump, upkeep, rotation = loops
     pumping = asyncio.ensure_future(pump.run())
+    keeping = asyncio.ensure_future(upkeep.run())
+    rotating = asyncio.ensure_future(rotation.run())
     stopping = asyncio.ensure_future(stop.wait())
-    beside = [
-        asyncio.ensure_future(upkeep.run()),
-        asyncio.ensure_future(_refuse_when_damaged(server, pump)),
-    ]
+    damaged = asyncio.ensure_future(_refuse_when_damaged(server, pump))
+    endless = (pumping, keeping, rotating)
+    tasks = (*endless, stopping, damaged)
     try:
-        bound = await server.start(host, port, credentials)
-        counts = pump.ledger.counts
-        log.info(
-            "dispatcher.started",
-            listen=f"{host}:{bound}",
-            metrics=f"{metrics_host}:{scrapes.port}",
-            database=str(settings.database),
-            ready=counts.ready,
-            done=counts.done,
-            tls=credentials is not None,
-        )
-        running = {pumping, stopping, *beside[:1]}
-        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for task in running - {stopping}:
-            if task.done():
-                task.result()
+        bound = await server.start(*listeners)
+        _tell(settings, listeners, bound, f"{metrics_host}:{scrapes.port}", pump)
+        await asyncio.wait((*endless, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for loop in endless:
+            if loop.done():
+                loop.result()
         log.info("dispatcher.stopping", reason=stop.reason)
         pump.is_stopping = True
         await server.stop()
     finally:
         pump.is_stopping = True
-        tasks = (pumping, stopping, *beside)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -245,6 +324,37 @@ def _store(settings: DispatcherSettings, registry: CollectorRegistry) -> JobStor
         reserve_bytes=settings.disk_reserve_mib << 20,
         on_commit=written.committed,
     )
+
+
+def _tell(
+    settings: DispatcherSettings,
+    listeners: tuple[Listener, Listener | None],
+    bound: tuple[int, int | None],
+    metrics_address: str,
+    pump: Pump,
+) -> None:
+    """Logs what is served where, and what is open to everybody."""
+    log = logs.get()
+    clients, workers = listeners
+    counts = pump.ledger.counts
+    log.info(
+        "dispatcher.started",
+        listen=f"{clients.host}:{bound[0]}",
+        listen_workers=None if workers is None else f"{workers.host}:{bound[1]}",
+        metrics=metrics_address,
+        database=str(settings.database),
+        ready=counts.ready,
+        done=counts.done,
+        tls=clients.credentials is not None,
+        worker_tls=workers is not None and workers.credentials is not None,
+    )
+    if settings.tokens_file is None and not settings.tls.is_mutual:
+        log.warning(
+            "access.open",
+            listen=f"{clients.host}:{bound[0]}",
+            consequence="whoever reaches this address may submit, read and administrate",
+            fix="set tokens_file; virtscale certs token makes one",
+        )
 
 
 def _tune_interpreter() -> None:

@@ -46,7 +46,9 @@ class Backlog:
         self._recovered = ReadyQueue()
         self._fresh = ReadyQueue()
         self._withdrawing: dict[JobKey, JobState] = {}
+        self._last_recovered = 0
         for job in recovered:
+            self._last_recovered = max(self._last_recovered, job.key + job.size - 1)
             self._recovered.extend([Run(job.key, job.size, Facts(job.profile, job.accepted_at))])
             if job.attempts:
                 for key in range(job.key, job.key + job.size):
@@ -71,6 +73,10 @@ class Backlog:
             or self.suspects
             or (self._recovered and not self.is_recovering)
         )
+
+    def may_be_recovered(self, key: JobKey) -> bool:
+        """True for jobs that may be from before the restart; false for all that came after it."""
+        return key <= self._last_recovered
 
     def is_withdrawing(self, key: JobKey) -> bool:
         """True while a final state other than a worker's result is on its way to the disk."""

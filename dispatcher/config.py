@@ -1,6 +1,7 @@
 """Configuration of the dispatcher."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -46,13 +47,25 @@ class DispatcherSettings(Settings):
     """Everything that can be set."""
 
     listen: str = "127.0.0.1:50051"
-    """Address of the gRPC listener. Off loopback it needs `tls` or `insecure`."""
+    """Address of the gRPC listener for clients. Off loopback it needs `tls`, and `tokens_file` or
+    `tls.client_ca`; or `insecure`."""
+    listen_workers: str | None = None
+    """Address of the gRPC listener for workers. Off loopback it needs `worker_tls` with
+    `client_ca`, or `insecure`. Unset: workers use `listen` too."""
     listen_address: str = "127.0.0.1:9181"
     """Address of /metrics."""
     tls: TlsFiles = TlsFiles()
-    """Certificate and key of the gRPC listener; with `client_ca`, clients need one too."""
+    """Certificate and key of `listen`; with `client_ca`, clients need a certificate too, and the
+    roles it names count as a token's do."""
+    worker_tls: TlsFiles = TlsFiles()
+    """Certificate and key of `listen_workers`; with `client_ca`, each worker needs a certificate
+    that names it."""
+    tokens_file: Path | None = None
+    """`<name> <roles> sha256:<hex>` lines: the tokens that clients must send. Unset, and without
+    `tls.client_ca`: whoever reaches `listen` may do everything."""
     insecure: bool = False
-    """Allow a listener off loopback without TLS: anyone on the network can read the numbers."""
+    """Allow listeners off loopback without TLS or without asking who calls: anyone on the network
+    can read the numbers."""
     database: Path = Field(default_factory=lambda: _state_directory() / "dispatcher.db")
     """The store's file; made when missing. `:memory:` keeps nothing, for trying out."""
     join_key_file: Path | None = None
@@ -105,21 +118,59 @@ class DispatcherSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> "DispatcherSettings":
-        host, _ = split_address(self.listen)
-        split_address(self.listen_address)
-        if not (is_loopback(host) or self.tls.is_set or self.insecure):
-            raise ValueError(
-                f"listen = {self.listen} can be reached from other machines; set tls.certificate "
-                "and tls.key, or --insecure to send numbers in clear"
-            )
+        faults = [*self._address_faults(), *self._tls_faults()]
         if self.heartbeat_interval_seconds * 2 > self.lease_ttl_seconds:
-            raise ValueError(
+            faults.append(
                 "lease_ttl_seconds must be at least twice heartbeat_interval_seconds, or one late "
                 "heartbeat loses a worker"
             )
         if not self.cost.is_bearable:
-            raise ValueError("argon2_memory_kib must be at least 8 times argon2_lanes")
+            faults.append("argon2_memory_kib must be at least 8 times argon2_lanes")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    def _address_faults(self) -> Iterator[str]:
+        given = {"listen": self.listen, "listen_workers": self.listen_workers}
+        taken: dict[tuple[str, int], str] = {}
+        for name, text in {**given, "listen_address": self.listen_address}.items():
+            if text is None:
+                continue
+            try:
+                address = split_address(text)
+            except ValueError as error:
+                yield f"{name} = {text}: {error}"
+                continue
+            if address[1] and taken.setdefault(address, name) != name:
+                yield f"{taken[address]} and {name} are both {text}; each needs a port of its own"
+
+    def _tls_faults(self) -> Iterator[str]:
+        for name, files in (("tls", self.tls), ("worker_tls", self.worker_tls)):
+            if not files.is_set and files.paths:
+                yield f"{name} needs certificate and key; without them the rest has no effect"
+        if self.worker_tls.is_set and self.listen_workers is None:
+            yield "worker_tls has no effect without listen_workers"
+        if self.insecure:
+            return
+        if _is_far(self.listen):
+            who = f"listen = {self.listen} can be reached from other machines"
+            if not self.tls.is_set:
+                yield f"{who}; set tls.certificate and tls.key, or --insecure to send all in clear"
+            if self.tokens_file is None and self.tls.client_ca is None:
+                yield (
+                    f"{who} and asks nobody who they are; set tokens_file or tls.client_ca "
+                    "(virtscale certs makes both), or --insecure to let everybody in"
+                )
+            if self.listen_workers is None and not self.tls.is_mutual:
+                yield (
+                    f"{who}, workers too, without certificates; set listen_workers and worker_tls"
+                    " (virtscale certs), or --insecure"
+                )
+        if self.listen_workers and _is_far(self.listen_workers) and not self.worker_tls.is_mutual:
+            yield (
+                f"listen_workers = {self.listen_workers} can be reached from other machines; set "
+                "certificate, key and client_ca of worker_tls (virtscale certs), or --insecure"
+            )
 
     @property
     def cost(self) -> hashing.Cost:
@@ -130,6 +181,14 @@ class DispatcherSettings(Settings):
     def profile(self) -> Profile:
         """Profile of jobs that name none."""
         return _PROFILES[self.default_profile]
+
+
+def _is_far(address: str) -> bool:
+    """True when other machines can reach the address."""
+    try:
+        return not is_loopback(split_address(address)[0])
+    except ValueError:
+        return False  # a fault of its own
 
 
 def read_keyring(path: Path | None) -> hashing.Keyring:

@@ -11,6 +11,7 @@ from dispatcher import attempts, effects
 from dispatcher.backlog import Backlog
 from dispatcher.effects import Effect, RequeueReason
 from dispatcher.jobs import Failed, Failure, FailureReason, JobKey, Lease
+from dispatcher.past_leases import PastLeases
 from dispatcher.ready import Facts
 from dispatcher.sessions import HeldLease, Session
 
@@ -33,6 +34,7 @@ class Leases:
         self._terms = terms
         self._backlog = backlog
         self._held: dict[JobKey, HeldLease] = {}
+        self.past = PastLeases()
 
     def __contains__(self, key: object) -> bool:
         return key in self._held
@@ -96,6 +98,7 @@ class Leases:
                     failure = _exhausted(spent, reason, session.worker_id)
                     found.append(effects.Settle((Failed(key, failure),)))
                     continue
+            self.past.note(held.lease, session.worker_id)
             gone.append(key)
             if records.needs_isolation(key, self._terms.max_attempts):
                 self._backlog.isolate(key, held.facts)

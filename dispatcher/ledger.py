@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from dispatcher import effects, isolation, sessions, sharing
 from dispatcher.backlog import Backlog, Unfinished
+from dispatcher.claims import Claims
 from dispatcher.cordons import CordonAnswer, Cordons
 from dispatcher.effects import Effect, EndReason, RequeueReason
 from dispatcher.jobs import (
@@ -67,7 +68,12 @@ class Ledger:
         self._leases = Leases(terms, self._backlog)
         self._cordons = Cordons(cordons or {})
         self._absent = set(absent)
-        self._former = former
+        self._claims = Claims(
+            *(self._leases, self._backlog),
+            first_epoch=first_epoch,
+            returning=self._absent,
+            former=former,
+        )
         self._wake: float | None = None
         self._backlog.is_recovering = bool(self._absent and self._backlog.counts.ready)
         self._absent_until = absent_until
@@ -160,9 +166,7 @@ class Ledger:
         kept = tuple(
             lease
             for lease in hello.held
-            if lease.epoch < self._epoch
-            and not self._is_lost(lease)
-            and self._may_keep(session, lease, is_cordoned=cordon is not None)
+            if self._claims.may_keep(session, lease, is_cordoned=cordon is not None)
             and self._leases.reclaim(session, lease, now)
         )
         found.append(effects.Welcome(key, kept, cordon is not None))
@@ -294,6 +298,7 @@ class Ledger:
         acknowledged: dict[SessionKey, list[Lease]] = {}
         for key, state in finals:
             held = self._leases.get(key)
+            self._leases.past.forget(key)
             self._backlog.finish(key, state)
             if held is None:
                 continue
@@ -397,15 +402,17 @@ class Ledger:
         finals: list[Final],
         known: list[Lease],
     ) -> Sequence[Effect]:
-        """Adds the result to `finals`, or its lease to `known` when nobody needs it any more."""
+        """Adds the result to `finals`, or its lease to `known` when it is of no use or credit."""
         lease = outcome.lease
-        if self._former and self._is_lost(lease):
+        if self._claims.is_lost(lease):
             known.append(lease)
             return ()
         found: Sequence[Effect] = ()
         held = self._leases.get(lease.key)
         if held is None:
-            facts = self._backlog.claim(lease.key)
+            facts = (
+                self._backlog.claim(lease.key) if self._claims.has_held(session, lease) else None
+            )
             if facts is None:
                 known.append(lease)
                 return ()
@@ -415,6 +422,9 @@ class Ledger:
                 known.append(lease)
             return ()  # the very lease is acknowledged when it is on disk
         elif held.session is not session or held.lease != lease:
+            if not self._claims.has_held(session, lease):
+                known.append(lease)
+                return ()
             self._leases.drop(held)
             found = [
                 effects.Revoke(held.session.key, (held.lease,)),
@@ -458,16 +468,6 @@ class Ledger:
             is_clean = reason is RequeueReason.WORKER_LEFT and not rest
             found += self._cordons.closed(session, is_clean=is_clean)
         return found
-
-    def _is_lost(self, lease: Lease) -> bool:
-        """Whether it is on a job that a restored backup does not have."""
-        return any(era.is_over(lease) for era in self._former)
-
-    def _may_keep(self, session: Session, lease: Lease, *, is_cordoned: bool) -> bool:
-        """A cordoned worker gets back nothing that was taken from it: it has been told empty."""
-        return (
-            not is_cordoned or lease.key in session.leases or self._backlog.is_recovered(lease.key)
-        )
 
     def _takes_jobs(self, session: Session) -> bool:
         return (

@@ -225,8 +225,13 @@ class WorkerLine(Protocol):
 class WorkDesk(Protocol):
     """What a worker's stream may do."""
 
-    def hello(self, hello: Hello, join_token: str, line: WorkerLine) -> SessionKey | None:
-        """Opens a session; None when the token is wrong."""
+    def hello(
+        self, hello: Hello, join_token: str, line: WorkerLine, *, is_certified: bool = False
+    ) -> SessionKey | None:
+        """Opens a session; None when the token is wrong.
+
+        With `is_certified` the worker has shown its certificate and need not send a token.
+        """
         ...
 
     def credit(self, session: SessionKey, jobs: int) -> None:

@@ -124,11 +124,15 @@ class Pump:
 
     # -- workers ---------------------------------------------------------------------------------
 
-    def hello(self, hello: Hello, join_token: str, line: WorkerLine) -> SessionKey | None:
+    def hello(
+        self, hello: Hello, join_token: str, line: WorkerLine, *, is_certified: bool = False
+    ) -> SessionKey | None:
         """See `ports.WorkDesk.hello`."""
-        if not hashing.is_join_token(self._join_key, hello.worker_id, join_token):
+        is_token_needed = bool(join_token) or not is_certified
+        if is_token_needed and not hashing.is_join_token(
+            self._join_key, hello.worker_id, join_token
+        ):
             self._telemetry.hello_refused()
-            self._log.warning("worker.refused", worker=hello.worker_id, reason="wrong join token")
             return None
         self._last_session += 1
         key = SessionKey(self._last_session)

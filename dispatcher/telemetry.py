@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -14,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dispatcher.access import Refusal
 from dispatcher.distributions import Distribution
 from dispatcher.effects import RequeueReason
 from dispatcher.jobs import AttemptCause, Counts, FailureReason
@@ -59,6 +60,26 @@ class Telemetry:
         )
         for distribution in (self._service, self._wait):
             registry.register(distribution)
+        self._count_failures(registry)
+        self._overloaded = CounterMetric(
+            "virtscale_dispatcher_overload_refused_total",
+            "Jobs refused because too many were unfinished.",
+            registry=registry,
+        )
+        self._turned_away = CounterMetric(
+            "virtscale_dispatcher_submits_turned_away_total",
+            "SubmitJobs calls refused unread because too many others waited for the disk.",
+            registry=registry,
+        )
+        self._count_access(registry)
+        self._malformed = CounterMetric(
+            "virtscale_dispatcher_results_refused_total",
+            "Results refused because they cannot be the hash of their job.",
+            registry=registry,
+        )
+        self.store = StoreTelemetry(registry)
+
+    def _count_failures(self, registry: CollectorRegistry) -> None:
         self._requeued = CounterMetric(
             "virtscale_dispatcher_requeued_total",
             "Leases whose jobs went back to the ready ones, by reason.",
@@ -83,27 +104,33 @@ class Telemetry:
         )
         for failure in FailureReason:
             self._given_up.labels(failure.name.lower())
-        self._overloaded = CounterMetric(
-            "virtscale_dispatcher_overload_refused_total",
-            "Jobs refused because too many were unfinished.",
-            registry=registry,
-        )
-        self._turned_away = CounterMetric(
-            "virtscale_dispatcher_submits_turned_away_total",
-            "SubmitJobs calls refused unread because too many others waited for the disk.",
-            registry=registry,
-        )
+
+    def _count_access(self, registry: CollectorRegistry) -> None:
         self._hello_refused = CounterMetric(
             "virtscale_dispatcher_hello_refused_total",
             "Sessions refused because of a wrong join token.",
             registry=registry,
         )
-        self._malformed = CounterMetric(
-            "virtscale_dispatcher_results_refused_total",
-            "Results refused because they cannot be the hash of their job.",
+        self._access_refused = CounterMetric(
+            "virtscale_dispatcher_access_refused_total",
+            "Calls and sessions refused for want of a credential or a role, by kind.",
+            ["kind"],
             registry=registry,
         )
-        self.store = StoreTelemetry(registry)
+        for refusal in Refusal:
+            self._access_refused.labels(refusal.value)
+        self._expiry = Gauge(
+            "virtscale_dispatcher_certificate_expiry_timestamp_seconds",
+            "Unix time at which the first certificate of a listener ends: its own, or a CA's.",
+            ["listener"],
+            registry=registry,
+        )
+        self._reloads = CounterMetric(
+            "virtscale_dispatcher_credential_reloads_total",
+            "Changed files of certificates or tokens, by setting and whether they could be used.",
+            ["setting", "outcome"],
+            registry=registry,
+        )
 
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
         """Shows what `snapshot` returns, at every scrape. It is called from the scrape's thread."""
@@ -143,6 +170,23 @@ class Telemetry:
     def hello_refused(self) -> None:
         """A worker's token was wrong."""
         self._hello_refused.inc()
+
+    def access_refused(self, refusal: Refusal) -> None:
+        """A call or a session was refused."""
+        self._access_refused.labels(refusal.value).inc()
+
+    def certificate_expires(self, listener: str, at: float) -> None:
+        """A listener's certificate in use ends at that Unix time."""
+        self._expiry.labels(listener).set(at)
+
+    def watching(self, setting: str) -> None:
+        """That setting's files are watched."""
+        for outcome in ("done", "failed"):
+            self._reloads.labels(setting, outcome)
+
+    def reloaded(self, setting: str, *, is_good: bool) -> None:
+        """That setting's files were read again."""
+        self._reloads.labels(setting, "done" if is_good else "failed").inc()
 
     def result_malformed(self) -> None:
         """A result was no hash of its job."""

@@ -120,6 +120,8 @@ def dispatcher_rows() -> list[Row]:
     snapshot = dispatcher_telemetry.Snapshot(Counts(), 0.0, (worker,))
     telemetry.show(lambda: snapshot)
     telemetry.requeued(next(iter(RequeueReason)), 1)
+    telemetry.certificate_expires("clients", 0.0)
+    telemetry.watching("tls")
     service = license_pb2.DESCRIPTOR.services_by_name["LicenseService"]
     MeasureCalls(registry, [service])
     with tempfile.NamedTemporaryFile() as file:

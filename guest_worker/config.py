@@ -4,6 +4,7 @@ A flag beats the environment, which beats a credential. `argparse` costs boot ti
 flags does the same job for a dozen of them.
 """
 
+import binascii
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -25,17 +26,18 @@ Runs inside a domain: takes licence numbers from a dispatcher, hashes them, retu
   --generation DIGEST       image this guest runs from        $VIRTSCALE_GENERATION
   --slots N                 jobs at a time, default: vCPUs    $VIRTSCALE_SLOTS
   --prefetch N              jobs waiting here, default: slots $VIRTSCALE_PREFETCH
-  --tls-ca FILE             trust this CA and use TLS         $VIRTSCALE_TLS_CA
-  --tls-cert FILE           this worker's certificate (mTLS)  $VIRTSCALE_TLS_CERT
-  --tls-key FILE            and its key                       $VIRTSCALE_TLS_KEY
+  --tls-ca PEM              trust this CA and use TLS         $VIRTSCALE_TLS_CA
+  --tls-cert PEM            this worker's certificate (mTLS)  $VIRTSCALE_TLS_CERT
+  --tls-key PEM             and its key                       $VIRTSCALE_TLS_KEY
   --insecure                allow plain text off loopback     $VIRTSCALE_INSECURE=1
   --loglevel LEVEL          debug, info, warning or error     $VIRTSCALE_LOGLEVEL
   --logfile FILE            append the log here, not stderr   $VIRTSCALE_LOGFILE
   --check-config            check the settings and exit
   --help                    this text
 
-With systemd the first four may be credentials: virtscale.dispatcher, virtscale.worker-id,
-virtscale.join-token, virtscale.generation in $CREDENTIALS_DIRECTORY.
+PEM is a file, or the PEM text itself, plain or in base64. With a certificate no join token is
+needed. With systemd, what says who the worker is may be credentials in $CREDENTIALS_DIRECTORY:
+virtscale.dispatcher, .worker-id, .join-token, .generation, .tls-ca, .tls-cert, .tls-key.
 """
 
 # name -> environment variable; the flag is "--" + name.
@@ -53,7 +55,9 @@ _VALUES = {
     "logfile": "VIRTSCALE_LOGFILE",
 }
 _SWITCHES = {"insecure", "check-config", "help"}
-_CREDENTIALS = ("dispatcher", "worker-id", "join-token", "generation")
+_PEMS = {"tls-ca": b"CERTIFICATE-----", "tls-cert": b"CERTIFICATE-----", "tls-key": b"KEY-----"}
+_CREDENTIALS = ("dispatcher", "worker-id", "join-token", "generation", *_PEMS)
+_PEM_BEGIN, _PEM_BEGIN_BASE64 = "-----BEGIN ", "LS0tLS1CRUdJTi"
 
 # Loopback, and 10.0.2.2: the host's loopback as a guest on QEMU's user-mode network sees it.
 _LOCAL_HOSTS = {"localhost", "[::1]", "10.0.2.2"}
@@ -103,9 +107,9 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         generation=given.get("generation", ""),
         slots=slots,
         prefetch=_number(given, "prefetch", 0, MAX_PREFETCH, slots, faults),
-        tls_ca=_file(given, "tls-ca", faults),
-        tls_cert=_file(given, "tls-cert", faults),
-        tls_key=_file(given, "tls-key", faults),
+        tls_ca=_pem(given, "tls-ca", faults),
+        tls_cert=_pem(given, "tls-cert", faults),
+        tls_key=_pem(given, "tls-key", faults),
         loglevel=given.get("loglevel", "info"),
         logfile=given.get("logfile", ""),
         check_only="check-config" in flags,
@@ -179,10 +183,10 @@ def _token(given: Mapping[str, str], environment: Mapping[str, str], faults: lis
             faults.append(f"join-token-file: {path} is empty")
     else:
         token = environment.get("VIRTSCALE_JOIN_TOKEN") or given.get("join-token", "")
-        if not token:
+        if not token and "tls-cert" not in given:
             faults.append(
                 "join-token: missing; set --join-token-file, $VIRTSCALE_JOIN_TOKEN"
-                " or the credential virtscale.join-token"
+                " or the credential virtscale.join-token, or give a certificate with --tls-cert"
             )
     if not (token.isascii() and token.isprintable()):
         faults.append("join-token: has characters that no token has")
@@ -213,8 +217,29 @@ def _number(
     return int(text)
 
 
-def _file(given: Mapping[str, str], name: str, faults: list[str]) -> bytes | None:
-    return _read(given[name], name, faults) if name in given else None
+def _pem(given: Mapping[str, str], name: str, faults: list[str]) -> bytes | None:
+    """The PEM text that a setting is or names. Never quoted in a fault: it may be a key."""
+    if name not in given:
+        return None
+    value = given[name]
+    if value.startswith(_PEM_BEGIN):
+        pem = value.encode()
+    elif value.startswith(_PEM_BEGIN_BASE64):
+        try:
+            pem = binascii.a2b_base64(value)
+        except binascii.Error:
+            pem = b""
+    elif len(value) > 255 or "\n" in value:
+        pem = b""
+    else:
+        before = len(faults)
+        pem = _read(value, name, faults)
+        if len(faults) > before:
+            return pem
+    if _PEMS[name] not in pem:
+        kind = "private key" if name == "tls-key" else "certificate"
+        faults.append(f"{name}: holds no PEM {kind}; give a file, or its text, plain or in base64")
+    return pem
 
 
 def _read(path: str, name: str, faults: list[str]) -> bytes:

@@ -51,6 +51,15 @@ _REJECTIONS = (
     grpc.StatusCode.ABORTED,
 )
 
+_REASON_LENGTH = 300
+_HINTS = (
+    ("WRONG_VERSION_NUMBER", "that port speaks no TLS"),
+    ("certificate has expired", "the dispatcher's certificate has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", "the dispatcher's certificate is not of tls-ca"),
+    ("Hostname Verification", "the dispatcher's certificate does not name this address"),
+    ("Peer name", "the dispatcher's certificate does not name this address"),
+    ("Socket closed", "that port wants TLS (tls-ca), or refuses our certificate (tls-cert)"),
+)
 # As the dispatcher's: what one message may name, and the largest key and epoch.
 _MAX_LEASES = 65_536
 _MAX_KEY = 1 << 62
@@ -140,14 +149,20 @@ class _Stream:
                     self._wake()
         except grpc.RpcError as error:
             assert isinstance(error, grpc.Call)
-            details = (error.details() or "")[:200]
-            lost = values.Lost(f"{error.code().name}: {details}", error.code() in _REJECTIONS)
+            details = error.details() or ""
+            reason = f"{error.code().name}: {_hint(details)}{details}"[:_REASON_LENGTH]
+            lost = values.Lost(reason, error.code() in _REJECTIONS)
         except OverrunError:
             self._call.cancel()
             lost = values.Lost("the dispatcher sent leases that no dispatcher grants", True)
         self._outgoing.put(None)
         self._arrived.append(lost)
         self._wake()
+
+
+def _hint(details: str) -> str:
+    """What a failed handshake means; gRPC says it in OpenSSL's words, and late in a long line."""
+    return next((f"{hint}; " for words, hint in _HINTS if words in details), "")
 
 
 def credentials(ca: bytes, certificate: bytes | None, key: bytes | None) -> grpc.ChannelCredentials:

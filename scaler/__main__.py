@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import grpc
+
 from scaler.api import Api
 from scaler.config import ScalerConfig, pool_settings, signal_queries
 from scaler.decision_log import JsonLinesLog
@@ -27,7 +29,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError
 from servicekit.lifecycle import StartError, Stop
 from servicekit.metrics import MetricsServer, new_registry
-from servicekit.tls import channel_credentials
+from servicekit.tls import TokenFile, channel_credentials
 
 _PREFIX = "VIRTSCALE_SCALER_"
 _READY_TURN_SECONDS = 30.0
@@ -39,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = _load(options)
         if options.check_config:
-            if config.dispatcher_tls is not None:
-                channel_credentials(config.dispatcher_tls)
+            _dispatcher_credentials(config)
             sys.stdout.write("configuration OK\n")
             return lifecycle.EXIT_OK
         is_eval = options.command == "eval"
@@ -99,14 +100,28 @@ def _configure_logs(config: ScalerConfig, *, quiet: bool) -> None:
         raise ConfigError([f"logfile = {config.logfile}: {error.strerror}"]) from None
 
 
+def _dispatcher_credentials(
+    config: ScalerConfig,
+) -> tuple[grpc.ChannelCredentials | None, TokenFile | None]:
+    """What the dispatcher is shown.
+
+    Raises:
+        ConfigError: a file cannot be used.
+
+    """
+    tls, token = config.dispatcher_tls, config.dispatcher_token_file
+    return (
+        None if tls is None else channel_credentials(tls, "dispatcher_tls"),
+        None if token is None else TokenFile(token),
+    )
+
+
 @contextlib.asynccontextmanager
 async def _adapters(
     config: ScalerConfig, log: JsonLinesLog, holds: HoldFile
 ) -> AsyncIterator[Ports]:
     clock = SystemClock()
-    credentials = None
-    if config.dispatcher_tls is not None:
-        credentials = channel_credentials(config.dispatcher_tls)
+    credentials, token = _dispatcher_credentials(config)
     source = PrometheusSource(
         config.prometheus_url,
         stale_after_seconds=config.stale_after_seconds,
@@ -115,7 +130,7 @@ async def _adapters(
     hypervisor = LibvirtHypervisor(
         config.libvirt_uri, config.pool, clock=clock, timeout_seconds=config.libvirt_timeout_seconds
     )
-    fleet = DispatcherFleet(config.dispatcher, credentials=credentials)
+    fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:
         yield Ports(source, hypervisor, fleet, log, holds, clock)
     finally:

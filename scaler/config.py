@@ -21,7 +21,7 @@ from scaler.recommendation import (
 from scaler.stabilization import Limits
 from scaler.tracking import Timing
 from servicekit.config import Settings
-from servicekit.tls import TlsFiles
+from servicekit.tls import TlsFiles, is_loopback
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 SomeSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -166,6 +166,8 @@ class ScalerConfig(Settings):
     """HOST:PORT of the dispatcher's gRPC API."""
     dispatcher_tls: TlsFiles | None = None
     """TLS towards the dispatcher: `client_ca` is its CA, certificate and key are ours."""
+    dispatcher_token_file: Path | None = None
+    """File with the token that the dispatcher asks for; it needs the role `fleet`."""
     state_dir: Path = Field(default_factory=default_state_dir)
     """Keeps the decision log and the hold."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
@@ -200,6 +202,16 @@ class ScalerConfig(Settings):
     """Where to log; standard error when unset."""
     logformat: Literal["json", "text"] = "json"
     """For machines or for people."""
+
+    @model_validator(mode="after")
+    def _check_token(self) -> "ScalerConfig":
+        host = self.dispatcher.rpartition(":")[0]
+        if self.dispatcher_token_file and not self.dispatcher_tls and not is_loopback(host):
+            raise ValueError(
+                f"dispatcher = {self.dispatcher} is another host, and dispatcher_token_file would "
+                "be sent there in clear; set dispatcher_tls with client_ca, its CA"
+            )
+        return self
 
     @field_validator("pool")
     @classmethod

@@ -10,6 +10,7 @@ from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 
 from scaler.pool import WorkerRecord, WorkerState
 from scaler.ports import DrainEnd, FleetError
+from servicekit.tls import TokenFile, handshake_hint
 
 _STATES = MappingProxyType(
     {
@@ -46,9 +47,11 @@ class DispatcherFleet:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: TokenFile | None = None,
         timeout_seconds: float = 2.0,
     ) -> None:
         self._timeout_seconds = timeout_seconds
+        self._token = token
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         else:
@@ -94,9 +97,14 @@ class DispatcherFleet:
 
     async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
         try:
-            return await method(request, timeout=timeout_seconds or self._timeout_seconds)
+            return await method(
+                request,
+                timeout=timeout_seconds or self._timeout_seconds,
+                metadata=() if self._token is None else self._token.metadata(),
+            )
         except grpc.aio.AioRpcError as error:
-            text = f"dispatcher: {error.code().name}: {error.details()}"
+            detail = error.details() or ""
+            text = f"dispatcher: {error.code().name}: {detail}{handshake_hint(detail)}"
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise _UnknownWorkerError(text) from None
             raise FleetError(text) from None

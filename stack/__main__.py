@@ -6,6 +6,7 @@ import typer
 
 from stack.commands import (
     backup,
+    certs,
     down,
     explain,
     export,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for module in (up, down, status, top, submit, verify, watch, export, failed, explain, backup):
     module.register(app)
 app.add_typer(image.app, name="image")
+app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")
 
 

@@ -19,8 +19,10 @@ from stack import (
     processes,
     secrets_files,
     service_plan,
+    site_secrets,
 )
 from stack.domains import LibvirtDomains
+from stack.hypervisor.domain_xml import Kind
 from stack.listeners import HOST
 from stack.paths import StateDirectory
 from stack.ports import DomainsError
@@ -65,6 +67,7 @@ class BringUp:
         self._screen = screen
         self._clock = clock
         self._on_pool = on_pool
+        self._kind: Kind = "tcg"
         self.stack = Stack(
             uri=settings.url or guests.uri(state),
             supervisor=Supervisor(state, clock, tell=screen.tell),
@@ -82,6 +85,7 @@ class BringUp:
         self._check()
         secrets_files.ensure_pepper(state.secrets / "pepper")
         join_key = secrets_files.ensure_join_key(state.secrets / "join.key")
+        site_secrets.ensure(state, self._clock.wall())
         needs_guests = settings.url is None or settings.define
         if settings.url is not None:
             await self._try_libvirt()
@@ -113,6 +117,28 @@ class BringUp:
                 self._wait("alertmanager", self._ready_page("alertmanager_port")),
             )
         endpoints.write(state, self._endpoints(began_at))
+
+    async def renew(self) -> None:
+        """Renews certificates that are in their second half, and the domains they are told to.
+
+        A domain that runs keeps its own until it is next started after a renewal.
+
+        Raises:
+            StartError: naming the thing; nothing that works is worse than before.
+
+        """
+        now = self._clock.wall()
+        site_secrets.ensure(self._state, now)
+        if self._settings.url is None or self._settings.define:
+            await asyncio.to_thread(
+                guests.define,
+                self._state,
+                self._settings,
+                uri=self.stack.uri,
+                kind=self._kind,
+                join_key=secrets_files.ensure_join_key(self._state.secrets / "join.key"),
+                now=now,
+            )
 
     def _clean_up(self) -> None:
         """What a killed run left: services first, then their QEMU processes."""
@@ -206,6 +232,7 @@ class BringUp:
             asyncio.to_thread(guests.probe, self._state), self._connect(domains)
         )
         kind, why = probed
+        self._kind = kind
         stack.acceleration = kind
         self._screen.tell(f"  domains run on {stack.acceleration.upper()} ({why})")
         defining = asyncio.ensure_future(
@@ -216,6 +243,7 @@ class BringUp:
                 uri=stack.uri,
                 kind=kind,
                 join_key=join_key,
+                now=self._clock.wall(),
             )
         )
         try:
@@ -276,6 +304,7 @@ class BringUp:
             uri=self.stack.uri,
             pool=self._settings.pool,
             dispatcher=address("dispatcher_port"),
+            token_file=str(site_secrets.of(self._state).token_file(site_secrets.COMMANDS)),
             dispatcher_metrics=address("dispatcher_metrics_port"),
             scaler=address("scaler_port"),
             collector=address("collector_port"),

@@ -10,12 +10,13 @@ from stack.paths import StateDirectory
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses (`host:port`) of a running stack."""
+    """Addresses (`host:port`) of a running stack, and where its commands' token is."""
 
     pid: int
     uri: str
     pool: str
     dispatcher: str
+    token_file: str
     dispatcher_metrics: str
     scaler: str
     collector: str

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import libvirt
 
 from servicekit.lifecycle import StartError
-from stack import image
+from stack import image, site_secrets
 from stack.hypervisor import acceleration, access, pool, refusals
 from stack.hypervisor import libvirtd as daemon
 from stack.hypervisor.domain_xml import Kind
@@ -104,9 +104,17 @@ def probe(state: StateDirectory) -> tuple[Kind, str]:
 
 
 def define(
-    state: StateDirectory, settings: UpSettings, *, uri: str, kind: Kind, join_key: bytes
+    state: StateDirectory,
+    settings: UpSettings,
+    *,
+    uri: str,
+    kind: Kind,
+    join_key: bytes,
+    now: float,
 ) -> str:
     """Defines the pool's domains; returns the image's generation. Old images are removed.
+
+    `now` is Unix time: the domains get certificates that are good for half a year from now on.
 
     Raises:
         StartError: with libvirt's reason.
@@ -120,7 +128,7 @@ def define(
         pool=settings.pool,
         image=newest,
         kind=kind,
-        dispatcher=f"{_HOST_SEEN_BY_GUEST}:{settings.port('dispatcher_port')}",
+        dispatcher=f"{_HOST_SEEN_BY_GUEST}:{settings.port('dispatcher_workers_port')}",
         logs=logs,
         prefix="vs" if settings.pool == "default" else f"vs-{settings.pool}",
         vcpus=settings.vcpus,
@@ -130,9 +138,34 @@ def define(
         if settings.url is not None:
             is_open = _open_to_qemu(connection, state, newest, logs)
             common = dataclasses.replace(common, gives_files_away=is_open)
-        pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key))
+        names = pool.domain_names(common, settings.max)
+        secrets = _domain_secrets(state, names, join_key, now, in_files=not common.gives_files_away)
+        pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key, secrets))
         prune(state.root, keep=pool.generations_in_use(connection))
     return newest.generation
+
+
+def _domain_secrets(
+    state: StateDirectory, names: Sequence[str], join_key: bytes, now: float, *, in_files: bool
+) -> dict[str, pool.DomainSecrets]:
+    """Each domain's certificate; with `in_files`, what is secret of it is left in files.
+
+    A libvirt that runs QEMU as another user would give those files away for good: there it is in
+    the definition, and so in QEMU's command line.
+    """
+    made = site_secrets.of(state)
+    found = {}
+    for name, tls in made.workers(names, now).items():
+        credentials = tls.credentials()
+        files: dict[str, Path] = {}
+        if in_files:
+            files = {
+                "tls-key": made.site.pair("worker", name).key,
+                "join-token": made.join_token_file(name, pool.join_token(join_key, name)),
+            }
+        shown = {key: value for key, value in credentials.items() if key not in files}
+        found[name] = pool.DomainSecrets(shown, files)
+    return found
 
 
 def _open_to_qemu(

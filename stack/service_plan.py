@@ -11,6 +11,7 @@ import yaml
 
 import stack
 from servicekit.lifecycle import StartError
+from stack import site_secrets
 from stack.listeners import HOST
 from stack.paths import StateDirectory
 from stack.settings import UpSettings
@@ -50,9 +51,21 @@ def environment(state: StateDirectory) -> dict[str, str]:
 
 
 def dispatcher(state: StateDirectory, settings: UpSettings) -> Service:
-    """The dispatcher, on loopback: guests reach it through user-mode networking."""
+    """The dispatcher, on loopback: guests reach it through user-mode networking.
+
+    They reach every port of the loopback that way, so clients must show tokens even here.
+    """
+    site = site_secrets.of(state).site
+    server = site.pair("server")
     config: dict[str, Any] = {
         "listen": f"{HOST}:{settings.port('dispatcher_port')}",
+        "listen_workers": f"{HOST}:{settings.port('dispatcher_workers_port')}",
+        "worker_tls": {
+            "certificate": str(server.certificate),
+            "key": str(server.key),
+            "client_ca": str(site.ca.certificate),
+        },
+        "tokens_file": str(site.tokens),
         "database": str(state.of("dispatcher") / "dispatcher.db"),
         "join_key_file": str(state.secrets / "join.key"),
         "pepper_file": str(state.secrets / "pepper"),
@@ -84,6 +97,7 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
         "max": settings.max,
         "prometheus_url": f"http://{HOST}:{settings.port('prometheus_port')}",
         "dispatcher": f"{HOST}:{settings.port('dispatcher_port')}",
+        "dispatcher_token_file": str(site_secrets.of(state).token_file(site_secrets.SCALER)),
         "state_dir": str(state.of("scaler")),
         "policies": policies[settings.policy],
         # Half the scaler's own default: to start a guest again costs seconds here, not minutes.

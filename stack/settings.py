@@ -23,6 +23,7 @@ _PORT_OFFSETS = {
     "collector_port": 3,
     "prometheus_port": 4,
     "alertmanager_port": 5,
+    "dispatcher_workers_port": 6,
 }
 _PORT_DEFAULTS = {
     "dispatcher_port": 50051,
@@ -31,6 +32,7 @@ _PORT_DEFAULTS = {
     "collector_port": 9177,
     "prometheus_port": 9090,
     "alertmanager_port": 9093,
+    "dispatcher_workers_port": 50052,
 }
 
 Port = int
@@ -93,10 +95,12 @@ class UpSettings(Settings):
     """Log of `virtscale up` itself; default: up.log beside the services' logs."""
     no_load: bool = False
     """Only the stack; submit jobs yourself."""
-    port_base: Port | None = Field(default=None, ge=1024, le=65_530)
-    """First of six ports in a row, for all services at once."""
+    port_base: Port | None = Field(default=None, ge=1024, le=65_529)
+    """First of seven ports in a row, for all services at once."""
     dispatcher_port: Port | None = Field(default=None, ge=1, le=65_535)
-    """gRPC port of the dispatcher; default 50051."""
+    """gRPC port of the dispatcher for clients; default 50051."""
+    dispatcher_workers_port: Port | None = Field(default=None, ge=1, le=65_535)
+    """gRPC port of the dispatcher for guests; default 50052."""
     dispatcher_metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
     """Metrics port of the dispatcher; default 9181."""
     scaler_port: Port | None = Field(default=None, ge=1, le=65_535)

@@ -14,7 +14,17 @@ from virtscale.client.retries import ONCE
 from servicekit import logs
 from servicekit.clock import Clock
 from servicekit.lifecycle import StartError, Stop
-from stack import endpoints, guests, http_api, scaler_api, summary, verification, wind_down
+from servicekit.tls import TokenFile
+from stack import (
+    endpoints,
+    guests,
+    http_api,
+    scaler_api,
+    site_secrets,
+    summary,
+    verification,
+    wind_down,
+)
 from stack.arrivals import Arrivals
 from stack.bring_up import BringUp
 from stack.calibration import NO_LOAD, JobLoad
@@ -29,6 +39,7 @@ from stack.run_record import RunRecord
 from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
 
+_RENEW_SECONDS = 86_400.0
 _OBSERVE_SECONDS = 0.5
 _FIRST_GUEST_SECONDS = 120.0
 _FINISH_SECONDS = 180.0
@@ -66,7 +77,12 @@ class UpSession:
         )
         self._journal = Journal(prefix=f"up-{secrets.token_hex(4)}-", draw=draw)
         self._record = RunRecord(least=settings.min)
-        self._client = AsyncClient(f"{HOST}:{settings.port('dispatcher_port')}", retry=ONCE)
+        site_secrets.ensure(state, clock.wall())
+        self._client = AsyncClient(
+            f"{HOST}:{settings.port('dispatcher_port')}",
+            token=TokenFile(site_secrets.of(state).token_file(site_secrets.UP)).read,
+            retry=ONCE,
+        )
         self._load = LoadGenerator(
             self._client, clock=clock, journal=self._journal, draw=draw, profile=settings.profile
         )
@@ -117,12 +133,21 @@ class UpSession:
             set_delta=self._set_delta,
             hold=self._hold,
         )
-        self._spawn(console.run())
+        self._spawn(console.run(), self._renew())
         if not settings.no_load:
             self._spawn(self._feed(), self._load.follow())
         if settings.for_seconds is not None:
             self._spawn(self._end_after(settings.for_seconds, stop))
         await stop.wait()
+
+    async def _renew(self) -> None:
+        """Once a day, for a stack that runs for months."""
+        while True:
+            await self._clock.sleep(_RENEW_SECONDS)
+            try:
+                await self._bring_up.renew()
+            except StartError as error:
+                logs.get().error("certificates.not_renewed", reason=str(error))
 
     async def _feed(self) -> None:
         """Waits for the first guest, chooses the load, submits."""

@@ -4,7 +4,9 @@ import random
 
 from virtscale.v1 import job_pb2
 
-LEGACY, HMAC, ARGON2ID = 1, 2, 3
+LEGACY = job_pb2.HASH_PROFILE_LEGACY_SHA256
+HMAC = job_pb2.HASH_PROFILE_HMAC_SHA256
+ARGON2ID = job_pb2.HASH_PROFILE_ARGON2ID
 _STATES = ("KA", "TN", "KL", "MH", "DL", "GJ", "RJ", "UP", "WB", "PB")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 SLOW_SECONDS = 0.06
@@ -21,7 +23,7 @@ def number(index: int) -> str:
     return f"{_STATES[rest % 10]}-{district + 1:02d}-{letters}-{digits + 1:04d}"
 
 
-def profile(index: int) -> int:
+def profile(index: int) -> job_pb2.HashProfile:
     """Mostly the cheap profiles; one in fifty is slow."""
     if index % 50 == 7:
         return ARGON2ID

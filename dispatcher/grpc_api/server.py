@@ -1,7 +1,9 @@
 """The gRPC server: options, services, listening."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -20,6 +22,8 @@ from virtscale.v1 import (
 )
 
 from dispatcher import hashing
+from dispatcher.gate import Gate
+from dispatcher.grpc_api.access_control import AccessControl
 from dispatcher.grpc_api.call_metrics import MeasureCalls
 from dispatcher.grpc_api.fleet_service import FleetServicer
 from dispatcher.grpc_api.license_service import LicenseServicer
@@ -52,8 +56,23 @@ _OPTIONS: Sequence[tuple[str, Any]] = (
 )
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A port to listen on; `option` is the flag that moves it."""
+
+    host: str
+    port: int
+    credentials: grpc.ServerCredentials | None
+    option: str
+
+    @property
+    def address(self) -> str:
+        """As grpc wants it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class Server:
-    """Serves the three services, health and reflection."""
+    """Serves clients and workers, health and reflection, on one listener or on two."""
 
     def __init__(
         self,
@@ -65,6 +84,8 @@ class Server:
         cost: hashing.Cost,
         heartbeat_interval: float,
         lease_ttl: float,
+        gate: Gate,
+        has_worker_listener: bool,
         registry: CollectorRegistry,
     ) -> None:
         if api_implementation.Type() != "upb":
@@ -76,24 +97,29 @@ class Server:
             module.DESCRIPTOR.services_by_name[name]
             for module, name in (
                 (license_pb2, "LicenseService"),
-                (worker_pb2, "WorkerService"),
                 (fleet_pb2, "FleetService"),
+                (worker_pb2, "WorkerService"),
             )
         ]
         health = health_pb2.DESCRIPTOR.services_by_name["Health"]
-        self._server = grpc.aio.server(
-            # The first is the outermost: what the others refuse is counted too.
-            interceptors=[
-                MeasureCalls(registry, [*described, health]),
-                TurnAway(clients),
-                RefuseMalformed(),
-            ],
-            options=_OPTIONS,
+        # The first is the outermost: what the others refuse is counted too.
+        interceptors = [
+            MeasureCalls(registry, [*described, health]),
+            AccessControl(gate),
+            TurnAway(clients),
+            RefuseMalformed(),
+        ]
+        self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+        self._worker_server = (
+            grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+            if has_worker_listener
+            else None
         )
         self._health = health_aio.HealthServicer()
         license_pb2_grpc.add_LicenseServiceServicer_to_server(
             LicenseServicer(clients, names=names), self._server
         )
+        fleet_pb2_grpc.add_FleetServiceServicer_to_server(FleetServicer(fleet), self._server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(
             WorkerServicer(
                 workers,
@@ -101,36 +127,42 @@ class Server:
                 cost=cost,
                 heartbeat_interval=heartbeat_interval,
                 lease_ttl=lease_ttl,
+                refusals=gate.refusals,
             ),
-            self._server,
+            self._worker_server or self._server,
         )
-        fleet_pb2_grpc.add_FleetServiceServicer_to_server(FleetServicer(fleet), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._services = [service.full_name for service in described]
-        reflection.enable_server_reflection(
-            [*self._services, health.full_name, reflection.SERVICE_NAME], self._server
-        )
+        served = [_name(license_pb2, "LicenseService"), _name(fleet_pb2, "FleetService")]
+        at_workers = [_name(worker_pb2, "WorkerService")]
+        self._services = served + at_workers
+        if self._worker_server is None:
+            served = self._services
+        else:
+            self._complete(self._worker_server, at_workers)
+        self._complete(self._server, served)
 
-    async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
-        """Listens and serves; returns the port (of use when 0 was asked for).
+    def _complete(self, server: grpc.aio.Server, services: Sequence[str]) -> None:
+        """Adds what helps to find out about a server."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [*services, _name(health_pb2, "Health"), reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, server)
+
+    async def start(self, clients: Listener, workers: Listener | None) -> tuple[int, int | None]:
+        """Listens and serves; returns the ports (of use when 0 was asked for).
 
         Raises:
-            StartError: the address cannot be used.
+            StartError: an address cannot be used.
 
         """
-        _probe(host, port)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            if credentials is None:
-                bound = self._server.add_insecure_port(address)
-            else:
-                bound = self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise StartError(f"dispatcher: cannot listen on {address}: {error}") from None
+        bound = _bind(self._server, clients)
+        bound_workers = None
+        if workers is not None:
+            assert self._worker_server is not None
+            bound_workers = _bind(self._worker_server, workers)
+            await self._worker_server.start()
         await self._server.start()
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        return bound
+        return bound, bound_workers
 
     async def refuse(self) -> None:
         """Says NOT_SERVING to whoever asks for health; calls are answered on."""
@@ -140,10 +172,25 @@ class Server:
     async def stop(self) -> None:
         """Ends all calls at once: clients repeat them, workers come back to the next process."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(0.2)
+        servers = [each for each in (self._server, self._worker_server) if each is not None]
+        await asyncio.gather(*(server.stop(0.2) for server in servers))
 
 
-def _probe(host: str, port: int) -> None:
+def _name(module: Any, service: str) -> str:
+    return str(module.DESCRIPTOR.services_by_name[service].full_name)
+
+
+def _bind(server: grpc.aio.Server, listener: Listener) -> int:
+    _probe(listener.host, listener.port, listener.option)
+    try:
+        if listener.credentials is None:
+            return int(server.add_insecure_port(listener.address))
+        return int(server.add_secure_port(listener.address, listener.credentials))
+    except RuntimeError as error:
+        raise StartError(f"dispatcher: cannot listen on {listener.address}: {error}") from None
+
+
+def _probe(host: str, port: int, option: str) -> None:
     """Binds the address once: grpc only says that it failed, not why."""
     if port == 0:
         return
@@ -153,4 +200,4 @@ def _probe(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StartError(listen_error("dispatcher", host, port, error, "--listen")) from None
+            raise StartError(listen_error("dispatcher", host, port, error, option)) from None

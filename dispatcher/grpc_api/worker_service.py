@@ -9,13 +9,16 @@ from typing import Any
 import grpc
 from virtscale.v1 import worker_pb2, worker_pb2_grpc
 
-from dispatcher import hashing, plates
+from dispatcher import access, hashing, plates
+from dispatcher.access import Refusal
 from dispatcher.effects import EndReason
+from dispatcher.gate import Refusals
 from dispatcher.grpc_api import errors, translation
+from dispatcher.grpc_api.access_control import has_certificate, peer_names
 from dispatcher.jobs import JobNames, Lease
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import StoreUnavailableError, WorkDesk
-from dispatcher.sessions import SessionKey
+from dispatcher.sessions import Hello, SessionKey
 
 _HELLO_SECONDS = 10.0
 _MAX_BATCH = 512
@@ -37,8 +40,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         cost: hashing.Cost,
         heartbeat_interval: float,
         lease_ttl: float,
+        refusals: Refusals,
     ) -> None:
         self._desk = desk
+        self._refusals = refusals
         self._names = names
         self._cost = cost
         self._heartbeat_interval = heartbeat_interval
@@ -54,14 +59,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         except InvalidRequestError as error:
             await errors.abort(context, error)
         line = _Line(self)
-        session = self._desk.hello(hello, first.join_token, line)
-        if session is None:
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                f"the join token is not that of worker {hello.worker_id!r}; the join key of the "
-                "dispatcher and the one that made the token differ",
-            )
-            return
+        session = await self._admit(hello, first.join_token, line, context)
         line.session = session
         writing = asyncio.ensure_future(line.write(context))
         reading = asyncio.ensure_future(self._read(session, line, request_iterator))
@@ -78,6 +76,31 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 task.cancel()
             self._desk.parted(session)
             await asyncio.gather(writing, reading, return_exceptions=True)
+
+    async def _admit(
+        self, hello: Hello, join_token: str, line: "_Line", context: Any
+    ) -> SessionKey:
+        """A session for the worker that the peer has proved to be; else the call ends here."""
+        worker = hello.worker_id
+        is_certified = has_certificate(context)
+        if is_certified and not access.speaks_for(worker, *peer_names(context)):
+            refusal, code = Refusal.FOREIGN_CERTIFICATE, grpc.StatusCode.PERMISSION_DENIED
+            text = (
+                f"the certificate is not that of worker {worker!r}: it must name "
+                f"{access.worker_name(worker)}"
+            )
+        else:
+            session = self._desk.hello(hello, join_token, line, is_certified=is_certified)
+            if session is not None:
+                return session
+            refusal, code = Refusal.WRONG_JOIN_TOKEN, grpc.StatusCode.UNAUTHENTICATED
+            text = (
+                f"the join token is not that of worker {worker!r}; the join key of the "
+                "dispatcher and the one that made the token differ"
+            )
+        self._refusals.note("worker.refused", refusal, worker=worker, peer=context.peer())
+        await context.abort(code, text)
+        raise AssertionError("abort returned")
 
     async def _first(
         self, requests: AsyncIterator[worker_pb2.WorkRequest], context: Any

@@ -45,6 +45,7 @@ def export(
     dispatcher: options.DispatcherAddress = None,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
+    token_file: options.Token = None,
 ) -> None:
     """Exports results."""
     from stack.export_file import ExportFile
@@ -53,7 +54,7 @@ def export(
     if chosen not in ("csv", "jsonl"):
         raise options.usage_error(f"--format {chosen!r}: no such format; choose csv or jsonl")
     with options.plain_errors():
-        target = options.target(state, dispatcher, ca, insecure)
+        target = options.target(state, dispatcher, ca, insecure, token_file)
         path = None if str(file) == "-" else file
         with (
             ExportFile(path, form=chosen, cursor=from_cursor) as into,  # type: ignore[arg-type]

@@ -39,11 +39,12 @@ def failed(
     dispatcher: options.DispatcherAddress = None,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
+    token_file: options.Token = None,
     json: options.Json = False,
 ) -> None:
     """Lists failed jobs."""
     with options.plain_errors():
-        target = options.target(state, dispatcher, ca, insecure)
+        target = options.target(state, dispatcher, ca, insecure, token_file)
         asyncio.run(_run(target, dead_letters, references, json))
 
 

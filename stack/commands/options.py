@@ -42,6 +42,15 @@ Insecure = Annotated[
         "--insecure", help="With --dispatcher: no TLS, numbers cross the network in clear."
     ),
 ]
+Token = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="VIRTSCALE_TOKEN_FILE",
+        help="With --dispatcher: file with the token to show it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -61,6 +70,7 @@ class Target:
     address: str
     ca: Path | None = None
     insecure: bool = False
+    token_file: Path | None = None
 
     def client(self) -> "AsyncClient":
         """A client of it that does not retry: a dispatcher that is not there is told at once."""
@@ -68,11 +78,20 @@ class Target:
         from virtscale.client.connection import Tls
         from virtscale.client.retries import ONCE
 
+        from servicekit.tls import TokenFile
+
         tls = None if self.ca is None else Tls(ca=self.ca)
-        return AsyncClient(self.address, tls=tls, insecure=self.insecure, retry=ONCE)
+        token = None if self.token_file is None else TokenFile(self.token_file).read
+        return AsyncClient(self.address, tls=tls, insecure=self.insecure, token=token, retry=ONCE)
 
 
-def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure: bool) -> Target:
+def target(
+    state: Path | None,
+    dispatcher: str | None,
+    ca: Path | None,
+    insecure: bool,
+    token_file: Path | None,
+) -> Target:
     """The dispatcher named, or that of the running stack.
 
     Raises:
@@ -80,10 +99,11 @@ def target(state: Path | None, dispatcher: str | None, ca: Path | None, insecure
 
     """
     if dispatcher is not None:
-        return Target(dispatcher, ca, insecure)
+        return Target(dispatcher, ca, insecure, token_file)
     from stack import endpoints
 
-    return Target(endpoints.read(state_directory(state)).dispatcher)
+    found = endpoints.read(state_directory(state))
+    return Target(found.dispatcher, token_file=Path(found.token_file))
 
 
 @contextlib.contextmanager

@@ -56,11 +56,13 @@ def observe(found: "Endpoints") -> Any:
     """A context that gives a `Monitor` of the running stack."""
     import contextlib
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from virtscale.client.asynchronous import AsyncClient
     from virtscale.client.retries import RetryPolicy
 
     from servicekit.clock import SystemClock
+    from servicekit.tls import TokenFile
     from stack.domains import LibvirtDomains
     from stack.monitor import Monitor
 
@@ -70,7 +72,8 @@ def observe(found: "Endpoints") -> Any:
     async def opened() -> AsyncIterator[Monitor]:
         domains = LibvirtDomains(found.uri, pool=found.pool)
         try:
-            async with AsyncClient(found.dispatcher, retry=once) as client:
+            token = TokenFile(Path(found.token_file)).read
+            async with AsyncClient(found.dispatcher, token=token, retry=once) as client:
                 yield Monitor(
                     dispatcher=client,
                     domains=domains,

@@ -53,6 +53,7 @@ def submit(
     dispatcher: options.DispatcherAddress = None,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
+    token_file: options.Token = None,
     json: options.Json = False,
 ) -> None:
     """Submits a file."""
@@ -64,7 +65,7 @@ def submit(
         )
     with options.plain_errors():
         total, bad = _check(file, column, skip_bad)
-        target = options.target(state, dispatcher, ca, insecure)
+        target = options.target(state, dispatcher, ca, insecure, token_file)
         raise typer.Exit(
             asyncio.run(
                 _run(

@@ -115,9 +115,10 @@ _Config = Annotated[
 ]
 _PortBase = Annotated[
     int | None,
-    typer.Option(metavar="PORT", help="First of six ports in a row.", rich_help_panel=_PORTS),
+    typer.Option(metavar="PORT", help="First of seven ports in a row.", rich_help_panel=_PORTS),
 ]
 _DispatcherPort = Annotated[int | None, _port("dispatcher (gRPC)", 50051)]
+_DispatcherWorkersPort = Annotated[int | None, _port("dispatcher for guests (gRPC)", 50052)]
 _DispatcherMetricsPort = Annotated[int | None, _port("dispatcher's metrics", 9181)]
 _ScalerPort = Annotated[int | None, _port("scaler", 9182)]
 _CollectorPort = Annotated[int | None, _port("collector", 9177)]
@@ -164,6 +165,7 @@ def up(
     config: _Config = None,
     port_base: _PortBase = None,
     dispatcher_port: _DispatcherPort = None,
+    dispatcher_workers_port: _DispatcherWorkersPort = None,
     dispatcher_metrics_port: _DispatcherMetricsPort = None,
     scaler_port: _ScalerPort = None,
     collector_port: _CollectorPort = None,

@@ -32,6 +32,7 @@ def verify(
     dispatcher: options.DispatcherAddress = None,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
+    token_file: options.Token = None,
     json: options.Json = False,
 ) -> None:
     """Verifies one number."""
@@ -43,7 +44,7 @@ def verify(
     number = words[0] if len(words) == 2 else _ask()
     try:
         with options.plain_errors():
-            target = options.target(state, dispatcher, ca, insecure)
+            target = options.target(state, dispatcher, ca, insecure, token_file)
             matches, is_old = asyncio.run(_run(target, number, words[-1]))
     except typer.Exit:
         raise typer.Exit(_UNKNOWN) from None

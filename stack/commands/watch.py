@@ -33,11 +33,12 @@ def watch(
     dispatcher: options.DispatcherAddress = None,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
+    token_file: options.Token = None,
     json: options.Json = False,
 ) -> None:
     """Follows results."""
     with options.plain_errors(), contextlib.suppress(KeyboardInterrupt):
-        target = options.target(state, dispatcher, ca, insecure)
+        target = options.target(state, dispatcher, ca, insecure, token_file)
         asyncio.run(_run(target, from_start, count, json))
 
 

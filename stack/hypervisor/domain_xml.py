@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 METADATA_URI = "urn:virtscale:domain:1"
 CREDENTIAL = "io.systemd.credential:virtscale."
+CREDENTIAL_FILE = "opt/io.systemd.credentials/virtscale."
 
 Kind = Literal["kvm", "tcg"]
 
@@ -41,6 +42,9 @@ class DomainSpec:
     """File that takes the serial console's output."""
     credentials: Mapping[str, str] = field(repr=False)
     """What the guest is told, by name: `dispatcher`, `worker-id`, `join-token`..."""
+    credential_files: Mapping[str, Path] = field(default_factory=dict)
+    """More of them, by name, in files that QEMU reads: what is in the definition is in its command
+    line too, for everybody on the host to see."""
     owner: str = "virtscale"
     vcpus: int = 1
     memory_mib: int = 192
@@ -131,6 +135,12 @@ def _boot(domain: ElementTree.Element, spec: DomainSpec) -> None:
     strings = ElementTree.SubElement(information, "oemStrings")
     for name, value in sorted(spec.credentials.items()):
         _text(strings, "entry", f"{CREDENTIAL}{name}={value}")
+    if spec.credential_files:
+        configuration = ElementTree.SubElement(domain, "sysinfo", type="fwcfg")
+        for name, path in sorted(spec.credential_files.items()):
+            ElementTree.SubElement(
+                configuration, "entry", name=f"{CREDENTIAL_FILE}{name}", file=str(path)
+            )
 
 
 def _cpu(domain: ElementTree.Element, spec: DomainSpec) -> None:

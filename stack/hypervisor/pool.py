@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,14 +56,32 @@ class PoolSpec:
     """More settings for the worker, by credential name, such as `("slots", "2")`."""
 
 
+@dataclass(frozen=True)
+class DomainSecrets:
+    """What one domain alone is told, by credential name: in its definition, or in files."""
+
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
 def join_token(key: bytes, worker_id: str) -> str:
     """What a guest shows to the dispatcher: only this worker's, and worthless for another."""
     digest = hmac.digest(key, _JOIN_DOMAIN + worker_id.encode(), hashlib.sha256)
     return "v1." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def domain_specs(common: PoolSpec, count: int, join_key: bytes) -> list[DomainSpec]:
-    """The specifications of `<prefix>-1` to `<prefix>-<count>`.
+def domain_names(common: PoolSpec, count: int) -> list[str]:
+    """`<prefix>-1` to `<prefix>-<count>`."""
+    return [f"{common.prefix}-{number}" for number in range(1, count + 1)]
+
+
+def domain_specs(
+    common: PoolSpec,
+    count: int,
+    join_key: bytes,
+    secrets: Mapping[str, DomainSecrets] | None = None,
+) -> list[DomainSpec]:
+    """The specifications of `domain_names`; `secrets` by those names.
 
     Raises:
         HypervisorError: when the prefix cannot be a domain's name.
@@ -76,15 +94,18 @@ def domain_specs(common: PoolSpec, count: int, join_key: bytes) -> list[DomainSp
         )
     image = common.image
     specs = []
-    for number in range(1, count + 1):
-        name = f"{common.prefix}-{number}"
+    for name in domain_names(common, count):
+        own = (secrets or {}).get(name, DomainSecrets())
         credentials = {
             **dict(common.extra),
+            **own.credentials,
             "dispatcher": common.dispatcher,
             "worker-id": name,
             "join-token": join_token(join_key, name),
             "generation": image.generation,
         }
+        for in_file in own.files:
+            credentials.pop(in_file, None)
         specs.append(
             DomainSpec(
                 name=name,
@@ -98,6 +119,7 @@ def domain_specs(common: PoolSpec, count: int, join_key: bytes) -> list[DomainSp
                 kernel_arguments=image.kernel_arguments,
                 console_log=common.logs / f"{name}.log",
                 credentials=credentials,
+                credential_files=own.files,
                 vcpus=common.vcpus,
                 memory_mib=common.memory_mib,
                 network=common.network,

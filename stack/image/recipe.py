@@ -2,7 +2,7 @@
 
 import re
 
-VERSION = "1"
+VERSION = "2"
 
 MAX_IMAGE_BYTES = 250_000_000
 NEEDED_FREE_BYTES = 700_000_000
@@ -25,7 +25,7 @@ KERNELS = ("linux-image-cloud-amd64", "linux-image-virtual")
 
 KERNEL_PARTS = re.compile(r"linux-(image|modules)-(unsigned-)?\d\S*")
 
-EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4", "virtio_net", "dmi-sysfs")
+EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4", "virtio_net", "dmi-sysfs", "qemu_fw_cfg")
 """Loaded before the worker starts: disk, network, and the table its identity comes from."""
 
 LATE_MODULES = ("button", "evdev", "virtio-rng", "virtio_balloon", "af_packet")

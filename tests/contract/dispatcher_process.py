@@ -206,11 +206,19 @@ def pairs(runs: Iterable[worker_pb2.Lease]) -> set[tuple[int, int]]:
 class ScriptedWorker:
     """A worker that does what a test says, and notes what it is told."""
 
-    def __init__(self, address: str, worker_id: str = "w1", *, slots: int = 1) -> None:
+    def __init__(
+        self,
+        address: str,
+        worker_id: str = "w1",
+        *,
+        slots: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.worker_id = worker_id
         self.instance_id = str(uuid.uuid4())
         self.slots = slots
         self._address = address
+        self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
         self._reading: asyncio.Task[None] | None = None
@@ -224,10 +232,16 @@ class ScriptedWorker:
         self, *, held: Iterable[worker_pb2.Lease] = (), token: str | None = None
     ) -> "ScriptedWorker":
         await self.cut()
-        self._channel = grpc.aio.insecure_channel(
-            self._address, options=[("grpc.use_local_subchannel_pool", 1)]
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        if self._credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(
+                self._address, self._credentials, options=options
+            )
+        self._call = worker_pb2_grpc.WorkerServiceStub(self._channel).Work(
+            wait_for_ready=self._credentials is None
         )
-        self._call = worker_pb2_grpc.WorkerServiceStub(self._channel).Work(wait_for_ready=True)
         hello = worker_pb2.Hello(
             worker_id=self.worker_id,
             instance_id=self.instance_id,

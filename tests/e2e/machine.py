@@ -85,16 +85,30 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class _Bearer(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Shows a token with each call."""
+
+    def __init__(self, token_file: Path) -> None:
+        self._token_file = token_file
+
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        header = ("authorization", f"Bearer {self._token_file.read_text().strip()}")
+        details = client_call_details._replace(metadata=[header])
+        return continuation(details, request)
+
+
 @dataclass
 class Client:
     """A client of the API that keeps its own account of what it submitted."""
 
-    address: str
+    stack: "Stack"
     numbers: dict[str, str] = field(default_factory=dict)
     """job id -> number, for every job the dispatcher accepted."""
 
     def __post_init__(self) -> None:
-        self.channel = grpc.insecure_channel(self.address)
+        self.channel = grpc.intercept_channel(
+            grpc.insecure_channel(self.stack.dispatcher), _Bearer(self.stack.token_file)
+        )
         self.licenses = license_pb2_grpc.LicenseServiceStub(self.channel)
         self.fleet = fleet_pb2_grpc.FleetServiceStub(self.channel)
 
@@ -183,9 +197,14 @@ class Stack:
         return f"127.0.0.1:{self.ports['dispatcher']}"
 
     @property
+    def token_file(self) -> Path:
+        """The token that `up` itself uses: it may submit, read and drain."""
+        return self.state / "secrets" / "tls" / "up.token"
+
+    @property
     def ports(self) -> dict[str, int]:
         names = ("dispatcher", "dispatcher_metrics", "scaler", "collector")
-        names += ("prometheus", "alertmanager")
+        names += ("prometheus", "alertmanager", "dispatcher_workers")
         return {name: self.port_base + offset for offset, name in enumerate(names)}
 
     def service(self, name: str) -> Process:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,8 +18,9 @@ import libvirt
 import pytest
 from virtscale.v1 import job_pb2
 
-from stack import image
+from stack import image, site_secrets
 from stack.hypervisor import domain_xml, libvirtd, pool
+from stack.paths import StateDirectory
 from tests.e2e import machine, own_libvirt
 from tests.free_ports import free_ports
 
@@ -55,7 +57,7 @@ def jobs(count: int) -> list[job_pb2.JobSpec]:
 
 def work_once(stack: machine.Stack, worker: str) -> None:
     """The worker says Hello and finishes what it is given."""
-    client = machine.Client(stack.dispatcher)
+    client = machine.Client(stack)
     machine.wait_for(f"{worker} says Hello", lambda: worker in client.workers(), within=180)
     client.submit(jobs(5))
     machine.wait_for("every job is final", lambda: not client.unfinished(), within=60)
@@ -120,15 +122,19 @@ def _define_users_domain(own: own_libvirt.OwnLibvirt, state: Path, name: str, po
     newest = image.latest(state)
     assert newest is not None
     key = (state / "secrets" / "join.key").read_bytes()
+    with own_libvirt.acting_as_stack_user():
+        tls = site_secrets.of(StateDirectory(state)).workers([name], time.time())[name]
     common = pool.PoolSpec(
         pool="any",
         image=newest,
         kind="tcg",
-        dispatcher=f"10.0.2.2:{port}",
+        dispatcher=f"10.0.2.2:{port + 6}",
         logs=libvirtd.guest_logs(state),
         prefix=name.removesuffix("-1"),
     )
-    root = ElementTree.fromstring(domain_xml.render(pool.domain_specs(common, 1, key)[0]))
+    secrets = {name: pool.DomainSecrets(tls.credentials())}
+    (spec,) = pool.domain_specs(common, 1, key, secrets)
+    root = ElementTree.fromstring(domain_xml.render(spec))
     for parent, tag in ((root, "metadata"), (root.find("devices"), "serial")):
         assert parent is not None
         child = parent.find(tag)

@@ -54,6 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.last = 0
         self.sent: list[Lease] = []
         self.attempts: dict[JobKey, list[effects.CountAttempt]] = {}
+        self.holder: dict[Lease, str] = {}
         self.hello("w1", "a", 2, ALL, False)
         self.give_credit("w1", 4)
         self.submit([Profile.LEGACY_SHA256, Profile.ARGON2ID])
@@ -73,6 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
                         assert lease.epoch not in self.epochs, "an epoch was used again"
                         self.epochs.add(lease.epoch)
                         self.live[lease.key] = (session, lease)
+                        self.holder[lease] = self.worker_of(session)
                         leases.append(lease)
                 case effects.Settle(finals=finals):
                     for final in finals:
@@ -112,6 +114,9 @@ class LedgerMachine(RuleBasedStateMachine):
             history = self.attempts[final.key]
             assert len(history) >= MAX_ATTEMPTS
             assert history[-1].is_certain, "given up for another job's fault, perhaps"
+
+    def worker_of(self, session: SessionKey) -> str:
+        return next(worker for worker, each in self.open.items() if each == session)
 
     @rule(profiles=st.lists(st.sampled_from(Profile), min_size=1, max_size=5))
     def submit(self, profiles: list[Profile]) -> None:
@@ -175,9 +180,17 @@ class LedgerMachine(RuleBasedStateMachine):
         sender = list(self.open.values())[worker % len(self.open)]
         answer = Hashed(lease, "h", 0.1) if retry is None else Refused(lease, retry, "no")
         was_free = lease.key not in self.pending and lease.key not in self.final
-        for _ in range(times):
-            self.apply(self.ledger.complete(sender, [answer], self.now))
-        if retry is None and was_free:
+        found = [
+            effect
+            for _ in range(times)
+            for effect in self.ledger.complete(sender, [answer], self.now)
+        ]
+        self.apply(found)
+        if self.worker_of(sender) != self.holder[lease]:
+            assert found == [effects.Acknowledge(sender, (lease,))] * times, (
+                "a stranger is believed"
+            )
+        elif retry is None and was_free:
             assert isinstance(self.pending[lease.key], Done), "a finished job's result is lost"
 
     @rule(share=st.integers(1, 3))

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from dispatcher import hashing
 from dispatcher.effects import DrainOutcome
 from dispatcher.fleet import Fleet
+from dispatcher.gate import Refusals
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.hashing import Cost, Keyring
 from dispatcher.jobs import JobNames, JobSpec, JobState, Profile
@@ -151,6 +152,12 @@ class Context:
     async def abort(self, code, details="", *_):
         raise AbortedError(code, details)
 
+    def auth_context(self):
+        return {}  # as in plain text: the join token is the proof
+
+    def peer(self):
+        return "simulated"
+
 
 class AbortedError(Exception):
     pass
@@ -203,7 +210,12 @@ class Node:
             idle_at=self.clock.monotonic,
         )
         self._servicer = WorkerServicer(
-            self.pump, names=names, cost=cost, heartbeat_interval=HEARTBEAT, lease_ttl=LEASE_TTL
+            self.pump,
+            names=names,
+            cost=cost,
+            heartbeat_interval=HEARTBEAT,
+            lease_ttl=LEASE_TTL,
+            refusals=Refusals(telemetry, self.clock),
         )
         self.links = {}
         self._tasks = {asyncio.ensure_future(self.pump.run()): None}  # in order, for the seed

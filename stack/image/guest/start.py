@@ -10,6 +10,8 @@ import sys
 WORKER_UID = WORKER_GID = 65534
 OEM_STRINGS = "/sys/firmware/dmi/entries/11-%d/raw"
 PREFIX = "io.systemd.credential:virtscale."
+FILES = "/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials"
+FILE_PREFIX = "virtscale."
 
 
 def strings(raw: bytes) -> list[str]:
@@ -24,7 +26,26 @@ def settings(texts: list[str]) -> dict[str, str]:
     for text in texts:
         if text.startswith(PREFIX):
             name, _, value = text[len(PREFIX) :].partition("=")
-            found["VIRTSCALE_" + name.upper().replace("-", "_")] = value
+            found[variable(name)] = value
+    return found
+
+
+def variable(name: str) -> str:
+    """The environment variable of a credential."""
+    return "VIRTSCALE_" + name.upper().replace("-", "_")
+
+
+def files(directory: str) -> dict[str, str]:
+    """The same from what the host gives as files: `virtscale.tls-key/raw`."""
+    found: dict[str, str] = {}
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return found
+    for name in names:
+        if name.startswith(FILE_PREFIX):
+            with open(f"{directory}/{name}/raw", "rb") as file:
+                found[variable(name[len(FILE_PREFIX) :])] = file.read().decode("utf-8", "replace")
     return found
 
 
@@ -44,7 +65,8 @@ def oem_strings() -> list[str]:
 def main() -> int:
     """Never returns while the worker works; its exit code."""
     os.environ.clear()
-    os.environ.update(settings(oem_strings()), HOME="/tmp", LANG="C.UTF-8")
+    os.environ.update(settings(oem_strings()))
+    os.environ.update(files(FILES), HOME="/tmp", LANG="C.UTF-8")
     os.setgroups([])
     os.setgid(WORKER_GID)
     os.setuid(WORKER_UID)

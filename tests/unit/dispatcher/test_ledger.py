@@ -438,8 +438,14 @@ def test_after_a_restart_nobody_waits_for_nobody():
 
 
 def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_its_key_now():
-    ledger = Ledger(TERMS, first_epoch=9 << 32, former=[Era("aaaaaaaa", 1, 0, 9)])
-    ledger.submit(key(1), [LEGACY] * 2, 0.0)
+    ledger = Ledger(
+        TERMS,
+        first_epoch=9 << 32,
+        unfinished=[Unfinished(key(1), LEGACY, 0.0, 0)],
+        absent=["w1"],
+        former=[Era("aaaaaaaa", 1, 0, 9)],
+    )
+    ledger.submit(key(2), [LEGACY], 0.0)
     old, known = lease(2, 5), lease(1, 4)
     welcome = ledger.hello(S1, hello("w1", old, known), 0.0)
     assert welcome == [Welcome(S1, (known,), False)]

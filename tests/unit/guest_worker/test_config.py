@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,44 @@ def test_a_fault_is_a_sentence_that_names_the_flag(arguments: list[str], sentenc
     assert sentence in faults(arguments, IDENTITY)
 
 
+PEM = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+
+
+def test_a_pem_is_a_file_or_its_text_plain_or_in_base64(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(PEM)
+    for value in (str(tmp_path / "ca.pem"), PEM, base64.b64encode(PEM.encode()).decode()):
+        assert config.load([], IDENTITY | {"VIRTSCALE_TLS_CA": value}).tls_ca == PEM.encode()
+
+
+def test_pems_may_be_credentials_and_a_certificate_stands_for_the_token(tmp_path: Path) -> None:
+    for name, text in (("ca", PEM), ("cert", PEM), ("key", KEY)):
+        encoded = base64.b64encode(text.encode()).decode()
+        (tmp_path / f"virtscale.tls-{name}").write_text(encoded + "\n")
+    given = {**IDENTITY, "CREDENTIALS_DIRECTORY": str(tmp_path), "VIRTSCALE_JOIN_TOKEN": ""}
+    settings = config.load([], given)
+    assert (settings.tls_cert, settings.tls_key) == (PEM.encode(), KEY.encode())
+    assert settings.join_token == ""
+    assert "c2VjcmV0" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        base64.b64encode(KEY.encode()).decode() * 9 + "secret",
+        KEY.replace("KEY", "CAT"),
+        "secret" * 60,
+        base64.b64encode(KEY.encode()).decode()[:-5],
+        "/dev/null",
+    ],
+)
+def test_a_bad_key_is_named_and_not_quoted(value: str) -> None:
+    given = IDENTITY | {"VIRTSCALE_TLS_CA": PEM, "VIRTSCALE_TLS_CERT": PEM}
+    text = faults([], given | {"VIRTSCALE_TLS_KEY": value})
+    assert "tls-key: holds no PEM private key" in text
+    assert value[:20] not in text
+
+
 def test_a_bad_token_is_not_quoted() -> None:
     assert "s3cret" not in faults([], IDENTITY | {"VIRTSCALE_JOIN_TOKEN": "s3cret\x00"})
 
@@ -89,7 +128,7 @@ def test_plain_text_off_loopback_needs_to_be_asked_for() -> None:
     far = IDENTITY | {"VIRTSCALE_DISPATCHER": "192.0.2.1:50051"}
     assert config.load(["--insecure"], far).dispatcher == "192.0.2.1:50051"
     assert config.load([], far | {"VIRTSCALE_INSECURE": "1"}).dispatcher == "192.0.2.1:50051"
-    assert config.load(["--tls-ca", "/dev/null"], far).tls_ca == b""
+    assert config.load(["--tls-ca", PEM], far).tls_ca == PEM.encode()
     assert "VIRTSCALE_INSECURE" in faults([], far | {"VIRTSCALE_INSECURE": "maybe"})
 
 

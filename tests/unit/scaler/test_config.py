@@ -47,6 +47,10 @@ def test_only_signals_that_a_policy_needs_are_asked_for():
 @pytest.mark.parametrize(
     ("values", "text"),
     [
+        (
+            {"dispatcher": "192.0.2.1:1", "dispatcher_token_file": "t"},
+            "would be sent there in clear",
+        ),
         ({"pool": 'a"}'}, "pool"),
         ({"min": 5, "max": 2}, "min = 5 must not exceed max = 2"),
         ({"max": 0}, "max = 0"),

@@ -6,7 +6,18 @@ from stack.lock import StackLock
 from stack.paths import StateDirectory
 
 HERE = Endpoints(
-    1, "test:///default", "default", "a:1", "a:2", "a:3", "a:4", "a:5", "a:6", "/logs", 1.5
+    1,
+    "test:///default",
+    "default",
+    "a:1",
+    "/token",
+    "a:2",
+    "a:3",
+    "a:4",
+    "a:5",
+    "a:6",
+    "/logs",
+    1.5,
 )
 
 

@@ -63,7 +63,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None
 def test_endpoints_are_read_only_while_the_stack_runs(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     state.create()
-    told = Endpoints(1, "qemu:///x", "default", "a", "b", "c", "d", "e", "f", "g", 5.0)
+    told = Endpoints(1, "qemu:///x", "default", "a", "t", "b", "c", "d", "e", "f", "g", 5.0)
     endpoints.write(state, told)
     with pytest.raises(NotRunningError, match="no stack is running"):
         endpoints.read(state)

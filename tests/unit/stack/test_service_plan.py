@@ -49,6 +49,13 @@ def test_the_dispatcher_gets_its_ports_store_and_keys(state):
     assert options_of(service)["--loglevel"] == "debug"
     assert config_of(service) == {
         "listen": "127.0.0.1:21000",
+        "listen_workers": "127.0.0.1:21006",
+        "worker_tls": {
+            "certificate": str(state.root / "secrets" / "tls" / "dispatcher.pem"),
+            "key": str(state.root / "secrets" / "tls" / "dispatcher.key"),
+            "client_ca": str(state.root / "secrets" / "tls" / "ca.pem"),
+        },
+        "tokens_file": str(state.root / "secrets" / "tls" / "tokens"),
         "database": str(state.root / "dispatcher" / "dispatcher.db"),
         "join_key_file": str(state.root / "secrets" / "join.key"),
         "pepper_file": str(state.root / "secrets" / "pepper"),

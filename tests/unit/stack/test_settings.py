@@ -44,12 +44,13 @@ def test_ports_follow_the_base_unless_given() -> None:
         "--collector-port": 20_003,
         "--prometheus-port": 20_004,
         "--alertmanager-port": 20_005,
+        "--dispatcher-workers-port": 20_006,
     }
 
 
 def test_the_default_ports_are_those_of_the_documentation() -> None:
     ports = sorted(listener.port for listener in UpSettings().listeners())
-    assert ports == [9090, 9093, 9177, 9181, 9182, 50051]
+    assert ports == [9090, 9093, 9177, 9181, 9182, 50051, 50052]
 
 
 def test_a_busy_port_is_named_with_its_service_and_option() -> None:

@@ -70,6 +70,18 @@ def test_what_the_user_names_is_escaped(name: str) -> None:
     )
 
 
+def test_what_is_secret_may_stay_in_a_file_and_out_of_qemus_command_line() -> None:
+    key = Path("/s/vs-1.key")
+    root = parsed(dataclasses.replace(SPEC, credential_files={"tls-key": key}))
+
+    entry = root.find("sysinfo[@type='fwcfg']/entry")
+    assert entry is not None
+    assert entry.attrib == {
+        "name": "opt/io.systemd.credentials/virtscale.tls-key", "file": "/s/vs-1.key"
+    }  # fmt: skip
+    assert parsed(SPEC).find("sysinfo[@type='fwcfg']") is None
+
+
 def test_kvm_uses_the_hosts_cpu_and_emulation_a_lean_one() -> None:
     kvm = parsed(dataclasses.replace(SPEC, kind="kvm"))
     tcg = parsed(SPEC)

@@ -48,6 +48,22 @@ def specs(common: pool.PoolSpec, count: int, key: bytes = b"key") -> list[Domain
     return pool.domain_specs(common, count, key)
 
 
+def test_a_domain_is_told_its_own_secrets_in_its_definition_or_in_files(
+    common: pool.PoolSpec, tmp_path: Path
+) -> None:
+    secrets = {
+        "vs-1": pool.DomainSecrets({"tls-cert": "A"}, {"join-token": tmp_path / "vs-1.join"}),
+        "vs-2": pool.DomainSecrets({"tls-cert": "B"}),
+    }
+    first, second = pool.domain_specs(common, 2, b"key", secrets)
+
+    assert (first.credentials["tls-cert"], second.credentials["tls-cert"]) == ("A", "B")
+    assert "join-token" not in first.credentials
+    assert first.credential_files == {"join-token": tmp_path / "vs-1.join"}
+    assert second.credentials["join-token"] == pool.join_token(b"key", "vs-2")
+    assert "A" not in repr(secrets["vs-1"])
+
+
 def test_defining_twice_changes_nothing(
     connection: libvirt.virConnect, common: pool.PoolSpec
 ) -> None:

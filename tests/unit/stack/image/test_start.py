@@ -21,5 +21,14 @@ def test_credentials_of_the_domain_become_the_workers_environment() -> None:
     }
 
 
+def test_what_the_host_gives_as_files_is_read_too(tmp_path) -> None:
+    for name, content in (("virtscale.tls-key", "line\nline\n"), ("other", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "raw").write_text(content)
+
+    assert start.files(str(tmp_path)) == {"VIRTSCALE_TLS_KEY": "line\nline\n"}
+    assert start.files(str(tmp_path / "missing")) == {}
+
+
 def test_a_structure_without_strings_says_nothing() -> None:
     assert start.settings(start.strings(structure())) == {}
