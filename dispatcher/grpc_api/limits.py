@@ -129,6 +129,7 @@ def _credit(message: worker_pb2.Credit) -> Faults:
 
 def _results(message: worker_pb2.Results) -> Faults:
     yield _count("outcomes", len(message.outcomes), 0, MAX_LEASES)
+    yield _value("credit", message.credit, 0, MAX_CREDIT)
 
 
 def _heartbeat(message: worker_pb2.Heartbeat) -> Faults:

@@ -304,7 +304,7 @@ async def test_a_message_above_the_limit_says_so(dispatcher: DispatcherProcess) 
     call = dispatcher.licenses.SubmitJobs(request)
     error = await refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert "larger than max" in str(error.details())
-    assert str(16 * 1024 * 1024) in str(error.details())
+    assert str(4 * 1024 * 1024) in str(error.details())
     assert (await dispatcher.backlog()).accepted == 0
 
 

@@ -225,6 +225,7 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
     "Credit.jobs": [
         Refused(work(credit={"jobs": bad}), "credit.jobs") for bad in (1_000_001, 2**32 - 1)
     ],
+    "Results.credit": [Refused(work(results={"credit": 1_000_001}), "results.credit")],
     "Results.outcomes": [Refused(work(results={"outcomes": [{}] * 20_001}), "results.outcomes")],
     "Outcome.lease": STRANGER,
     "Outcome.hashes": [Refused(result(key=1, epoch=1, count=2), "results.outcomes[0].hashes")],

@@ -11,6 +11,7 @@ from virtscale.v1 import fleet_pb2
 from tests.contract.dispatcher_process import LEGACY, DispatcherProcess, ScriptedWorker, until
 
 ROUNDS = 250
+LONGEST = 8
 
 
 @pytest.fixture
@@ -27,14 +28,19 @@ async def test_a_machine_called_idle_gets_no_job(dispatcher: DispatcherProcess):
     worker = await ScriptedWorker(dispatcher.address).connect()
     granted = 0
 
-    async def submit(turns: int) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
+    # Delays are round trips to the dispatcher, so that they grow with everything else on a slow
+    # machine; the longest is "when the submission is answered", which makes both outcomes certain.
+    async def submit(trips: int, answered: asyncio.Event) -> None:
+        for _ in range(trips):
+            await dispatcher.backlog()
         await dispatcher.submit("KA-47-UT-9173", profile=LEGACY)
+        answered.set()
 
-    async def ask(turns: int) -> fleet_pb2.CordonWorkerResponse:
-        for _ in range(turns):
-            await asyncio.sleep(0)
+    async def ask(trips: int, answered: asyncio.Event) -> fleet_pb2.CordonWorkerResponse:
+        for _ in range(trips):
+            await dispatcher.backlog()
+        if trips == LONGEST:
+            await answered.wait()
         request = fleet_pb2.CordonWorkerRequest(worker_id="w1", reason="scale in", max_leases=0)
         return await dispatcher.fleet.CordonWorker(request, timeout=15)  # type: ignore[no-any-return]
 
@@ -44,7 +50,10 @@ async def test_a_machine_called_idle_gets_no_job(dispatcher: DispatcherProcess):
 
     for _ in range(ROUNDS):
         await worker.credit(1)
-        answer, _ = await asyncio.gather(ask(dice.randrange(40)), submit(dice.randrange(40)))
+        answered = asyncio.Event()
+        answer, _ = await asyncio.gather(
+            ask(dice.randint(0, LONGEST), answered), submit(dice.randint(0, LONGEST), answered)
+        )
         if answer.granted:
             granted += 1
             # From the answer on: no lease, though there is a job, credit and nobody else.
