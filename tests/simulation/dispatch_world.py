@@ -7,6 +7,7 @@ network between them, the disk, the hashing's duration. Every choice comes from 
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import random
 from collections import Counter, defaultdict
 
@@ -586,9 +587,8 @@ class World:
             assert counts.is_balanced(), counts
             assert counts.ready >= 0
             assert counts.leased >= 0
-        assert len(set(self.disk.finals)) == len(self.disk.finals), "a result stored twice"
-        for key in self.disk.finals[len(self.results) :]:
-            assert key not in self.results
+        for key, _ in itertools.islice(self.disk.results.values(), len(self.results), None):
+            assert key not in self.results, "a result stored twice"
             self.results[key] = self.disk.jobs[key]
         for keys in self.accepted.values():
             assert all(key in self.disk.jobs for key in keys), "an acknowledged job is missing"

@@ -15,6 +15,7 @@ from tests.simulation.dispatch_world import KEEPALIVE, LEASE_TTL, World
 from tests.simulation.virtual_loop import pass_time
 
 SECONDS = 12.0
+LEAST_SEEDS = 12
 # Rejected workers come back after 30 s, everything else within the keepalive and the lease time.
 BOUND = 30.0 + KEEPALIVE + 4 * LEASE_TTL
 
@@ -52,7 +53,8 @@ def test_no_fault_loses_repeats_or_blocks_a_job(request):
     chosen = request.config.getoption("--dispatch-seed")
     began = time.monotonic()
     seed = 0 if chosen is None else chosen
-    while time.monotonic() - began < SECONDS:
+    # As many as fit into the time, and a few on the slowest machine.
+    while seed < LEAST_SEEDS or time.monotonic() - began < SECONDS:
         try:
             virtual_loop.run(one_run(seed, faults=12))
         except BaseException as error:
@@ -61,16 +63,15 @@ def test_no_fault_loses_repeats_or_blocks_a_job(request):
         if chosen is not None:
             return
         seed += 1
-    assert seed > 20, "too slow to mean anything"
 
 
 def test_a_seed_repeats_its_run():
     one, two = (virtual_loop.run(one_run(3, faults=12)) for _ in range(2))
     assert one.disk.jobs == two.disk.jobs
-    assert one.disk.finals == two.disk.finals
+    assert one.disk.results == two.disk.results
     assert one.clock.step == two.clock.step
     other = virtual_loop.run(one_run(4, faults=12))
-    assert other.disk.finals != one.disk.finals
+    assert other.disk.results != one.disk.results
 
 
 async def settled(world):

@@ -441,18 +441,17 @@ def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_it
     ledger = Ledger(
         TERMS,
         first_epoch=9 << 32,
-        unfinished=[Unfinished(key(1), LEGACY, 0.0, 0)],
+        unfinished=[Unfinished(key(1), LEGACY, 0.0, 0), Unfinished(key(2), LEGACY, 0.0, 0)],
         absent=["w1"],
         former=[Era("aaaaaaaa", 1, 0, 9)],
     )
-    ledger.submit(key(2), [LEGACY], 0.0)
     old, known = lease(2, 5), lease(1, 4)
     welcome = ledger.hello(S1, hello("w1", old, known), 0.0)
     assert welcome == [Welcome(S1, (known,), False)]
     assert ledger.complete(S1, [hashed(old)], 1.0) == [Acknowledge(S1, (old,))]
     assert ledger.complete(S1, [hashed(known)], 1.0) == [Settle((done(1),))]
     ledger.credit(S1, 1, 1.0)
-    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ((0.0, 1),))]
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ())]
 
 
 def leased_ledger(jobs: int = 2) -> Ledger:
