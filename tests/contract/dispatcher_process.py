@@ -319,3 +319,7 @@ class ScriptedWorker:
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
             self._reading = None
+
+
+Start = Callable[..., DispatcherProcess]
+"""The fixture `start`: a dispatcher with these settings, running."""

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,9 @@ from tests.contract.dispatcher_process import (
     ROOT,
     DispatcherProcess,
     ScriptedWorker,
+    Start,
     until,
 )
-
-Start = Callable[..., DispatcherProcess]
-
-
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    started: list[DispatcherProcess] = []
-
-    def make(**settings: Any) -> DispatcherProcess:
-        process = DispatcherProcess(tmp_path, **settings)
-        started.append(process)
-        process.start()
-        return process
-
-    yield make
-    for process in started:
-        await process.close()
 
 
 def tool(database: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -161,13 +144,14 @@ async def test_a_restored_store_knows_what_was_before_and_mixes_nothing_up(
 ) -> None:
     dispatcher = start()
     before = await done_jobs(dispatcher, "KA-47-UT-0001", "KA-47-UT-0002")
+    # Connected when the copy is made: a restored dispatcher believes what it says it has.
+    worker = await ScriptedWorker(dispatcher.address, "holder", slots=2).connect()
+    assert worker.welcome is not None
     (unfinished,) = await dispatcher.submit("KA-47-UT-0003")
     known = await cursors(dispatcher)
     copy = tmp_path / "copy.db"
     assert tool(tmp_path / "jobs.db", "--backup", copy).returncode == 0
 
-    worker = await ScriptedWorker(dispatcher.address, "holder", slots=2).connect()
-    assert worker.welcome is not None
     await worker.credit(2)
     (lost,) = await dispatcher.submit("KA-47-UT-0004")
     held = [await worker.take(), await worker.take()]

@@ -5,7 +5,6 @@ import hashlib
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,26 +16,11 @@ from tests.contract.dispatcher_process import (
     PATIENCE,
     DispatcherProcess,
     ScriptedWorker,
+    Start,
     until,
 )
 
-Start = Callable[..., DispatcherProcess]
 Connect = Callable[..., Any]
-
-
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    made: list[DispatcherProcess] = []
-
-    def begin(**settings: Any) -> DispatcherProcess:
-        process = DispatcherProcess(tmp_path, **settings)
-        made.append(process)
-        process.start()
-        return process
-
-    yield begin
-    for process in made:
-        await process.close()
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ import resource
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -21,6 +20,7 @@ from tests.contract.dispatcher_process import (
     PATIENCE,
     DispatcherProcess,
     ScriptedWorker,
+    Start,
     until,
 )
 
@@ -61,21 +61,6 @@ def real_disk(tmp_path: Path) -> Iterator[Path]:
     yield from mounted(tmp_path / "disk", "-o", "loop,errors=remount-ro", image)
 
 
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Callable[..., DispatcherProcess]]:
-    started: list[DispatcherProcess] = []
-
-    def make(**settings: Any) -> DispatcherProcess:
-        process = DispatcherProcess(tmp_path, **settings)
-        started.append(process)
-        process.start()
-        return process
-
-    yield make
-    for process in started:
-        await process.close()
-
-
 async def refusal(dispatcher: DispatcherProcess, jobs: int = 500) -> grpc.aio.AioRpcError:
     """Submits until it is refused, or fails."""
     async with asyncio.timeout(4 * PATIENCE):
@@ -112,7 +97,7 @@ def fill(directory: Path) -> None:
 
 
 async def test_a_full_disk_refuses_new_work_and_heals_by_itself(
-    small_disk: Path, start: Callable[..., DispatcherProcess]
+    small_disk: Path, start: Start
 ) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * 512 * 1024)
@@ -155,7 +140,7 @@ async def test_a_full_disk_refuses_new_work_and_heals_by_itself(
 
 
 async def test_new_work_is_refused_while_there_is_still_room_for_results(
-    small_disk: Path, start: Callable[..., DispatcherProcess]
+    small_disk: Path, start: Start
 ) -> None:
     assert run("mount", "-o", "remount,size=24m", small_disk).returncode == 0
     (small_disk / "ballast").write_bytes(b"\0" * 7 * 1024 * 1024)
@@ -177,7 +162,7 @@ async def test_new_work_is_refused_while_there_is_still_room_for_results(
 
 
 async def test_what_was_accepted_outlives_a_kill_on_a_full_disk(
-    small_disk: Path, start: Callable[..., DispatcherProcess]
+    small_disk: Path, start: Start
 ) -> None:
     dispatcher = start(database=str(small_disk / "jobs.db"), disk_reserve_mib=0)
     first = await dispatcher.submit(*NUMBERS[:100])
@@ -195,7 +180,7 @@ async def test_what_was_accepted_outlives_a_kill_on_a_full_disk(
 
 
 async def test_write_errors_refuse_new_work_and_heal_by_themselves(
-    real_disk: Path, start: Callable[..., DispatcherProcess]
+    real_disk: Path, start: Start
 ) -> None:
     """The kernel refuses writes to immutable files, also to those that are open."""
     dispatcher = start(database=str(real_disk / "jobs.db"), disk_reserve_mib=0)
@@ -226,7 +211,7 @@ async def test_write_errors_refuse_new_work_and_heal_by_themselves(
 
 
 async def test_a_disk_that_turns_read_only_loses_nothing(
-    real_disk: Path, tmp_path: Path, start: Callable[..., DispatcherProcess]
+    real_disk: Path, tmp_path: Path, start: Start
 ) -> None:
     """As the kernel does it after an error on the device: only a new mount makes it writable."""
     dispatcher = start(database=str(real_disk / "jobs.db"), disk_reserve_mib=0)
@@ -250,9 +235,7 @@ async def test_a_disk_that_turns_read_only_loses_nothing(
         dispatcher.start()
 
 
-async def test_a_limited_file_size_is_like_a_full_disk(
-    tmp_path: Path, start: Callable[..., DispatcherProcess]
-) -> None:
+async def test_a_limited_file_size_is_like_a_full_disk(tmp_path: Path, start: Start) -> None:
     dispatcher = start(disk_reserve_mib=0)
     process = dispatcher._process
     assert process is not None

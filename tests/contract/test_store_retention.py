@@ -1,9 +1,7 @@
 """What retention removes is gone for good, and the file stops growing."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -11,24 +9,7 @@ from virtscale.v1 import license_pb2
 
 from dispatcher.jobs import Attempt, AttemptCause, Done, JobKey, NewJob, Payload, Profile
 from dispatcher.sqlite_store import SqliteStore
-from tests.contract.dispatcher_process import DispatcherProcess, ScriptedWorker, until
-
-Start = Callable[..., DispatcherProcess]
-
-
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    started: list[DispatcherProcess] = []
-
-    def make(**settings: Any) -> DispatcherProcess:
-        process = DispatcherProcess(tmp_path, **settings)
-        started.append(process)
-        process.start()
-        return process
-
-    yield make
-    for process in started:
-        await process.close()
+from tests.contract.dispatcher_process import ScriptedWorker, Start, until
 
 
 async def round_of_jobs(store: SqliteStore, number: int, jobs: int) -> None:
