@@ -250,9 +250,11 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(state: Path, *arguments: str, command: Iterable[str]) -> Iterator[Stack]:
+def running_stack(
+    state: Path, *arguments: str, command: Iterable[str], port_base: int | None = None
+) -> Iterator[Stack]:
     """`virtscale up ARGUMENTS` in a state directory of its own; nothing stays behind."""
-    base = free_ports(8)
+    base = free_ports(8) if port_base is None else port_base
     output = state / "screen.txt"
     with output.open("w") as screen:
         process = subprocess.Popen(

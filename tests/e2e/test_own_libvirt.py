@@ -104,8 +104,7 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
         virtscale, "up", *state, *base, "--url", uri, "--define"
     )
     arguments = ("--url", uri, "--max", "1", "--no-load")
-    with machine.running_stack(stack_state, *arguments, command=virtscale) as stack:
-        assert stack.port_base == port
+    with machine.running_stack(stack_state, *arguments, command=virtscale, port_base=port) as stack:
         work_once(stack, "mine-1")
         assert stack.stop() == 0
     assert (refused_code, session_libvirt.names()) == (1, ["mine-1"])

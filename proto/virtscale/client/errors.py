@@ -8,8 +8,9 @@ _RETRYABLE = frozenset(
 )
 # What gRPC itself says of a message above the limit: it is as large the next time.
 _TOO_LARGE = "larger than max"
-# A server that died in the middle of an answer can look like this instead of UNAVAILABLE.
-_CUT = "RST_STREAM"
+# How gRPC may tell of a server that died in the middle of an answer, and of any end that a write
+# on its way met: it forgets the status that came (grpc issue 36066). The next attempt tells.
+_CUT = ("RST_STREAM", "Internal error from Core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def error_of(
     is_retryable = None
     if code == "RESOURCE_EXHAUSTED" and retry_seconds is None and _TOO_LARGE in detail:
         is_retryable = False
-    elif code == "INTERNAL" and _CUT in detail:
+    elif code == "INTERNAL" and any(sign in detail for sign in _CUT):
         is_retryable = True
     if code == "UNAVAILABLE":
         text = f"the dispatcher at {address} does not answer ({detail})"

@@ -43,6 +43,8 @@ class Exchange:
         self._backoff = backoff
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._last_answered = ""
         # Not one job at a time, just because results are taken one at a time.
         self._enough = min(_SMALLEST_BATCH, stream.room)
 
@@ -90,6 +92,7 @@ class Exchange:
     async def _connection(self, clock: Callable[[], float]) -> None:
         """One connection from its opening to its end; returns when it ended well."""
         call = self._open_stream()
+        self._last_answered = ""
         reading = asyncio.ensure_future(self._read(call, clock))
         writing = asyncio.ensure_future(self._write(call))
         try:
@@ -111,14 +114,21 @@ class Exchange:
             for event in wire.stream_events(response):
                 if isinstance(event, tuple):
                     self._stream.accepted(*event)
+                    self._last_answered = event[0]
+                    self._answered.set()
                 else:
                     self._stream.finished(event)
             self._changed.set()
 
     async def _write(self, call: Any) -> None:
+        # Again, one by one: a write on its way when the dispatcher ends the stream hides the reason,
+        # and a batch at fault would be sent for ever.
         for batch in self._stream.unfinished():
             if not await _is_sent(call, batch):
                 return
+            while self._last_answered != batch.request_id:
+                self._answered.clear()
+                await self._answered.wait()
         while not self._stream.is_closed:
             while self._stream.room < 1:
                 self._room.clear()

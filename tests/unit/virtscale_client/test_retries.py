@@ -70,6 +70,7 @@ def test_a_refusal_is_not_retried():
         ("RESOURCE_EXHAUSTED", "too many jobs", 1.0, True),
         ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", None, False),
         ("INTERNAL", "Received RST_STREAM with error code 2", None, True),
+        ("INTERNAL", "Internal error from Core", None, True),
         ("INTERNAL", "a bug", None, False),
         ("UNKNOWN", "", None, False),
         ("DEADLINE_EXCEEDED", "", None, True),
