@@ -121,8 +121,8 @@ class Exchange:
             self._changed.set()
 
     async def _write(self, call: Any) -> None:
-        # Again, one by one: a write on its way when the dispatcher ends the stream hides the reason,
-        # and a batch at fault would be sent for ever.
+        # Again, one by one: a write on its way when the dispatcher ends the stream hides why, and
+        # a batch at fault would be sent for ever.
         for batch in self._stream.unfinished():
             if not await _is_sent(call, batch):
                 return
