@@ -96,12 +96,15 @@ class MemoryStore:
         on_kept(accepted)
         return accepted
 
-    async def settle(self, finals: Sequence[Final], at: float) -> None:
+    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
         """See `ports.JobStore.settle`."""
         disk = self._write()
+        first = disk.counts.done + disk.counts.failed + 1
+        is_gapless = True
         for final in finals:
             job = disk.jobs.get(final.key)
             if job is None or job.state.is_final:
+                is_gapless = False
                 continue
             del disk.payloads[final.key]
             counts = disk.counts
@@ -119,6 +122,7 @@ class MemoryStore:
                     disk.cancelled[counts.cancelled] = (final.key, at)
                     continue
             disk.results[counts.done + counts.failed] = (final.key, at)
+        return first if is_gapless else None
 
     async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""

@@ -106,8 +106,11 @@ class JobStore(Protocol):
         """
         ...
 
-    async def settle(self, finals: Sequence[Final], at: float) -> None:
+    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
         """Keeps final states and forgets the inputs. A job that is final already stays as it is.
+
+        Returns the cursor of the first done or failed job; those of the others follow, in their
+        order. None when some of the jobs were final already: then only the store knows.
 
         Raises:
             StoreUnavailableError: nothing was kept.
@@ -363,8 +366,8 @@ class ClientDesk(Protocol):
         """The cursor behind the newest result."""
         ...
 
-    def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
-        """Results from a cursor on, to the newest or without end."""
+    def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Sequence[Stored]]:
+        """Results from a cursor on, to the newest or without end; those that are there at once."""
         ...
 
     async def verify(self, number: str, stored: str) -> Verdict:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from dispatcher import effects, hashing
 from dispatcher.followers import Followers, Following, OnFinal
@@ -30,6 +30,7 @@ from dispatcher.jobs import (
 )
 from dispatcher.ledger import Ledger
 from dispatcher.ports import Assignment, JobStore, StoreUnavailableError, WorkerLine
+from dispatcher.recent_results import RecentResults
 from dispatcher.sessions import Hello, SessionKey
 from dispatcher.store_health import StoreHealth
 from dispatcher.telemetry import Telemetry
@@ -37,6 +38,7 @@ from servicekit import logs
 from servicekit.clock import Clock
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _MAX_KEPT_JOBS = 50_000
 _STORE_RETRY_SECONDS = 0.5
@@ -79,7 +81,7 @@ class Pump:
         self._drains: dict[str, list[asyncio.Future[tuple[effects.DrainOutcome, int]]]] = {}
         self._connected: dict[str, bool] = {}
         self.is_stopping = False
-        self.results_stored = asyncio.Condition()
+        self.recent = RecentResults()
 
     async def run(self) -> None:
         """Keeps time and stores what settles, until cancelled."""
@@ -349,7 +351,7 @@ class Pump:
             finals, self._unsettled = self._unsettled, []
             attempts, self._attempts = self._attempts, []
             connected, self._connected = self._connected, {}
-            writes = [
+            writes: list[Awaitable[Any]] = [
                 self._stored(self._store.set_connected, worker_id, is_connected)
                 for worker_id, is_connected in connected.items()
             ]
@@ -359,26 +361,27 @@ class Pump:
             if finals:
                 writes.append(self._stored(self._store.settle, finals, at))
             # Queued together, they share one transaction. A lone one needs no task of its own.
-            await (asyncio.gather(*writes) if len(writes) > 1 else writes[0])
+            found = await asyncio.gather(*writes) if len(writes) > 1 else [await writes[0]]
             if finals:
-                await self._settled(finals, at)
+                await self._settled(finals, at, found[-1])
 
     async def _stored(
-        self, write: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+        self, write: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         while True:
             try:
-                await write(*args, **kwargs)
+                kept = await write(*args, **kwargs)
                 if self.health.written():
                     self._lease_soon()
-                return
+                return kept
             except StoreUnavailableError as error:
                 self.health.failed(error)
                 await self._clock.sleep(_STORE_RETRY_SECONDS)
 
-    async def _settled(self, finals: Sequence[Final], at: float) -> None:
+    async def _settled(self, finals: Sequence[Final], at: float, cursor: int | None) -> None:
         followed = [final for final in finals if self._followers.is_followed(final.key)]
         told = [self._finished(final, at) for final in followed]
+        self._keep_recent(finals, at, cursor)
         states = [(final.key, _state(final)) for final in finals]
         self._apply(self.ledger.settled(states))
         for final in finals:
@@ -386,11 +389,20 @@ class Pump:
             if isinstance(final, Failed):
                 self._telemetry.gave_up(final.failure.reason)
         self._telemetry.served([each.service_seconds for each in finals if isinstance(each, Done)])
-        async with self.results_stored:
-            self.results_stored.notify_all()
+        self.recent.tell()
         unknown = [final.key for final, job in zip(followed, told, strict=True) if job is None]
         read = await self._read(unknown) if unknown else []
         self._followers.tell([job for job in (*told, *read) if job is not None])
+
+    def _keep_recent(self, finals: Sequence[Final], at: float, cursor: int | None) -> None:
+        if not self.recent.is_followed:
+            return
+        results = [final for final in finals if not isinstance(final, Cancelled)]
+        jobs = [job for final in results if (job := self._finished(final, at)) is not None]
+        if cursor is None or len(jobs) < len(results):
+            self.recent.forget()
+        elif jobs:
+            self.recent.add(cursor, jobs)
 
     def _finished(self, final: Final, at: float) -> Job | None:
         """The job as the store has it now, put together from memory; None when that is not all."""

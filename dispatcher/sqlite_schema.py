@@ -183,12 +183,16 @@ def submit(
 
 def settle(
     connection: apsw.Connection, numbers: Numbers, finals: Sequence[Final], at: float
-) -> None:
-    """Keeps final states; a job that is final already stays as it is."""
+) -> int | None:
+    """Keeps final states; a job that is final already stays as it is.
+
+    Returns the first place in the results' sequence; None when some were final already.
+    """
     done: list[tuple[Any, ...]] = []
     failed: list[tuple[Any, ...]] = []
     cancelled: list[tuple[Any, ...]] = []
     order, cancelled_order = numbers.final_order, numbers.cancelled_order
+    first, before = order + 1, numbers.done + numbers.failed
     for final in finals:
         match final:
             case Done():
@@ -206,6 +210,8 @@ def settle(
     numbers.failed += _settle(connection, _FAILED, JobState.FAILED, at, failed)
     numbers.cancelled += _settle(connection, _CANCELLED, JobState.CANCELLED, at, cancelled)
     numbers.is_changed = True
+    is_gapless = numbers.done + numbers.failed - before == order + 1 - first
+    return first if is_gapless else None
 
 
 def _settle(

@@ -150,9 +150,9 @@ class SqliteStore:
             raise RequestConflictError(request_id)
         return accepted
 
-    async def settle(self, finals: Sequence[Final], at: float) -> None:
+    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
         """See `ports.JobStore.settle`."""
-        await self._queue(
+        return await self._queue(
             lambda connection: schema.settle(connection, self._numbers, finals, at),
             rows=len(finals),
         )

@@ -115,10 +115,8 @@ class Submissions:
     async def room(self, jobs: int) -> None:
         """See `ports.ClientDesk.room`."""
         least = self._max_unfinished - min(jobs, numbers.MAX_BATCH)
-        if self._unfinished <= least:
-            return
-        async with self._pump.results_stored:
-            await self._pump.results_stored.wait_for(lambda: self._unfinished <= least)
+        while self._unfinished > least:
+            await self._pump.recent.news()
 
     @property
     def _unfinished(self) -> int:
@@ -186,24 +184,29 @@ class Submissions:
         """See `ports.ClientDesk.newest`."""
         return await self._store.last_cursor()
 
-    async def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Stored]:
+    async def results(self, after: int, *, is_endless: bool) -> AsyncIterator[Sequence[Stored]]:
         """See `ports.ClientDesk.results`."""
         cursor = after
-        while True:
-            async with self._pump.results_stored:
-                seen = self._pump.ledger.counts.done + self._pump.ledger.counts.failed
-            found = await self._store.results(cursor, _RESULTS_PAGE)
-            for stored in found:
-                cursor = stored.cursor
-                yield stored
-            if found:
-                continue
-            if not is_endless:
-                return
-            async with self._pump.results_stored:
-                counts = self._pump.ledger.counts
-                if counts.done + counts.failed == seen:
-                    await self._pump.results_stored.wait()
+        recent, counts = self._pump.recent, self._pump.ledger.counts
+        # What was stored before this began comes from the store: retention may have removed some.
+        is_live = False
+        recent.enter()
+        try:
+            while True:
+                seen = counts.done + counts.failed
+                found = recent.after(cursor, _RESULTS_PAGE) if is_live else None
+                if found is None:
+                    found = await self._store.results(cursor, _RESULTS_PAGE)
+                    is_live = not found
+                if found:
+                    cursor = found[-1].cursor
+                    yield found
+                elif not is_endless:
+                    return
+                elif counts.done + counts.failed == seen:
+                    await recent.news()
+        finally:
+            recent.leave()
 
     async def verify(self, number: str, stored: str) -> Verdict:
         """See `ports.ClientDesk.verify`."""

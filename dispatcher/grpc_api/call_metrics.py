@@ -60,6 +60,7 @@ class MeasureCalls(grpc.aio.ServerInterceptor, Collector):
             registry=registry,
         )
         self._methods: dict[str, _Method] = {}
+        self._measured: dict[str, tuple[Any, Any]] = {}
         for service in services:
             for method in service.methods:
                 labels = (_kind(method), service.full_name, method.name)
@@ -76,10 +77,12 @@ class MeasureCalls(grpc.aio.ServerInterceptor, Collector):
         method = self._methods.get(name)
         if handler is None or method is None:
             return handler
-        for form in ("unary_unary", "unary_stream", "stream_unary", "stream_stream"):
-            if (serve := getattr(handler, form)) is not None:
-                return handler._replace(**{form: _measured(method, form, serve)})
-        return handler
+        known, measured = self._measured.get(name, (None, None))
+        if handler is not known:
+            # What comes again is kept by the inner interceptors; what refuses is made anew.
+            measured = _measured_handler(handler, method)
+            self._measured[name] = handler, measured
+        return measured
 
     def describe(self) -> list[Metric]:
         """Nothing by name: the registry need not collect at once."""
@@ -120,6 +123,13 @@ class _CountedContext:
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._method.sent += 1
+
+
+def _measured_handler(handler: Any, method: _Method) -> Any:
+    for form in ("unary_unary", "unary_stream", "stream_unary", "stream_stream"):
+        if (serve := getattr(handler, form)) is not None:
+            return handler._replace(**{form: _measured(method, form, serve)})
+    return handler
 
 
 def _measured(method: _Method, form: str, serve: Any) -> Any:

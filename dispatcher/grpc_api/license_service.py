@@ -177,11 +177,16 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
                 after = await self._desk.newest()
             if request.announce_start:
                 yield license_pb2.WatchResultsResponse(cursor=self._names.cursor_name(after))
-            async for stored in self._desk.results(after, is_endless=not request.until_end):
-                yield license_pb2.WatchResultsResponse(
-                    job=translation.job_message(stored.job, self._names),
-                    cursor=self._names.cursor_name(stored.cursor),
-                )
+            async for found in self._desk.results(after, is_endless=not request.until_end):
+                jobs = [translation.job_message(stored.job, self._names) for stored in found]
+                cursors = [self._names.cursor_name(stored.cursor) for stored in found]
+                if request.batched:
+                    yield license_pb2.WatchResultsResponse(
+                        jobs=jobs, cursors=cursors, cursor=cursors[-1]
+                    )
+                    continue
+                for job, cursor in zip(jobs, cursors, strict=True):
+                    yield license_pb2.WatchResultsResponse(job=job, cursor=cursor)
         except _EXPECTED as error:
             await errors.abort(context, error)
 

@@ -161,6 +161,7 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
     "WatchResultsRequest.from_start": AnyValue("yes or no"),
     "WatchResultsRequest.until_end": AnyValue("yes or no"),
     "WatchResultsRequest.announce_start": AnyValue("yes or no"),
+    "WatchResultsRequest.batched": AnyValue("yes or no"),
     "VerifyLicenseRequest.number": [
         Refused(
             license_pb2.VerifyLicenseRequest(number=bad, hash="0" * 64 + ":" + "0" * 32), "number"

@@ -159,8 +159,8 @@ async def test_a_job_settles_once(reopen: Reopen) -> None:
     store = reopen()
     store.open()
     keys = (await store.submit("r1", ["d"], [job()], 1.0)).keys
-    await store.settle([done(1, "first")], 2.0)
-    await store.settle([done(1, "second"), Cancelled(JobKey(1))], 3.0)
+    assert await store.settle([done(1, "first")], 2.0) == 1
+    assert await store.settle([done(1, "second"), Cancelled(JobKey(1))], 3.0) is None
     (found,) = await store.jobs(keys)
     assert found is not None
     assert found.state is JobState.DONE
@@ -176,8 +176,9 @@ async def test_results_come_in_the_order_of_their_storing(reopen: Reopen) -> Non
     store.open()
     await store.submit("r1", ["d"], [job(name) for name in "ABCD"], 1.0)
     failure = Failure(FailureReason.REFUSED, "cannot")
-    await store.settle([done(3)], 2.0)
-    await store.settle([Cancelled(JobKey(2)), Failed(JobKey(1), failure), done(4)], 3.0)
+    assert await store.settle([done(3)], 2.0) == 1
+    second = [Cancelled(JobKey(2)), Failed(JobKey(1), failure), done(4)]
+    assert await store.settle(second, 3.0) == 2
     found = await store.results(0, 10)
     assert [(stored.cursor, stored.job.key) for stored in found] == [(1, 3), (2, 1), (3, 4)]
     assert found[1].job.failure == failure

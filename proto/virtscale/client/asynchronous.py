@@ -251,15 +251,17 @@ class AsyncClient:
                     from_start=from_start,
                     until_end=not follow,
                     announce_start=not cursor,
+                    batched=True,
                 ),
                 metadata=self._metadata(),
             )
             try:
                 async for answer in call:
                     backoff.succeeded(now())
+                    for exported in wire.exported(answer):
+                        cursor = exported.cursor
+                        yield exported
                     cursor = answer.cursor
-                    if answer.HasField("job"):
-                        yield Exported(wire.job(answer.job), cursor)
                 if not follow:
                     return
                 error: DispatcherError = UnavailableError(

@@ -13,6 +13,7 @@ from virtscale.client.values import (
     Backlog,
     Busy,
     Collision,
+    Exported,
     Job,
     JobSpec,
     Load,
@@ -159,6 +160,14 @@ def job(message: job_pb2.Job) -> Job:
         service_seconds=_seconds(result.service_time),
         attempt_history=_attempts(message),
     )
+
+
+def exported(message: license_pb2.WatchResultsResponse) -> list[Exported]:
+    """The results in an answer; from a dispatcher that does not know batches it is one."""
+    if message.HasField("job"):
+        return [Exported(job(message.job), message.cursor)]
+    pairs = zip(message.jobs, message.cursors, strict=True)
+    return [Exported(job(each), cursor) for each, cursor in pairs]
 
 
 def _attempts(message: job_pb2.Job) -> tuple[Attempt, ...]:

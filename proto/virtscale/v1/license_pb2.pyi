@@ -113,24 +113,30 @@ class CancelJobsResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
 
 class WatchResultsRequest(_message.Message):
-    __slots__ = ("cursor", "from_start", "until_end", "announce_start")
+    __slots__ = ("cursor", "from_start", "until_end", "announce_start", "batched")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     FROM_START_FIELD_NUMBER: _ClassVar[int]
     UNTIL_END_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCE_START_FIELD_NUMBER: _ClassVar[int]
+    BATCHED_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     from_start: bool
     until_end: bool
     announce_start: bool
-    def __init__(self, cursor: _Optional[str] = ..., from_start: _Optional[bool] = ..., until_end: _Optional[bool] = ..., announce_start: _Optional[bool] = ...) -> None: ...
+    batched: bool
+    def __init__(self, cursor: _Optional[str] = ..., from_start: _Optional[bool] = ..., until_end: _Optional[bool] = ..., announce_start: _Optional[bool] = ..., batched: _Optional[bool] = ...) -> None: ...
 
 class WatchResultsResponse(_message.Message):
-    __slots__ = ("job", "cursor")
+    __slots__ = ("job", "cursor", "jobs", "cursors")
     JOB_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    CURSORS_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     cursor: str
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., cursor: _Optional[str] = ...) -> None: ...
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    cursors: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., cursor: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., cursors: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class VerifyLicenseRequest(_message.Message):
     __slots__ = ("number", "hash")

@@ -112,7 +112,9 @@ class Licenses(license_pb2_grpc.LicenseServiceServicer):
 
     async def WatchResults(self, request: Any, context: Any) -> AsyncIterator[Any]:
         await self._hear(request, context)
+        yield license_pb2.WatchResultsResponse(cursor="c0")
         yield license_pb2.WatchResultsResponse(job=DONE, cursor="c1")
+        yield license_pb2.WatchResultsResponse(jobs=[DONE, DONE], cursors=["c2", "c3"], cursor="c3")
 
 
 class Fleet(fleet_pb2_grpc.FleetServiceServicer):
@@ -306,7 +308,7 @@ async def test_results_are_followed_until_the_stream_ends(world):
     with pytest.raises(DispatcherError, match="ended the stream") as refused:
         async for exported in world.client.results(from_start=True):
             seen.append((exported.job.job_id, exported.cursor))
-    assert seen == [("j1", "c1")]
+    assert seen == [("j1", "c1"), ("j1", "c2"), ("j1", "c3")]
     assert refused.value.is_retryable
 
 
