@@ -26,13 +26,13 @@ def watch(asked: dict[str, Any]) -> dict[str, float]:
     arrived: dict[str, float] = {}
     with grpc.insecure_channel(asked["address"]) as channel:
         stub = license_pb2_grpc.LicenseServiceStub(channel)
-        call = stub.WatchResults(license_pb2.WatchResultsRequest(), wait_for_ready=True)
+        call = stub.WatchResults(license_pb2.WatchResultsRequest(batched=True), wait_for_ready=True)
 
         def follow() -> None:
             try:
                 for response in call:
                     now = time.monotonic()
-                    for job in response.jobs if hasattr(response, "jobs") else (response.job,):
+                    for job in response.jobs:
                         arrived[job.job_id] = now
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.CANCELLED:
