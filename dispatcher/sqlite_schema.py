@@ -7,7 +7,7 @@ have two results. `final_order` is the results' sequence.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -45,9 +45,14 @@ _JOB = (
 # Many rows in one statement, as JSON: SQLite is left alone with them while the loop's thread runs.
 # With a statement for each row the two threads would hand the interpreter's lock to and fro, at
 # half a millisecond a time when the loop is busy: ten times as slow as the rows themselves.
+_JOBS = (
+    "INSERT INTO jobs (key, state, profile, accepted_at, attempts, reference, input, key_id, load)"
+)
+_REQUEST = "INSERT INTO requests"
+_NEW = " ON CONFLICT (request_id) DO NOTHING"
 _INSERT = (
-    "INSERT INTO jobs (key, state, profile, accepted_at, attempts, reference, input, key_id, load) "
-    "SELECT ?1 + key, 1, value ->> 0, ?2, 0, value ->> 1, unhex(value ->> 2), value ->> 3, "
+    _JOBS
+    + " SELECT ?1 + key, 1, value ->> 0, ?2, 0, value ->> 1, unhex(value ->> 2), value ->> 3, "
     "value ->> 4 FROM jsonb_each(?3)"
 )
 _FINAL = (
@@ -152,18 +157,60 @@ def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
         )
 
 
+class Submission(NamedTuple):
+    """See `ports.JobStore.submit`."""
+
+    request_id: str
+    digests: Sequence[str]
+    jobs: Sequence[NewJob]
+    at: float
+
+
+class RepeatedRequestError(Exception):
+    """A request id is known: each submission must be looked at on its own."""
+
+
+def submit_all(
+    connection: apsw.Connection, numbers: Numbers, submissions: Sequence[Submission]
+) -> list[Accepted]:
+    """Keeps several small batches in two statements, however many they are.
+
+    Raises:
+        RepeatedRequestError: not all of them are new; the transaction must be rolled back.
+
+    """
+    accepted: list[Accepted] = []
+    requests: list[Any] = []
+    rows: list[Any] = []
+    key = numbers.accepted
+    for request_id, digests, jobs, at in submissions:
+        accepted.append(Accepted(JobKey(key + 1), len(jobs), is_fresh=True))
+        requests += (request_id, digests[0], key + 1, len(jobs), at)
+        for (profile, value, key_id, load), reference in jobs:
+            key += 1
+            rows += (key, profile, at, reference, value, key_id, load_text(load) if load else "")
+    connection.execute(_several(_REQUEST, "(?, ?, ?, ?, ?)", len(submissions)) + _NEW, requests)
+    if connection.changes() < len(submissions):
+        raise RepeatedRequestError
+    count = key - numbers.accepted
+    connection.execute(_several(_JOBS, "(?, 1, ?, ?, 0, ?, ?, ?, ?)", count), rows)
+    numbers.accepted = key
+    numbers.is_changed = True
+    return accepted
+
+
+def _several(statement: str, row: str, count: int) -> str:
+    return f"{statement} VALUES {', '.join([row] * count)}"
+
+
 def submit(
-    connection: apsw.Connection,
-    numbers: Numbers,
-    request_id: str,
-    digests: Sequence[str],
-    jobs: Sequence[NewJob],
-    at: float,
+    connection: apsw.Connection, numbers: Numbers, submission: Submission
 ) -> Accepted | None:
     """Keeps a batch; None when the request id is known with another content."""
+    request_id, digests, jobs, at = submission
     first = numbers.accepted + 1
     connection.execute(
-        "INSERT INTO requests VALUES (?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING",
+        _several(_REQUEST, "(?, ?, ?, ?, ?)", 1) + _NEW,
         (request_id, digests[0], first, len(jobs), at),
     )
     if connection.changes() == 0:

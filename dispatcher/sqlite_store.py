@@ -2,8 +2,9 @@
 
 Every call queues an operation; the writer commits whatever has queued up (at most 1,000 rows) in
 one transaction and one fsync, then answers. While it commits, the next group queues up, so the
-group grows with the load and a lone call never waits for company. Readers have a connection of
-their own and never wait for the writer.
+group grows with the load. Small groups begin at least 2 ms apart: a lone call waits for company
+only if another has just been served, and what costs the most, waking threads and peers, is paid
+once for all of a group. Readers have a connection of their own and never wait for the writer.
 """
 
 import asyncio
@@ -38,6 +39,9 @@ from dispatcher.ports import (
 T = TypeVar("T")
 
 _MAX_GROUP_ROWS = 1000
+_PACE_SECONDS = 0.002
+_ROOM_SECONDS = 0.05
+_SMALL_ROWS = 64
 _IDLE_SECONDS = 1.0
 _FIRST_SAFE_SQLITE = 3_051_003
 
@@ -55,6 +59,7 @@ class _Operation:
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     on_kept: Callable[[Any], None] | None = None
+    submission: schema.Submission | None = None
     value: Any = None
     error: Exception | None = None
 
@@ -83,6 +88,7 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._numbers = schema.Numbers()
+        self._has_room_until = 0.0
 
     def open(self) -> Recovered:
         """See `ports.JobStore.open`.
@@ -139,11 +145,11 @@ class SqliteStore:
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         self._check_room()
+        submission = schema.Submission(request_id, digests, jobs, at)
         accepted: Accepted | None = await self._queue(
-            lambda connection: schema.submit(
-                connection, self._numbers, request_id, digests, jobs, at
-            ),
+            lambda connection: schema.submit(connection, self._numbers, submission),
             rows=len(jobs),
+            submission=submission if len(jobs) < _SMALL_ROWS else None,
             on_kept=lambda found: None if found is None else on_kept(found),
         )
         if accepted is None:
@@ -231,6 +237,10 @@ class SqliteStore:
             self._lock_file = None
 
     def _check_room(self) -> None:
+        # Not for each of a thousand a second: the call lets go of the interpreter's lock.
+        now = time.monotonic()
+        if now < self._has_room_until:
+            return
         try:
             disk = os.statvfs(self._path)
         except OSError as error:
@@ -242,6 +252,7 @@ class SqliteStore:
                 f"= {self._reserve_bytes >> 20} is for the results of accepted jobs; free some "
                 "space, nothing needs a restart"
             )
+        self._has_room_until = now + _ROOM_SECONDS
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -251,16 +262,18 @@ class SqliteStore:
         *,
         rows: int = 1,
         on_kept: Callable[[T], None] | None = None,
+        submission: schema.Submission | None = None,
     ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._operations.put(_Operation(act, rows, answer, loop, on_kept))
+        self._operations.put(_Operation(act, rows, answer, loop, on_kept, submission))
         return await answer
 
     def _write(self) -> None:
         """The writing thread: groups until it is told to stop."""
         assert self._writer is not None
         is_dirty = False
+        due = 0.0
         while True:
             try:
                 first = self._operations.get(timeout=_IDLE_SECONDS if is_dirty else None)
@@ -269,6 +282,9 @@ class SqliteStore:
                 _truncate_log(self._writer)
                 is_dirty = False
                 continue
+            if first is not None and first.rows < _SMALL_ROWS:
+                time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + _PACE_SECONDS
             group, is_last = self._group(first)
             if group:
                 self._commit(self._writer, group)
@@ -292,13 +308,17 @@ class SqliteStore:
                 return group, False
         return group, True
 
-    def _commit(self, connection: apsw.Connection, group: list[_Operation]) -> None:
+    def _commit(
+        self, connection: apsw.Connection, group: list[_Operation], *, is_joined: bool = True
+    ) -> None:
         began = time.perf_counter()
         try:
             with _transaction(connection, self._numbers):
-                for operation in group:
-                    operation.value = operation.act(connection)
+                self._act(connection, group, is_joined=is_joined)
             self._on_commit(sum(each.rows for each in group), time.perf_counter() - began)
+        except schema.RepeatedRequestError:
+            self._commit(connection, group, is_joined=False)
+            return
         except Exception as error:
             if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
                 # One bad operation must not take the others with it.
@@ -311,6 +331,20 @@ class SqliteStore:
             mine = [operation for operation in group if operation.loop is loop]
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_answer, mine)
+
+    def _act(
+        self, connection: apsw.Connection, group: list[_Operation], *, is_joined: bool
+    ) -> None:
+        """Does what the operations want; when joined, all small submissions at once."""
+        small = [each for each in group if each.submission is not None] if is_joined else []
+        if len(small) > 1:
+            submissions = [each.submission for each in small if each.submission is not None]
+            kept = schema.submit_all(connection, self._numbers, submissions)
+            for operation, accepted in zip(small, kept, strict=True):
+                operation.value = accepted
+            group = [each for each in group if each.submission is None]
+        for operation in group:
+            operation.value = operation.act(connection)
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, apsw.FullError):

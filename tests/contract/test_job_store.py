@@ -1,5 +1,6 @@
 """One suite for every job store. A new one is one more row in `STORES`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from dispatcher.jobs import (
     Verify,
 )
 from dispatcher.memory_store import MemoryDisk, MemoryStore
-from dispatcher.ports import JobStore, RequestConflictError, StoreFullError
+from dispatcher.ports import Accepted, JobStore, RequestConflictError, StoreFullError
 from dispatcher.sqlite_store import SqliteStore, StoreOpenError
 
 Reopen = Callable[[], JobStore]
@@ -107,6 +108,43 @@ async def test_a_request_is_kept_once(reopen: Reopen) -> None:
     assert await store.forget_requests(before=11.0, limit=10) == 1
     assert await store.forget_requests(before=11.0, limit=10) == 0
     assert (await store.submit("r1", ["other"], [job("B")], 13.0)).keys == [2]
+
+
+async def test_submissions_at_once_are_kept_apart(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+
+    async def submit(number: int, digest: str = "d") -> Accepted:
+        jobs = [job(f"J{number}")] * (number % 3 + 1)
+        return await store.submit(f"r{number}", [digest], jobs, number + 0.1)
+
+    first = await asyncio.gather(*map(submit, range(20)))
+    mixed = await asyncio.gather(
+        *map(submit, range(10, 30)),
+        *map(submit, range(20, 30)),
+        submit(0, "another content"),
+        return_exceptions=True,
+    )
+    assert isinstance(mixed[-1], RequestConflictError)
+    answers = dict(enumerate(first)) | {
+        number: found for number, found in enumerate(mixed[10:20], 20)
+    }
+    for number, again in zip(range(10, 30), (*mixed[:10], *mixed[20:30]), strict=True):
+        assert isinstance(again, Accepted)
+        assert again.keys == answers[number].keys
+    keys = [key for each in answers.values() for key in each.keys]
+    assert sorted(keys) == list(range(1, 61))
+    await store.close()
+    store = reopen()
+    assert store.open().counts.accepted == 60
+    for number, accepted in answers.items():
+        for found in await store.jobs(accepted.keys):
+            assert found is not None
+            assert (found.accepted_at, found.state) == (number + 0.1, JobState.READY)
+        payloads = (await store.unfinished(accepted.keys)).values()
+        assert [each.payload.input for each in payloads] == [f"J{number}".encode()] * (
+            number % 3 + 1
+        )
 
 
 async def test_unfinished_jobs_come_back_whole(reopen: Reopen) -> None:
