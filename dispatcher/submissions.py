@@ -70,6 +70,8 @@ class Submissions:
 
     def turn_away(self) -> BusyError | None:
         """See `ports.ClientDesk.turn_away`."""
+        if self._admission.has_room:
+            return None
         if self._admission.arrived(self._clock.monotonic(), self._idle_at()):
             return None
         self._telemetry.turned_away()
