@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 from dispatcher.idleness import WatchedLoop, idle_at
 
@@ -12,6 +13,7 @@ async def rest() -> None:
 
 def test_a_loop_that_waits_was_idle_and_one_that_works_was_not():
     async def watch() -> list[float]:
+        idle_at()
         await rest()
         rested = idle_at()
         for _ in range(3):
@@ -23,6 +25,16 @@ def test_a_loop_that_waits_was_idle_and_one_that_works_was_not():
     with asyncio.Runner(loop_factory=WatchedLoop) as runner:
         rested, worked, again = runner.run(watch())
     assert rested == worked < again
+
+
+def test_a_loop_that_nobody_asked_counts_as_idle():
+    async def watch() -> tuple[float, float]:
+        before = time.monotonic()
+        return before, idle_at()
+
+    with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+        before, found = runner.run(watch())
+    assert before <= found
 
 
 def test_any_other_loop_counts_as_idle():
