@@ -89,7 +89,8 @@ class DispatcherSettings(Settings):
     argon2_lanes: int = Field(default=1, ge=1, le=4)
     """Lanes of one Argon2id hash."""
     lease_ttl_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """How long a lease lives without a heartbeat."""
+    """How long a lease lives without a heartbeat. A frozen worker is mostly given up earlier, when
+    the keepalive of its connection goes unanswered."""
     heartbeat_interval_seconds: float = Field(default=2.0, gt=0, le=3600)
     """How often workers must give a sign of life."""
     reconnect_grace_seconds: float = Field(default=0.05, ge=0, le=60)
