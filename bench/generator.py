@@ -6,7 +6,11 @@ itself made it is recorded too: a generator that is late measures itself.
 
 `python -m bench.generator REQUEST FILE`: REQUEST is JSON (`address`, `rate` per second, `begin_at`
 and `seconds` on the monotonic clock, `seed`, `start` index of numbers, `deadline` of a call in
-seconds, `is_urgent`: go before other processes); FILE gets one row per call, and the CPU time used.
+seconds, `is_urgent`: go before other processes); FILE gets one row per call, and the CPU time used
+from the first call on.
+
+The calls are made with `bench.http2_calls` and prepared beforehand: on a machine that it shares
+with the dispatcher, a gRPC library's client would take the cores that it is there to measure.
 """
 
 import asyncio
@@ -22,13 +26,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import grpc
-from virtscale.v1 import job_pb2, license_pb2, license_pb2_grpc
+from virtscale.v1 import job_pb2, license_pb2
 
+from bench.http2_calls import Call, Calls, Method, connect
 from bench.numbers import number_at
 
+_PATH = "/virtscale.v1.LicenseService/SubmitJobs"
 _RETRY_INFO = b"google.rpc.RetryInfo"
-_DETAILS = "grpc-status-details-bin"
 
 
 def instants(rate: float, begin_at: float, seconds: float, seed: int) -> list[float]:
@@ -41,52 +45,67 @@ def instants(rate: float, begin_at: float, seconds: float, seed: int) -> list[fl
     return due
 
 
-class _Calls:
-    """Makes the calls and notes what came of each."""
-
-    def __init__(self, stub: Any, deadline: float) -> None:
-        self._submit = stub.SubmitJobs
-        self._deadline = deadline
-        self.rows: list[dict[str, Any]] = []
-
-    async def make(self, request: Any, due: float) -> None:
-        """One call, from now."""
-        row: dict[str, Any] = {"due": due, "sent": time.monotonic(), "code": "OK"}
-        try:
-            answer = await self._submit(request, timeout=self._deadline)
-            row["job_id"] = answer.job_ids[0]
-        except grpc.aio.AioRpcError as error:
-            row["code"] = error.code().name
-            details = dict(error.trailing_metadata() or ()).get(_DETAILS, b"")
-            row["has_retry_info"] = _RETRY_INFO in bytes(details)
-        row["answered"] = time.monotonic()
-        self.rows.append(row)
-
-
-def _request(index: int) -> license_pb2.SubmitJobsRequest:
-    spec = job_pb2.JobSpec(number=number_at(index), profile=job_pb2.HASH_PROFILE_LEGACY_SHA256)
-    return license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=[spec])
-
-
-async def generate(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row per call."""
+def _prepared(asked: dict[str, Any]) -> list[Call]:
+    method = Method(_PATH, asked["address"], asked["deadline"])
+    calls = []
     due = instants(asked["rate"], asked["begin_at"], asked["seconds"], asked["seed"])
-    requests = [_request(asked["start"] + offset) for offset in range(len(due))]
-    async with grpc.aio.insecure_channel(asked["address"]) as channel:
-        calls = _Calls(license_pb2_grpc.LicenseServiceStub(channel), asked["deadline"])
-        await channel.channel_ready()
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        running = set()
-        for at, request in zip(due, requests, strict=True):
-            while (ahead := at - time.monotonic()) > 0:  # noqa: ASYNC110 - it is an instant
-                await asyncio.sleep(ahead)
-            running.add(task := asyncio.ensure_future(calls.make(request, at)))
-            task.add_done_callback(running.discard)
-        if running:
-            await asyncio.wait(running)
-    return calls.rows
+    for index, at in enumerate(due, asked["start"]):
+        spec = job_pb2.JobSpec(number=number_at(index), profile=job_pb2.HASH_PROFILE_LEGACY_SHA256)
+        request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=[spec])
+        calls.append(method.call(request.SerializeToString(), at))
+    return calls
+
+
+def _row(call: Call) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "due": call.due,
+        "sent": call.sent,
+        "code": call.code,
+        "answered": call.answered,
+    }
+    if call.code == "OK":
+        row["job_id"] = license_pb2.SubmitJobsResponse.FromString(call.message).job_ids[0]
+    else:
+        row["has_retry_info"] = _RETRY_INFO in call.details
+    return row
+
+
+class _Timetable:
+    """Starts every call when it is due; those that are due together go in one write."""
+
+    def __init__(self, connection: Calls, calls: list[Call]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection, self._calls, self._next = connection, calls, 0
+        self.is_over = self._loop.create_future()
+
+    def go_on(self) -> None:
+        """Starts what is due, and comes back for the next."""
+        calls, first, last = self._calls, self._next, len(self._calls)
+        now, after = time.monotonic(), first
+        while after < last and calls[after].due <= now:
+            after += 1
+        self._connection.start(calls[first:after])
+        self._next = after
+        if after < last:
+            self._loop.call_at(calls[after].due, self.go_on)
+        else:
+            self.is_over.set_result(None)
+
+
+async def generate(asked: dict[str, Any]) -> tuple[list[Call], float]:
+    """The calls with what came of them, and the CPU time used before the first."""
+    # Nothing here makes reference cycles, and a collection would make calls late.
+    gc.disable()
+    calls = _prepared(asked)
+    connection = await connect(asked["address"], asked["deadline"])
+    gc.freeze()
+    used = time.process_time()
+    timetable = _Timetable(connection, calls)
+    timetable.go_on()
+    await timetable.is_over
+    await connection.drained()
+    connection.close()
+    return calls, used
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:
@@ -109,8 +128,10 @@ def main() -> None:
     if asked["is_urgent"]:
         _take_precedence()
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
-        rows = runner.run(generate(asked))
-    path.write_text(json.dumps({"rows": rows, "cpu_seconds": time.process_time()}))
+        calls, used_before = runner.run(generate(asked))
+    rows = json.dumps([_row(call) for call in calls])
+    used = time.process_time() - used_before
+    path.write_text(f'{{"rows": {rows}, "cpu_seconds": {used}}}')
 
 
 if __name__ == "__main__":

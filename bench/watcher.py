@@ -4,67 +4,65 @@
 stream is live, `stop`: a file that ends it). FILE gets the arrival, on the monotonic clock, by job.
 """
 
+import asyncio
 import json
+import math
 import sys
-import threading
-import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-import grpc
-from virtscale.v1 import job_pb2, license_pb2, license_pb2_grpc
+from virtscale.v1 import job_pb2, license_pb2
 
+from bench.http2_calls import Method, connect
 from bench.numbers import number_at
 
+_SERVICE = "/virtscale.v1.LicenseService"
 _FIRST_INDEX = 3_000_000_000
 _PROBE_SECONDS = 0.2
 
 
-def watch(asked: dict[str, Any]) -> dict[str, float]:
-    """When each result arrived."""
-    arrived: dict[str, float] = {}
-    with grpc.insecure_channel(asked["address"]) as channel:
-        stub = license_pb2_grpc.LicenseServiceStub(channel)
-        call = stub.WatchResults(license_pb2.WatchResultsRequest(batched=True), wait_for_ready=True)
+async def watch(asked: dict[str, Any]) -> dict[str, float]:
+    """When each result arrived.
 
-        def follow() -> None:
-            try:
-                for response in call:
-                    now = time.monotonic()
-                    for job in response.jobs:
-                        arrived[job.job_id] = now
-            except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.CANCELLED:
-                    raise
+    Raises:
+        SystemExit: the stream ended by itself.
 
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        # Only a result that has come through says that the stream is live.
-        for index in range(_FIRST_INDEX, _FIRST_INDEX + 1_000):
-            if arrived:
-                break
-            spec = job_pb2.JobSpec(
-                number=number_at(index), profile=job_pb2.HASH_PROFILE_LEGACY_SHA256
-            )
-            request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=[spec])
-            stub.SubmitJobs(request, timeout=10)
-            time.sleep(_PROBE_SECONDS)
-        Path(asked["ready"]).touch()
-        while thread.is_alive() and not Path(asked["stop"]).exists():
-            time.sleep(_PROBE_SECONDS / 10)
-        call.cancel()
-        thread.join(10)
-    return arrived
+    """
+    # Parsed at the end: until then the cores belong to what is measured.
+    arrived: list[tuple[bytes, float]] = []
+    connection = await connect(asked["address"], math.inf)
+    following = Method(f"{_SERVICE}/WatchResults", asked["address"], math.inf).call(
+        license_pb2.WatchResultsRequest(batched=True).SerializeToString()
+    )
+    following.on_message = lambda message, now: arrived.append((message, now))
+    connection.start([following])
+    submit = Method(f"{_SERVICE}/SubmitJobs", asked["address"], 10.0)
+    # Only a result that has come through says that the stream is live.
+    for index in range(_FIRST_INDEX, _FIRST_INDEX + 1_000):
+        if following.code or any(_parsed(message).jobs for message, _ in arrived):
+            break
+        spec = job_pb2.JobSpec(number=number_at(index), profile=job_pb2.HASH_PROFILE_LEGACY_SHA256)
+        request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=[spec])
+        connection.start([submit.call(request.SerializeToString())])
+        await asyncio.sleep(_PROBE_SECONDS)
+    Path(asked["ready"]).touch()  # noqa: ASYNC240 - one call on a local file
+    while not Path(asked["stop"]).exists():  # noqa: ASYNC240
+        if following.code:
+            raise SystemExit(f"the stream of results ended: {following.code} {connection.fault}")
+        await asyncio.sleep(_PROBE_SECONDS / 10)
+    connection.close()
+    return {job.job_id: now for message, now in arrived for job in _parsed(message).jobs}
+
+
+def _parsed(message: bytes) -> license_pb2.WatchResultsResponse:
+    return license_pb2.WatchResultsResponse.FromString(message)
 
 
 def main() -> None:
     """Watches once."""
     asked, path = json.loads(sys.argv[1]), Path(sys.argv[2])
-    arrived = watch(asked)
-    if not Path(asked["stop"]).exists():
-        raise SystemExit("the stream of results ended by itself")
-    path.write_text(json.dumps(arrived))
+    path.write_text(json.dumps(asyncio.run(watch(asked))))
 
 
 if __name__ == "__main__":
