@@ -104,6 +104,8 @@ async def generate(asked: dict[str, Any]) -> tuple[list[Call], float]:
     timetable.go_on()
     await timetable.is_over
     await connection.drained()
+    if connection.fault:
+        print(f"the connection ended: {connection.fault}", file=sys.stderr)
     connection.close()
     return calls, used
 
