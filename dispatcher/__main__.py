@@ -18,7 +18,7 @@ from dispatcher.access import Token
 from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.gate import Gate, Refusals, read_tokens
-from dispatcher.grpc_api.server import Listener, Server
+from dispatcher.grpc_api.server import Address, Server
 from dispatcher.idleness import WatchedLoop, idle_at
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
@@ -255,12 +255,12 @@ def _access(
 
 def _listeners(
     settings: DispatcherSettings, credentials: _Credentials
-) -> tuple[Listener, Listener | None]:
+) -> tuple[Address, Address | None]:
     """Where clients and workers are served."""
 
-    def listener(address: str, tls: ServerTls | None, option: str) -> Listener:
+    def listener(address: str, tls: ServerTls | None, option: str) -> Address:
         host, port = config.split_address(address)
-        return Listener(host, port, None if tls is None else tls.credentials(), option)
+        return Address(host, port, tls, option)
 
     clients = listener(settings.listen, credentials.tls, "--listen")
     if settings.listen_workers is None:
@@ -272,7 +272,7 @@ async def _listen(
     settings: DispatcherSettings,
     registry: CollectorRegistry,
     server: Server,
-    listeners: tuple[Listener, Listener | None],
+    listeners: tuple[Address, Address | None],
     loops: tuple[Pump, Upkeep, Rotation],
     stop: Stop,
 ) -> None:
@@ -328,7 +328,7 @@ def _store(settings: DispatcherSettings, registry: CollectorRegistry) -> JobStor
 
 def _tell(
     settings: DispatcherSettings,
-    listeners: tuple[Listener, Listener | None],
+    listeners: tuple[Address, Address | None],
     bound: tuple[int, int | None],
     metrics_address: str,
     pump: Pump,
@@ -345,8 +345,8 @@ def _tell(
         database=str(settings.database),
         ready=counts.ready,
         done=counts.done,
-        tls=clients.credentials is not None,
-        worker_tls=workers is not None and workers.credentials is not None,
+        tls=clients.tls is not None,
+        worker_tls=workers is not None and workers.tls is not None,
     )
     if settings.tokens_file is None and not settings.tls.is_mutual:
         log.warning(

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -104,20 +103,17 @@ class ServerTls:
         """See `read_pems`."""
         self.files = files
         self.name = name
-        self._pems = read_pems(files, name, now=now)
-        self._is_fresh = False
+        self.reload(now=now)
 
     @property
     def not_after(self) -> float:
         """Unix time at which the first of the certificates in use ends."""
-        return self._pems.not_after
+        return self._not_after
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Credentials for a port; clients must show a certificate when a CA is set."""
-        fetch: Any = self._fetch  # None means unchanged, which the stubs do not know
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration(), fetch, require_client_authentication=self.files.is_mutual
-        )
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For the next handshake of HTTP/2; clients must show a certificate when a CA is set."""
+        return self._context
 
     def reload(self, *, now: float) -> None:
         """Reads the files again.
@@ -126,19 +122,9 @@ class ServerTls:
             ConfigError: they cannot be used; those in use stay.
 
         """
-        self._pems = read_pems(self.files, self.name, now=now)
-        self._is_fresh = True
-
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pems = self._pems
-        return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.root)
-
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC, in a thread of its own, before each handshake."""
-        if not self._is_fresh:
-            return None
-        self._is_fresh = False
-        return self._configuration()
+        pems = read_pems(self.files, self.name, now=now)
+        self._context = _server_context(self.files, self.name, pems)
+        self._not_after = pems.not_after
 
 
 class FileWatch:
@@ -285,6 +271,26 @@ def _certificate(path: Path | None, name: str, now: float, faults: list[str]) ->
         elif now < begin:
             faults.append(f"{name} = {path}: is not valid before {_day(begin)}; check the clock")
     return content if len(faults) == before else b""
+
+
+def _server_context(files: TlsFiles, name: str, pems: Pems) -> ssl.SSLContext:
+    assert files.certificate is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # What HTTP/2 allows with TLS 1.2 (RFC 9113, appendix A); those of 1.3 are not named here.
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.set_alpn_protocols(["h2"])
+    # No resumed sessions: each connection shows its certificate to the authority of its time.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError([f"{name}.certificate = {files.certificate}: {error}"]) from None
+    if pems.root is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=pems.root.decode("ascii"))
+    return context
 
 
 def _belong_together(files: TlsFiles) -> bool:

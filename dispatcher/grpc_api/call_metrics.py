@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -16,6 +16,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from dispatcher.grpc_server.calls import Arrival, RefusedCall
+from dispatcher.grpc_server.service import Resolve
 
 _LABELS = ("grpc_type", "grpc_service", "grpc_method")
 _BUCKETS = (
@@ -28,8 +31,6 @@ _CODES = (
     *("AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted"),
     *("OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"),
 )
-
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
 class _Method:
@@ -48,8 +49,8 @@ class _Method:
         self.handled[_code(context, error)] += 1
 
 
-class MeasureCalls(grpc.aio.ServerInterceptor, Collector):
-    """Counts every call of the services it knows; must be the first interceptor."""
+class MeasureCalls(Collector):
+    """Counts every call of the services it knows; must be the outermost judge."""
 
     def __init__(self, registry: CollectorRegistry, services: Iterable[ServiceDescriptor]) -> None:
         seconds = Histogram(
@@ -68,21 +69,25 @@ class MeasureCalls(grpc.aio.ServerInterceptor, Collector):
                 self._methods[f"/{service.full_name}/{method.name}"] = _Method(labels, observe)
         registry.register(self)
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
-        """The handler, measured. Unknown methods are left alone: their names are anybody's."""
-        handler = await continuation(handler_call_details)
-        name: Any = handler_call_details.method
-        method = self._methods.get(name)
-        if handler is None or method is None:
-            return handler
-        known, measured = self._measured.get(name, (None, None))
-        if handler is not known:
-            # What comes again is kept by the inner interceptors; what refuses is made anew.
-            measured = _measured_handler(handler, method)
-            self._measured[name] = handler, measured
-        return measured
+    def __call__(self, following: Resolve) -> Resolve:
+        """See `grpc_server.service.Service`. Unknown methods are left alone: anybody names them."""
+
+        def resolve(arrival: Arrival) -> Any:
+            handler = following(arrival)
+            method = self._methods.get(arrival.method)
+            if handler is None or method is None:
+                return handler
+            if isinstance(handler, RefusedCall):
+                method.started += 1
+                method.handled[_CODES[handler.code]] += 1
+                return handler
+            known, measured = self._measured.get(arrival.method, (None, None))
+            if handler is not known:
+                measured = _measured_handler(handler, method)
+                self._measured[arrival.method] = handler, measured
+            return measured
+
+        return resolve
 
     def describe(self) -> list[Metric]:
         """Nothing by name: the registry need not collect at once."""

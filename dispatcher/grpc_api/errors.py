@@ -1,11 +1,13 @@
 """gRPC statuses with google.rpc details."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 import grpc
 from virtscale import rpc_status
 
+from dispatcher.grpc_server.calls import RefusedCall
 from dispatcher.hashing import UnknownKeyError
 from dispatcher.numbers import InvalidRequestError, Violation
 from dispatcher.ports import (
@@ -66,6 +68,19 @@ async def abort(context: Any, error: Exception) -> NoReturn:
                 f"the hash was made with key {key_id!r}, which is not in the pepper file; add it",
             )
     raise error
+
+
+@cache
+def _busy(text: str, retry_seconds: float) -> RefusedCall:
+    # Made once: under overload it is what a dispatcher says most often.
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    packed = rpc_status.pack(code, text, violations=[], retry_seconds=retry_seconds)
+    return RefusedCall(code, text, ((rpc_status.METADATA_KEY, packed),))
+
+
+def refused(error: BusyError) -> RefusedCall:
+    """The end of a call that is not even read."""
+    return _busy(str(error), error.retry_seconds)
 
 
 async def abort_not_found(context: Any, what: str) -> NoReturn:

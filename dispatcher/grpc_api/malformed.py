@@ -1,21 +1,19 @@
 """Requests that are no protobuf, or break a limit: refused before a servicer sees them.
 
-Left to itself grpc answers UNKNOWN to what it cannot read, and logs a trace.
+Left to itself a server answers UNKNOWN to what it cannot read, and logs a trace.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 
 from dispatcher.grpc_api import errors, limits
+from dispatcher.grpc_server.calls import Arrival
+from dispatcher.grpc_server.service import Resolve
 from dispatcher.numbers import InvalidRequestError, Violation
 
 _OURS = "/virtscale."
-
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
 class _Refused(NamedTuple):
@@ -25,24 +23,26 @@ class _Refused(NamedTuple):
     request_id: str = ""
 
 
-class RefuseMalformed(grpc.aio.ServerInterceptor):
-    """Reads requests itself: an exception inside grpc's own reading never reaches a servicer."""
+class RefuseMalformed:
+    """Reads requests itself, so that servicers hear of those that cannot be read."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
-        """The handler, with a deserializer that cannot fail."""
-        method: Any = handler_call_details.method
-        if (known := self._handlers.get(method)) is not None:
-            return known
-        handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(_OURS):
-            return handler
-        checked = self._handlers[method] = _checked(handler, method)
-        return checked
+    def __call__(self, following: Resolve) -> Resolve:
+        """See `grpc_server.service.Service`."""
+
+        def resolve(arrival: Arrival) -> Any:
+            method = arrival.method
+            if (known := self._handlers.get(method)) is not None:
+                return known
+            handler = following(arrival)
+            if handler is None or not method.startswith(_OURS):
+                return handler
+            checked = self._handlers[method] = _checked(handler, method)
+            return checked
+
+        return resolve
 
 
 def _checked(handler: Any, method: str) -> Any:
@@ -112,45 +112,6 @@ def _stream(serve: Any) -> Any:
             yield request
 
     async def checked(given: AsyncIterator[Any], context: Any) -> None:
-        orderly = _Orderly(context)
-        await serve(requests(given, orderly), orderly)
-        await orderly.written()
+        await serve(requests(given, context), context)
 
     return checked
-
-
-class _Orderly:
-    """A call's context whose status waits for the message that is on its way.
-
-    A servicer that ends a call cancels the task that writes; the message is with grpc by then, and
-    grpc refuses a status meanwhile: the client would see UNKNOWN, and the log a trace.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._writing: asyncio.Future[None] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    async def write(self, message: Any) -> None:
-        """As the context's own, but cancelling it does not lose sight of the message."""
-        self._writing = asyncio.ensure_future(self._context.write(message))
-        self._writing.add_done_callback(_look_at)
-        await asyncio.shield(self._writing)
-
-    async def written(self) -> None:
-        """Returns when no message is on its way."""
-        if self._writing is not None and not self._writing.done():
-            await asyncio.wait({self._writing})
-
-    async def abort(self, *arguments: Any) -> None:
-        """As the context's own, behind the message that is on its way."""
-        await self.written()
-        await self._context.abort(*arguments)
-
-
-def _look_at(writing: "asyncio.Future[None]") -> None:
-    """A client that went away is no news; unseen, asyncio would log it."""
-    if not writing.cancelled():
-        writing.exception()

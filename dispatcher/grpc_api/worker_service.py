@@ -82,8 +82,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     ) -> SessionKey:
         """A session for the worker that the peer has proved to be; else the call ends here."""
         worker = hello.worker_id
-        is_certified = has_certificate(context)
-        if is_certified and not access.speaks_for(worker, *peer_names(context)):
+        facts = context.auth_context()
+        is_certified = has_certificate(facts)
+        if is_certified and not access.speaks_for(worker, *peer_names(facts)):
             refusal, code = Refusal.FOREIGN_CERTIFICATE, grpc.StatusCode.PERMISSION_DENIED
             text = (
                 f"the certificate is not that of worker {worker!r}: it must name "

@@ -1,0 +1,283 @@
+"""One client's connection: bytes to calls, calls to bytes."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from dispatcher.grpc_server import events
+from dispatcher.grpc_server.calls import Arrival, Call, Peer, RefusedCall, Requests
+from dispatcher.grpc_server.connection import Connection, Limits
+from dispatcher.grpc_server.service import PAST_DEADLINE, Service, Status
+
+KEEPALIVE_SECONDS = 10.0
+KEEPALIVE_TIMEOUT = 5.0
+_UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.value[0]
+_RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+_INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+
+
+class Served(asyncio.Protocol):
+    """See the module. `most` tells how large a message of a method may be."""
+
+    def __init__(
+        self,
+        service: Service,
+        most: Callable[[str], int],
+        connections: "set[Served]",
+        limits: Limits | None = None,
+    ) -> None:
+        self._service = service
+        self._connections = connections
+        self._connection = Connection(limits or Limits(), most)
+        self._calls: dict[int, Call] = {}
+        self._transport: Any = None
+        self._peer = Peer("", {})
+        self._is_flushing = False
+        self._writable: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
+        self._pinged_at: float | None = None
+        self._pulse: asyncio.TimerHandle | None = None
+
+    # -- asyncio ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = transport
+        self._peer = _peer(transport)
+        self._connections.add(self)
+        self._heard_at = self._loop.time()
+        self._pulse = self._loop.call_later(KEEPALIVE_SECONDS, self._keep_alive)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._heard_at = self._loop.time()
+        self._pinged_at = None
+        for event in self._connection.receive(data):
+            _ACTS[type(event)](self, event)
+        if self._connection.has_output:
+            self._flush_soon()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._connections.discard(self)
+        if self._pulse is not None:
+            self._pulse.cancel()
+        for call in tuple(self._calls.values()):
+            self._give_up(call)
+        self._calls.clear()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+            if self._connection.has_output:
+                self._flush_soon()
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def _began(self, event: events.Began) -> None:
+        number, head = event
+        handler = self._service.resolve(Arrival(head.path, head.metadata, self._peer))
+        if handler is None:
+            self._connection.end(number, _UNIMPLEMENTED, f"no method {head.path[:200]}")
+            return
+        if isinstance(handler, RefusedCall):
+            self._connection.end(number, handler.code, handler.text, handler.metadata)
+            return
+        now = self._loop.time()
+        call = Call(self, number, head, self._peer, now, handler)
+        self._calls[number] = call
+        if head.timeout is not None:
+            call.timer = self._loop.call_at(now + head.timeout, self._time_is_up, call)
+        if handler.request_streaming:
+            call.requests = Requests(self, number, handler.request_deserializer)
+            self._service.start(call, call.requests, self._finish)
+
+    def _came(self, event: events.Came) -> None:
+        number, message = event
+        call = self._calls.get(number)
+        if call is None:
+            return
+        if call.requests is not None:
+            call.requests.came(message)
+        elif call.task is None:
+            self._connection.consumed(number, len(message))
+            self._service.start(call, call.handler.request_deserializer(message), self._finish)
+        else:
+            self._end(call, (_UNIMPLEMENTED, "more than one request message", ()))
+
+    def _half_closed(self, event: events.HalfClosed) -> None:
+        call = self._calls.get(event.stream)
+        if call is None:
+            return
+        if call.requests is not None:
+            call.requests.end()
+        elif call.task is None:
+            self._end(call, (_UNIMPLEMENTED, "no request message", ()))
+
+    def _faulted(self, event: events.Faulted) -> None:
+        call = self._calls.get(event.stream)
+        if call is not None:
+            code = _RESOURCE_EXHAUSTED if event.error.is_too_large else _INTERNAL
+            self._end(call, (code, str(event.error), ()))
+
+    def _reset(self, event: events.Reset) -> None:
+        call = self._calls.pop(event.stream, None)
+        if call is not None:
+            self._give_up(call)
+
+    def _drained(self, event: events.Drained) -> None:
+        call = self._calls.get(event.stream)
+        if call is not None:
+            call.has_drained()
+
+    def _ponged(self, event: events.Ponged) -> None:
+        """Any byte is a sign of life."""
+
+    def _broken(self, event: events.Broken) -> None:
+        for call in tuple(self._calls.values()):
+            self._give_up(call)
+        self._calls.clear()
+        self._flush()
+        self._transport.close()
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def send(self, number: int, message: bytes) -> bool:
+        """See `calls.Line.send`."""
+        is_sent = self._connection.send(number, message)
+        self._flush_soon()
+        return is_sent
+
+    def open(self, number: int) -> None:
+        """See `calls.Line.open`."""
+        self._connection.open(number)
+        self._flush_soon()
+
+    def took(self, number: int, size: int) -> None:
+        """See `calls.Line.took`."""
+        self._connection.consumed(number, size)
+        if self._connection.has_output:
+            self._flush_soon()
+
+    def can_write(self) -> "asyncio.Future[None] | None":
+        """See `calls.Line.can_write`."""
+        return self._writable
+
+    def _finish(self, call: Call, status: Status) -> None:
+        """A servicer has ended."""
+        if self._calls.pop(call.number, None) is None:
+            return
+        if call.timer is not None:
+            call.timer.cancel()
+        call.is_over = True
+        self._connection.end(call.number, *status)
+        self._flush_soon()
+
+    def _end(self, call: Call, status: Status) -> None:
+        """Ends a call whatever its servicer does."""
+        self._finish(call, status)
+        self._give_up(call)
+
+    def _give_up(self, call: Call) -> None:
+        call.is_over = True
+        if call.timer is not None:
+            call.timer.cancel()
+        if call.task is not None:
+            call.task.cancel()
+
+    def _time_is_up(self, call: Call) -> None:
+        call.is_past_deadline = True
+        if call.task is None:
+            self._end(call, PAST_DEADLINE)
+        else:
+            call.task.cancel()
+
+    # -- the connection --------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Lets no new call in."""
+        self._connection.leave()
+        self._flush()
+
+    def close(self) -> None:
+        """Sends what there is and closes."""
+        self._flush()
+        self._transport.close()
+
+    def _flush_soon(self) -> None:
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        # A peer that does not read gets no more until it does: what piles up is bounded.
+        if self._connection.has_output and self._writable is None:
+            self._transport.write(self._connection.take())
+
+    def _keep_alive(self) -> None:
+        now = self._loop.time()
+        if self._pinged_at is not None and now >= self._pinged_at + KEEPALIVE_TIMEOUT:
+            self._transport.abort()
+            return
+        wait = self._heard_at + KEEPALIVE_SECONDS - now
+        if self._pinged_at is not None:
+            wait = self._pinged_at + KEEPALIVE_TIMEOUT - now
+        elif wait <= 0:
+            self._pinged_at = now
+            self._connection.ping()
+            self._flush()
+            wait = KEEPALIVE_TIMEOUT
+        self._pulse = self._loop.call_later(wait, self._keep_alive)
+
+
+def _peer(transport: Any) -> Peer:
+    address = transport.get_extra_info("peername") or ("unknown", 0)
+    family = "ipv6" if ":" in str(address[0]) else "ipv4"
+    host = f"[{address[0]}]" if family == "ipv6" else address[0]
+    facts: dict[str, list[bytes]] = {}
+    secured = transport.get_extra_info("ssl_object")
+    if secured is not None and (found := secured.getpeercert()):
+        raw = secured.getpeercert(binary_form=True)
+        facts["x509_pem_cert"] = [ssl.DER_cert_to_PEM_cert(raw).encode("ascii")]
+        names = [
+            value
+            for part in found.get("subject", ())
+            for name, value in part
+            if name == "commonName"
+        ]
+        if names:
+            facts["x509_common_name"] = [names[-1].encode("utf-8")]
+        uris = [
+            value.encode("utf-8")
+            for kind, value in found.get("subjectAltName", ())
+            if kind == "URI"
+        ]
+        if uris:
+            facts["peer_uri"] = uris
+    return Peer(f"{family}:{host}:{address[1]}", facts)
+
+
+_ACTS: dict[type, Callable[[Served, Any], None]] = {
+    events.Began: Served._began,
+    events.Came: Served._came,
+    events.HalfClosed: Served._half_closed,
+    events.Reset: Served._reset,
+    events.Drained: Served._drained,
+    events.Ponged: Served._ponged,
+    events.Faulted: Served._faulted,
+    events.Broken: Served._broken,
+}

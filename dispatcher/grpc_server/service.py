@@ -1,0 +1,105 @@
+"""Runs servicers for the calls of all connections."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+
+from dispatcher.grpc_server.calls import Arrival, Call
+from dispatcher.grpc_server.heads import Metadata
+from servicekit import logs
+
+Resolve = Callable[[Arrival], Any]
+"""The handler of a call: a `grpc.RpcMethodHandler`, a `RefusedCall`, or None: no such method."""
+
+Judge = Callable[[Resolve], Resolve]
+"""Is put around a `Resolve`: looks at calls, refuses some, changes the handlers of others."""
+
+Status = tuple[int, str, Metadata]
+
+PAST_DEADLINE: Status = (grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "Deadline Exceeded", ())
+_CANCELLED = grpc.StatusCode.CANCELLED.value[0]
+_UNKNOWN = grpc.StatusCode.UNKNOWN.value[0]
+_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
+
+
+class Service:
+    """What all connections of a server share: its methods, and the calls that run."""
+
+    def __init__(self, judges: Sequence[Judge] = ()) -> None:
+        """`judges` are put around the table of methods, the first one outermost."""
+        self._handlers: dict[str, Any] = {}
+        self.resolve: Resolve = lambda arrival: self._handlers.get(arrival.method)
+        for judge in reversed(judges):
+            self.resolve = judge(self.resolve)
+        self._running: set[asyncio.Task[None]] = set()
+        self._log = logs.get()
+        self.is_stopping = False
+
+    # What generated code calls to add a servicer.
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+        """Nothing: `add_registered_method_handlers` is told of the same methods."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Adds the methods of a service."""
+        for name, handler in handlers.items():
+            self._handlers[f"/{service}/{name}"] = handler
+
+    def start(self, call: Call, first: Any, finish: Callable[[Call, Status], None]) -> None:
+        """Runs a call's servicer with its first request, or with its stream of requests."""
+        task = asyncio.ensure_future(self._run(call, first, finish))
+        call.task = task
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, call: Call, first: Any, finish: Callable[[Call, Status], None]) -> None:
+        try:
+            await _serve(call, first)
+            status = call.status()
+        except grpc.aio.AbortError:
+            status = call.status()
+        except asyncio.CancelledError:
+            status = self._why_cancelled(call)
+        except Exception:
+            # What went wrong is for the log; it may hold what a client must not read.
+            self._log.exception("call.failed", method=call.head.path)
+            status = _UNKNOWN, "the dispatcher failed in this call; its log says more", ()
+        finish(call, status)
+
+    def _why_cancelled(self, call: Call) -> Status:
+        if call.is_past_deadline:
+            return PAST_DEADLINE
+        if self.is_stopping:
+            return _UNAVAILABLE, "the dispatcher is stopping", ()
+        return _CANCELLED, "the call was cancelled", ()
+
+    async def stop(self, grace: float) -> None:
+        """Lets calls end for that many seconds, then ends the rest; clients may repeat them."""
+        self.is_stopping = True
+        if self._running:
+            await asyncio.wait(tuple(self._running), timeout=grace)
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+
+
+async def _serve(call: Call, first: Any) -> None:
+    handler = call.handler
+    if not handler.response_streaming:
+        serve = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        await call.answer(await serve(first, call))
+        return
+    serve = handler.stream_stream if handler.request_streaming else handler.unary_stream
+    answers: Any = serve(first, call)
+    if inspect.isasyncgen(answers):
+        try:
+            async for answer in answers:
+                await call.write(answer)
+        finally:
+            await answers.aclose()
+    else:
+        await answers
