@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ class SqliteStore:
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
-        self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._operations: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
+        self._gathered: list[_Operation] = []
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._numbers = schema.Numbers()
@@ -226,6 +228,7 @@ class SqliteStore:
     async def close(self) -> None:
         """See `ports.JobStore.close`."""
         if self._thread.is_alive():
+            self._hand_over()
             self._operations.put(None)
             await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._reading.shutdown)
@@ -266,47 +269,55 @@ class SqliteStore:
     ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._operations.put(_Operation(act, rows, answer, loop, on_kept, submission))
+        # All of a loop's turn in one piece: each handing over may wake the writing thread, which
+        # then wants the interpreter's lock from the loop.
+        if not self._gathered or self._gathered[0].loop is not loop:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(_Operation(act, rows, answer, loop, on_kept, submission))
         return await answer
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._operations.put(gathered)
 
     def _write(self) -> None:
         """The writing thread: groups until it is told to stop."""
         assert self._writer is not None
         is_dirty = False
         due = 0.0
-        while True:
-            try:
-                first = self._operations.get(timeout=_IDLE_SECONDS if is_dirty else None)
-            except queue.Empty:
-                # Old pages in the log may hold numbers that the database has forgotten.
-                _truncate_log(self._writer)
-                is_dirty = False
-                continue
-            if first is not None and first.rows < _SMALL_ROWS:
+        waiting: deque[_Operation] = deque()
+        is_last = False
+        while not is_last or waiting:
+            if not waiting:
+                try:
+                    handed = self._operations.get(timeout=_IDLE_SECONDS if is_dirty else None)
+                except queue.Empty:
+                    # Old pages in the log may hold numbers that the database has forgotten.
+                    _truncate_log(self._writer)
+                    is_dirty = False
+                    continue
+                if handed is None:
+                    break
+                waiting.extend(handed)
+            if waiting[0].rows < _SMALL_ROWS:
                 time.sleep(max(0.0, due - time.monotonic()))
             due = time.monotonic() + _PACE_SECONDS
-            group, is_last = self._group(first)
-            if group:
-                self._commit(self._writer, group)
-                is_dirty = True
-            if is_last:
-                _truncate_log(self._writer)
-                return
+            is_last = self._take_rest(waiting) or is_last
+            self._commit(self._writer, _group(waiting))
+            is_dirty = True
+        _truncate_log(self._writer)
 
-    def _group(self, first: _Operation | None) -> tuple[list[_Operation], bool]:
-        group: list[_Operation] = []
-        rows = 0
-        operation = first
-        while operation is not None:
-            group.append(operation)
-            rows += operation.rows
-            if rows >= _MAX_GROUP_ROWS:
-                return group, False
+    def _take_rest(self, waiting: deque[_Operation]) -> bool:
+        """Adds what has queued up; whether nothing follows any more."""
+        while True:
             try:
-                operation = self._operations.get_nowait()
+                handed = self._operations.get_nowait()
             except queue.Empty:
-                return group, False
-        return group, True
+                return False
+            if handed is None:
+                return True
+            waiting.extend(handed)
 
     def _commit(
         self, connection: apsw.Connection, group: list[_Operation], *, is_joined: bool = True
@@ -373,6 +384,16 @@ class SqliteStore:
             return await loop.run_in_executor(self._reading, act, self._reader)
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
+
+
+def _group(waiting: deque[_Operation]) -> list[_Operation]:
+    """The foremost operations that fit into one transaction; at least one."""
+    group: list[_Operation] = []
+    rows = 0
+    while waiting and rows < _MAX_GROUP_ROWS:
+        group.append(waiting.popleft())
+        rows += group[-1].rows
+    return group
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:
