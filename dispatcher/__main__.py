@@ -19,7 +19,6 @@ from dispatcher.config import DispatcherSettings
 from dispatcher.fleet import Fleet
 from dispatcher.gate import Gate, Refusals, read_tokens
 from dispatcher.grpc_api.server import Address, Server
-from dispatcher.idleness import WatchedLoop, idle_at
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
-    return lifecycle.run(lambda stop: _serve(settings, credentials, stop), loop_factory=WatchedLoop)
+    return lifecycle.run(lambda stop: _serve(settings, credentials, stop))
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,6 @@ async def _serve(settings: DispatcherSettings, credentials: _Credentials, stop: 
             profile=settings.profile,
             cost=settings.cost,
             max_unfinished=settings.max_unfinished_jobs,
-            idle_at=idle_at,
         )
         gate, rotation = _access(settings, credentials, telemetry, clock)
         server = Server(

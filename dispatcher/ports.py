@@ -305,14 +305,17 @@ class KeySource(Protocol):
 class ClientDesk(Protocol):
     """What clients may do."""
 
-    def turn_away(self) -> BusyError | None:
-        """Why a lone batch would not be answered soon; None when it would. Costs nothing."""
+    def admit(self) -> Callable[[], None]:
+        """Takes a call with a batch in, unread; what to call when the call is over.
+
+        Raises:
+            OverloadedError, BusyError: it would not be accepted, or not be answered soon.
+
+        """
         ...
 
-    async def submit(
-        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
-    ) -> list[JobKey]:
-        """Accepts a batch; on disk when it returns. Not lone: on a stream that limits itself.
+    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
+        """Accepts a batch; on disk when it returns.
 
         Raises:
             InvalidRequestError, OverloadedError, RequestConflictError, StoreUnavailableError.

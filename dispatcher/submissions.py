@@ -48,7 +48,6 @@ class Submissions:
         profile: Profile,
         cost: Cost,
         max_unfinished: int,
-        idle_at: Callable[[], float],
     ) -> None:
         self._pump = pump
         self._store = store
@@ -60,7 +59,6 @@ class Submissions:
         self._profile = profile
         self._cost = cost
         self._max_unfinished = max_unfinished
-        self._idle_at = idle_at
         self._arriving = 0
         # Two at a time: more would only take the other calls' CPU and memory. A pool and no
         # semaphore: a call that is cancelled frees its place when its thread is done, not before.
@@ -68,29 +66,21 @@ class Submissions:
         self._verifying = 0
         self._admission = Admission()
 
-    def turn_away(self) -> BusyError | None:
-        """See `ports.ClientDesk.turn_away`."""
-        if self._admission.has_room:
-            return None
-        if self._admission.arrived(self._clock.monotonic(), self._idle_at()):
-            return None
-        self._telemetry.turned_away()
-        return BusyError(_BUSY_RETRY_SECONDS)
+    def admit(self) -> Callable[[], None]:
+        """See `ports.ClientDesk.admit`."""
+        unfinished = self._unfinished
+        if unfinished >= self._max_unfinished:
+            self._telemetry.overloaded(1)
+            raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
+        ticket = self._admission.enter(self._clock.monotonic())
+        if ticket is None:
+            self._telemetry.turned_away()
+            raise BusyError(_BUSY_RETRY_SECONDS)
+        return lambda: self._admission.leave(ticket, self._clock.monotonic())
 
-    async def submit(
-        self, request_id: str, specs: Sequence[JobSpec], *, is_lone: bool = True
-    ) -> list[JobKey]:
+    async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""
         self._pump.health.check_accepting()
-        if not is_lone:
-            return await self._submit(request_id, specs)
-        ticket = self._admission.enter(self._clock.monotonic())
-        try:
-            return await self._submit(request_id, specs)
-        finally:
-            self._admission.leave(ticket)
-
-    async def _submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         keyring = self._pepper.keyring
         jobs = numbers.new_jobs(
             specs, keyring=keyring, default=self._profile, formats=self._formats

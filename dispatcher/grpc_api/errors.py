@@ -1,7 +1,7 @@
 """gRPC statuses with google.rpc details."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import grpc
@@ -70,17 +70,17 @@ async def abort(context: Any, error: Exception) -> NoReturn:
     raise error
 
 
-@cache
-def _busy(text: str, retry_seconds: float) -> RefusedCall:
-    # Made once: under overload it is what a dispatcher says most often.
+@lru_cache(maxsize=64)
+def _refused(text: str, retry_seconds: float) -> RefusedCall:
+    # Kept: under overload it is what a dispatcher says most often.
     code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     packed = rpc_status.pack(code, text, violations=[], retry_seconds=retry_seconds)
     return RefusedCall(code, text, ((rpc_status.METADATA_KEY, packed),))
 
 
-def refused(error: BusyError) -> RefusedCall:
+def refused(error: BusyError | OverloadedError) -> RefusedCall:
     """The end of a call that is not even read."""
-    return _busy(str(error), error.retry_seconds)
+    return _refused(str(error), error.retry_seconds)
 
 
 async def abort_not_found(context: Any, what: str) -> NoReturn:

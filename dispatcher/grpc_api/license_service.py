@@ -98,7 +98,7 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             while keys is None:
                 await self._desk.room(len(request.jobs))
                 try:
-                    keys = await self._submit(request.request_id, request.jobs, is_lone=False)
+                    keys = await self._submit(request.request_id, request.jobs)
                 except OverloadedError:
                     continue  # another batch was faster
                 except _EXPECTED:
@@ -202,9 +202,9 @@ class LicenseServicer(license_pb2_grpc.LicenseServiceServicer):
             matches=verdict.matches, needs_rehash=verdict.needs_rehash
         )
 
-    async def _submit(self, request_id: str, jobs: Any, *, is_lone: bool = True) -> list[JobKey]:
+    async def _submit(self, request_id: str, jobs: Any) -> list[JobKey]:
         checked = translation.request_id(request_id)
-        return await self._desk.submit(checked, translation.job_specs(jobs), is_lone=is_lone)
+        return await self._desk.submit(checked, translation.job_specs(jobs))
 
     def _checked(self, field: str, place: int | None) -> int:
         if place is None:

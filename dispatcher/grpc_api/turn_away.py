@@ -5,7 +5,7 @@ from typing import Any
 from dispatcher.grpc_api import errors
 from dispatcher.grpc_server.calls import Arrival
 from dispatcher.grpc_server.service import Resolve
-from dispatcher.ports import ClientDesk
+from dispatcher.ports import BusyError, ClientDesk, OverloadedError
 
 _METHOD = "/virtscale.v1.LicenseService/SubmitJobs"
 
@@ -20,8 +20,11 @@ class TurnAway:
         """See `grpc_server.service.Service`."""
 
         def resolve(arrival: Arrival) -> Any:
-            if arrival.method == _METHOD and (busy := self._desk.turn_away()) is not None:
-                return errors.refused(busy)
+            if arrival.method == _METHOD:
+                try:
+                    arrival.on_end = self._desk.admit()
+                except (BusyError, OverloadedError) as error:
+                    return errors.refused(error)
             return following(arrival)
 
         return resolve

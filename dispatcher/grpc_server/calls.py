@@ -27,13 +27,15 @@ class Peer:
     """Of its certificate, under gRPC's names; empty without one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """A call before anything of it is read: what decides which handler serves it."""
 
     method: str
     invocation_metadata: Metadata
     peer: Peer
+    on_end: Callable[[], None] | None = None
+    """Called once, when the call is over, however it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Call:
 
     __slots__ = (
         *("_code", "_drained", "_due", "_line", "_peer", "_text", "_trailing", "handler", "head"),
-        *("is_over", "is_past_deadline", "number", "requests", "task", "timer"),
+        *("is_over", "is_past_deadline", "number", "on_end", "requests", "task", "timer"),
     )
 
     def __init__(
@@ -89,9 +91,20 @@ class Call:
         self.timer: asyncio.TimerHandle | None = None
         self.requests: Requests | None = None
         self._drained: asyncio.Future[None] | None = None
+        self.on_end: Callable[[], None] | None = None
         self.is_over = False
         """Nobody waits for an answer."""
         self.is_past_deadline = False
+
+    def close(self) -> None:
+        """Nobody waits for an answer any more."""
+        if self.is_over:
+            return
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.on_end is not None:
+            self.on_end()
 
     # -- for servicers ---------------------------------------------------------------------------
 

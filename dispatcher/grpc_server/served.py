@@ -89,7 +89,11 @@ class Served(asyncio.Protocol):
 
     def _began(self, event: events.Began) -> None:
         number, head = event
-        handler = self._service.resolve(Arrival(head.path, head.metadata, self._peer))
+        arrival = Arrival(head.path, head.metadata, self._peer)
+        handler = self._service.resolve(arrival)
+        is_over = handler is None or isinstance(handler, RefusedCall)
+        if is_over and arrival.on_end is not None:
+            arrival.on_end()
         if handler is None:
             self._connection.end(number, _UNIMPLEMENTED, f"no method {head.path[:200]}")
             return
@@ -98,6 +102,7 @@ class Served(asyncio.Protocol):
             return
         now = self._loop.time()
         call = Call(self, number, head, self._peer, now, handler)
+        call.on_end = arrival.on_end
         self._calls[number] = call
         if head.timeout is not None:
             call.timer = self._loop.call_at(now + head.timeout, self._time_is_up, call)
@@ -180,9 +185,7 @@ class Served(asyncio.Protocol):
         """A servicer has ended."""
         if self._calls.pop(call.number, None) is None:
             return
-        if call.timer is not None:
-            call.timer.cancel()
-        call.is_over = True
+        call.close()
         self._connection.end(call.number, *status)
         self._flush_soon()
 
@@ -192,9 +195,7 @@ class Served(asyncio.Protocol):
         self._give_up(call)
 
     def _give_up(self, call: Call) -> None:
-        call.is_over = True
-        if call.timer is not None:
-            call.timer.cancel()
+        call.close()
         if call.task is not None:
             call.task.cancel()
 
