@@ -64,6 +64,7 @@ class Seen:
             set(self.codes) == {"OK"}
             and self.missing_results == 0
             and quantile(self.acks, 0.99) <= 50
+            and quantile(self.results, 0.99) <= 250
             and self.answered_per_second >= 0.95 * self.load.rate
         )
 

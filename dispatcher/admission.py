@@ -5,22 +5,25 @@ tenth, and those that were let in are answered in time. Every call is counted fr
 end, so that nothing waits where nobody sees it.
 
 How many and how long is too much depends on what was before. A burst, a checkpoint or a neighbour
-that takes the processors for a moment must not refuse anybody: those waits end by themselves, so
-the first limit is patient: many wait, and the oldest for long. Once it was passed there are more
-calls than can be served, and a patient limit would only let the queue grow to it again and again.
-So for a second after each refusal no more may wait than are answered in a few milliseconds; how
-many that is was measured (Little's law).
+that takes the processors for a moment must not refuse anybody: those waits end by themselves. What
+does not end by itself is a standing queue: for some time now nobody was answered soon (CoDel's
+insight), or many wait and the oldest for long. Then there are more calls than can be served, and a
+patient limit would only let the queue grow to it again and again. So for a second no more may wait
+than are answered in a few milliseconds; how many that is was measured (Little's law). Each refusal
+prolongs that a little: fifty in a second make it last, a few that chance alone brings do not.
 """
 
 from itertools import count
 
 MAX_WAITING = 64
 PATIENT_SECONDS = 0.1
-STRICT_SECONDS = 0.01
+SOON_SECONDS = 0.02
+STANDING_SECONDS = 0.2
+STRICT_SECONDS = 0.003
 OVERLOAD_SECONDS = 1.0
+PROLONGED_SECONDS = 0.02
 # In overload, too, so many may wait: a group for the disk, and the next one while that is written.
-# And chance alone must not keep a busy but healthy dispatcher in overload.
-LEAST_WAITING = 24
+LEAST_WAITING = 10
 _WINDOW_SECONDS = 0.1
 # What could be answered a while ago can probably be answered now: the rate falls by half in 3 s.
 _MEMORY = 0.98
@@ -32,6 +35,7 @@ class Admission:
     def __init__(self) -> None:
         self._tickets = count()
         self._since: dict[int, float] = {}
+        self._soon_at = 0.0
         self._strict_until = 0.0
         self._rate = 0.0
         self._answered = 0
@@ -40,16 +44,28 @@ class Admission:
     def enter(self, now: float) -> int | None:
         """Takes a call in: the ticket for `leave`. None: refuse it."""
         waiting = len(self._since)
-        if waiting >= LEAST_WAITING and self._is_too_much(waiting, now):
+        if waiting < LEAST_WAITING:
+            if not waiting:
+                self._soon_at = now
+        elif now < self._strict_until:
+            if waiting >= self._rate * STRICT_SECONDS:
+                prolonged = self._strict_until + PROLONGED_SECONDS
+                self._strict_until = min(prolonged, now + OVERLOAD_SECONDS)
+                return None
+        elif waiting >= MAX_WAITING and self._is_overloaded(now):
             self._strict_until = now + OVERLOAD_SECONDS
             return None
         ticket = next(self._tickets)
         self._since[ticket] = now
         return ticket
 
-    def leave(self, ticket: int, now: float) -> None:
-        """The call was answered, or its caller is gone."""
-        del self._since[ticket]
+    def leave(self, ticket: int, now: float, *, is_accepted: bool) -> None:
+        """The call is over; only those whose jobs are stored tell how fast that goes."""
+        since = self._since.pop(ticket)
+        if not is_accepted:
+            return
+        if now - since < SOON_SECONDS:
+            self._soon_at = now
         self._answered += 1
         if (took := now - self._window_at) >= _WINDOW_SECONDS:
             self._rate = max(self._answered / took, self._rate * _MEMORY)
@@ -60,7 +76,8 @@ class Admission:
         """How many wait."""
         return len(self._since)
 
-    def _is_too_much(self, waiting: int, now: float) -> bool:
-        if now < self._strict_until:
-            return waiting >= self._rate * STRICT_SECONDS
-        return waiting >= MAX_WAITING and now - next(iter(self._since.values())) >= PATIENT_SECONDS
+    def _is_overloaded(self, now: float) -> bool:
+        oldest = now - next(iter(self._since.values()))
+        return oldest >= PATIENT_SECONDS or (
+            now - self._soon_at >= STANDING_SECONDS and oldest >= SOON_SECONDS
+        )

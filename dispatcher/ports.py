@@ -305,8 +305,10 @@ class KeySource(Protocol):
 class ClientDesk(Protocol):
     """What clients may do."""
 
-    def admit(self) -> Callable[[], None]:
-        """Takes a call with a batch in, unread; what to call when the call is over.
+    def admit(self) -> Callable[[bool], None]:
+        """Takes a call with a batch in, unread.
+
+        Returns what to call when the call is over, with whether the batch was accepted.
 
         Raises:
             OverloadedError, BusyError: it would not be accepted, or not be answered soon.

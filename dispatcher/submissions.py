@@ -66,9 +66,11 @@ class Submissions:
         self._verifying = 0
         self._admission = Admission()
 
-    def admit(self) -> Callable[[], None]:
+    def admit(self) -> Callable[[bool], None]:
         """See `ports.ClientDesk.admit`."""
-        unfinished = self._unfinished
+        # Each of those that were let in and not read yet has a job at least.
+        unread = max(0, self._admission.waiting - self._arriving)
+        unfinished = self._unfinished + unread
         if unfinished >= self._max_unfinished:
             self._telemetry.overloaded(1)
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
@@ -76,7 +78,8 @@ class Submissions:
         if ticket is None:
             self._telemetry.turned_away()
             raise BusyError(_BUSY_RETRY_SECONDS)
-        return lambda: self._admission.leave(ticket, self._clock.monotonic())
+        leave, now = self._admission.leave, self._clock.monotonic
+        return lambda is_accepted: leave(ticket, now(), is_accepted=is_accepted)
 
     async def submit(self, request_id: str, specs: Sequence[JobSpec]) -> list[JobKey]:
         """See `ports.ClientDesk.submit`."""

@@ -22,9 +22,10 @@ class TurnAway:
         def resolve(arrival: Arrival) -> Any:
             if arrival.method == _METHOD:
                 try:
-                    arrival.on_end = self._desk.admit()
+                    leave = self._desk.admit()
                 except (BusyError, OverloadedError) as error:
                     return errors.refused(error)
+                arrival.on_end = lambda code: leave(code == 0)
             return following(arrival)
 
         return resolve

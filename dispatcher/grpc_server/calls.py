@@ -34,8 +34,8 @@ class Arrival:
     method: str
     invocation_metadata: Metadata
     peer: Peer
-    on_end: Callable[[], None] | None = None
-    """Called once, when the call is over, however it ends."""
+    on_end: Callable[[int | None], None] | None = None
+    """Called once, when the call is over, with its status; None when the client went away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +91,20 @@ class Call:
         self.timer: asyncio.TimerHandle | None = None
         self.requests: Requests | None = None
         self._drained: asyncio.Future[None] | None = None
-        self.on_end: Callable[[], None] | None = None
+        self.on_end: Callable[[int | None], None] | None = None
         self.is_over = False
         """Nobody waits for an answer."""
         self.is_past_deadline = False
 
-    def close(self) -> None:
-        """Nobody waits for an answer any more."""
+    def close(self, code: int | None) -> None:
+        """The call is over, with this status; None when the client does not wait for one."""
         if self.is_over:
             return
         self.is_over = True
         if self.timer is not None:
             self.timer.cancel()
         if self.on_end is not None:
-            self.on_end()
+            self.on_end(code)
 
     # -- for servicers ---------------------------------------------------------------------------
 

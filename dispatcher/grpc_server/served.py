@@ -93,7 +93,7 @@ class Served(asyncio.Protocol):
         handler = self._service.resolve(arrival)
         is_over = handler is None or isinstance(handler, RefusedCall)
         if is_over and arrival.on_end is not None:
-            arrival.on_end()
+            arrival.on_end(_UNIMPLEMENTED if handler is None else handler.code)
         if handler is None:
             self._connection.end(number, _UNIMPLEMENTED, f"no method {head.path[:200]}")
             return
@@ -185,7 +185,7 @@ class Served(asyncio.Protocol):
         """A servicer has ended."""
         if self._calls.pop(call.number, None) is None:
             return
-        call.close()
+        call.close(status[0])
         self._connection.end(call.number, *status)
         self._flush_soon()
 
@@ -195,7 +195,7 @@ class Served(asyncio.Protocol):
         self._give_up(call)
 
     def _give_up(self, call: Call) -> None:
-        call.close()
+        call.close(None)
         if call.task is not None:
             call.task.cancel()
 
