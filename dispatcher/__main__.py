@@ -213,6 +213,7 @@ async def _serve(settings: DispatcherSettings, credentials: _Credentials, stop: 
             gate=gate,
             has_worker_listener=settings.listen_workers is not None,
             registry=registry,
+            telemetry=telemetry,
         )
         upkeep = Upkeep(
             store=store,

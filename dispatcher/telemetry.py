@@ -125,6 +125,12 @@ class Telemetry:
             ["listener"],
             registry=registry,
         )
+        self._failed_handshakes = CounterMetric(
+            "virtscale_dispatcher_failed_handshakes_total",
+            "TLS connections that never came to be, by listener and reason.",
+            ["listener", "reason"],
+            registry=registry,
+        )
         self._reloads = CounterMetric(
             "virtscale_dispatcher_credential_reloads_total",
             "Changed files of certificates or tokens, by setting and whether they could be used.",
@@ -178,6 +184,15 @@ class Telemetry:
     def certificate_expires(self, listener: str, at: float) -> None:
         """A listener's certificate in use ends at that Unix time."""
         self._expiry.labels(listener).set(at)
+
+    def expecting_handshakes(self, listener: str, reasons: Iterable[str]) -> None:
+        """A listener asks for TLS; why a connection may fail there."""
+        for reason in reasons:
+            self._failed_handshakes.labels(listener, reason)
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """A connection never came to be."""
+        self._failed_handshakes.labels(listener, reason).inc()
 
     def watching(self, setting: str) -> None:
         """That setting's files are watched."""

@@ -122,6 +122,7 @@ def dispatcher_rows() -> list[Row]:
     telemetry.requeued(next(iter(RequeueReason)), 1)
     telemetry.certificate_expires("clients", 0.0)
     telemetry.watching("tls")
+    telemetry.expecting_handshakes("clients", ["protocol"])
     service = license_pb2.DESCRIPTOR.services_by_name["LicenseService"]
     MeasureCalls(registry, [service])
     with tempfile.NamedTemporaryFile() as file:

@@ -28,10 +28,11 @@ from dispatcher.grpc_api.license_service import LicenseServicer
 from dispatcher.grpc_api.malformed import RefuseMalformed
 from dispatcher.grpc_api.turn_away import TurnAway
 from dispatcher.grpc_api.worker_service import WorkerServicer
-from dispatcher.grpc_server.listener import Listener
+from dispatcher.grpc_server.listener import FailedHandshake, Listener
 from dispatcher.grpc_server.service import Judge, Service
 from dispatcher.jobs import JobNames
 from dispatcher.ports import ClientDesk, FleetDesk, WorkDesk
+from dispatcher.telemetry import Telemetry
 from servicekit.lifecycle import StartError
 from servicekit.metrics import listen_error
 from servicekit.tls import ServerTls
@@ -67,6 +68,7 @@ class Server:
         gate: Gate,
         has_worker_listener: bool,
         registry: CollectorRegistry,
+        telemetry: Telemetry,
     ) -> None:
         if api_implementation.Type() != "upb":
             raise StartError(
@@ -92,6 +94,7 @@ class Server:
         self._service = Service(judges)
         self._worker_service = Service(judges) if has_worker_listener else None
         self._listeners: list[Listener] = []
+        self._telemetry = telemetry
         self._health = health_aio.HealthServicer()
         served_here: Any = self._service
         license_pb2_grpc.add_LicenseServiceServicer_to_server(
@@ -134,23 +137,26 @@ class Server:
             StartError: an address cannot be used.
 
         """
-        bound = self._bind(self._service, clients)
+        bound = self._bind(self._service, clients, "clients")
         bound_workers = None
         if workers is not None:
             assert self._worker_service is not None
-            bound_workers = self._bind(self._worker_service, workers)
+            bound_workers = self._bind(self._worker_service, workers, "workers")
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for listener in self._listeners:
             listener.start()
         return bound, bound_workers
 
-    def _bind(self, service: Service, address: Address) -> int:
+    def _bind(self, service: Service, address: Address, name: str) -> int:
         tls = address.tls
+        if tls is not None:
+            self._telemetry.expecting_handshakes(name, [each.value for each in FailedHandshake])
         listener = Listener(
             service,
             most=lambda _method: _MAX_MESSAGE_BYTES,
             context=None if tls is None else lambda: tls.context,
+            on_failed_handshake=lambda why: self._telemetry.handshake_failed(name, why.value),
         )
         self._listeners.append(listener)
         try:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 import grpc
 
 from dispatcher.grpc_server.heads import Head, Metadata
+from dispatcher.grpc_server.messages import Fault, Message, MessageError
 
 Code = grpc.StatusCode | int
 
@@ -66,13 +67,17 @@ class Line(Protocol):
         """None; or what is done when the connection takes bytes again."""
         ...
 
+    def failed(self, number: int, error: MessageError) -> None:
+        """A message cannot be read: the call is over."""
+        ...
+
 
 class Call:
     """One call, from its head to its status."""
 
     __slots__ = (
         *("_code", "_drained", "_due", "_line", "_peer", "_text", "_trailing", "handler", "head"),
-        *("is_over", "is_past_deadline", "number", "on_end", "requests", "task", "timer"),
+        *("is_over", "number", "on_end", "requests", "task", "timer"),
     )
 
     def __init__(
@@ -94,7 +99,6 @@ class Call:
         self.on_end: Callable[[int | None], None] | None = None
         self.is_over = False
         """Nobody waits for an answer."""
-        self.is_past_deadline = False
 
     def close(self, code: int | None) -> None:
         """The call is over, with this status; None when the client does not wait for one."""
@@ -113,9 +117,9 @@ class Call:
         if self.is_over:
             return
         if not self._line.send(self.number, self.handler.response_serializer(message)):
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
-            self._drained = None
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
         if (writable := self._line.can_write()) is not None:
             await asyncio.shield(writable)
 
@@ -125,9 +129,10 @@ class Call:
             self._line.send(self.number, self.handler.response_serializer(message))
 
     def has_drained(self) -> None:
-        """What was written is with the connection."""
-        if self._drained is not None and not self._drained.done():
+        """What was written is with the connection, or never will be."""
+        if self._drained is not None:
             self._drained.set_result(None)
+            self._drained = None
 
     def status(self) -> tuple[int, str, Metadata]:
         """What the call is to end with."""
@@ -200,20 +205,35 @@ class Call:
         return self.is_over
 
 
+def read(deserialize: Callable[[bytes], Any], message: Message) -> Any:
+    """A message as a servicer takes it.
+
+    Raises:
+        MessageError: it cannot be read.
+
+    """
+    plain = message if isinstance(message, bytes) else message.plain()
+    try:
+        return deserialize(plain)
+    except Exception:
+        # Whatever a parser raises; its words may quote what it read.
+        raise MessageError(Fault.MALFORMED, "the request cannot be read") from None
+
+
 class Requests(AsyncIterator[Any]):
     """The messages of a stream, each read when it is asked for."""
 
-    __slots__ = ("_decode", "_is_ended", "_line", "_number", "_queue", "_waiting")
+    __slots__ = ("_deserialize", "_is_ended", "_line", "_number", "_queue", "_waiting")
 
-    def __init__(self, line: Line, number: int, decode: Callable[[bytes], Any]) -> None:
+    def __init__(self, line: Line, number: int, deserialize: Callable[[bytes], Any]) -> None:
         self._line = line
         self._number = number
-        self._decode = decode
-        self._queue: deque[bytes] = deque()
+        self._deserialize = deserialize
+        self._queue: deque[Message] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._is_ended = False
 
-    def came(self, message: bytes) -> None:
+    def came(self, message: Message) -> None:
         """Another message."""
         self._queue.append(message)
         self._wake()
@@ -238,4 +258,8 @@ class Requests(AsyncIterator[Any]):
                 self._waiting = None
         message = self._queue.popleft()
         self._line.took(self._number, len(message))
-        return self._decode(message)
+        try:
+            return read(self._deserialize, message)
+        except MessageError as error:
+            self._line.failed(self._number, error)
+            return await asyncio.get_running_loop().create_future()  # until it is cancelled

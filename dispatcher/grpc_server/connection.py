@@ -5,8 +5,8 @@ pings and idleness are the listener's. What a peer may make us hold is bounded: 
 blocks, messages that are not complete, answers to control frames.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from dispatcher.grpc_server import frames, heads
 from dispatcher.grpc_server.events import (
@@ -20,27 +20,19 @@ from dispatcher.grpc_server.events import (
     Ponged,
     Reset,
 )
-from dispatcher.grpc_server.frames import Code, Setting
+from dispatcher.grpc_server.frames import Code, FatalError, Setting
 from dispatcher.grpc_server.heads import HeadReader
-from dispatcher.grpc_server.messages import MessageError, MessageReader
-from dispatcher.grpc_server.outbox import FatalError, Outbox, Stream
+from dispatcher.grpc_server.inbox import Inbox
+from dispatcher.grpc_server.messages import Fault, Message, MessageError, MessageReader
+from dispatcher.grpc_server.outbox import Outbox
+from dispatcher.grpc_server.streams import Limits, Stream
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may have."""
-
-    streams: int = 10_000
-    stream_window: int = 256 * 1024
-    """Bytes of one stream on their way; more wait until what came was taken."""
-    window: int = 16 * 1024 * 1024
-    max_frame: int = 256 * 1024
-    incomplete_bytes: int = 32 * 1024 * 1024
-    """Of all messages that have begun and not ended."""
-    unread_bytes: int = 32 * 1024 * 1024
-    """Of all messages that nobody has taken; beyond that the peer may send no more."""
-    control_frames: int = 10_000
-    """Answers to pings, settings and faults that wait to be sent."""
+_HTTP_1 = re.compile(rb"[A-Z]{3,7} [!-~]")
+_IN_HTTP_1 = (
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\n"
+    b"content-type: text/plain\r\nconnection: close\r\n\r\n"
+    b"This port speaks gRPC, which needs HTTP/2.\n"
+)
 
 
 class Connection:
@@ -55,26 +47,22 @@ class Connection:
         self._rest = b""
         self._block: tuple[int, int, bytearray] | None = None
         self._has_preface = self._has_settings = False
-        self._left = limits.window
-        self._owed = 0
-        self._unread = 0
-        self._incomplete = 0
-        self._is_leaving = False
+        self._is_resized = self._is_leaving = False
         self.is_broken = False
         self._events: list[Event] = []
         self._outbox = Outbox(limits.control_frames)
-        self._outbox.put(
-            frames.settings(
-                {
-                    Setting.HEADER_TABLE_SIZE: 0,
-                    Setting.MAX_CONCURRENT_STREAMS: limits.streams,
-                    Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
-                    Setting.MAX_FRAME_SIZE: limits.max_frame,
-                    Setting.MAX_HEADER_LIST_SIZE: heads.MAX_LIST_BYTES,
-                }
-            )
-        )
-        self._outbox.put(frames.window_update(0, limits.window - frames.DEFAULT_WINDOW))
+        self._inbox = Inbox(limits, self._outbox.put)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the peer has shown that it speaks HTTP/2."""
+        return self._has_settings
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing of any call is here."""
+        inbox = self._inbox
+        return not (self._streams or inbox.unread or inbox.incomplete or inbox.reserved)
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -90,6 +78,10 @@ class Connection:
             at = 0 if self._has_preface else self._preface(data)
             if at >= 0:
                 self._frames(data, at)
+                if self._is_resized:
+                    # Once for all that came: each costs as much as there are calls that wait.
+                    self._is_resized = False
+                    self._freed(self._outbox.resume())
         except FatalError as error:
             self._break(error.code, str(error))
         return self._events
@@ -97,12 +89,34 @@ class Connection:
     def _preface(self, data: bytes) -> int:
         size = len(frames.PREFACE)
         if data[:size] != frames.PREFACE[: len(data)]:
+            if _HTTP_1.match(data):
+                self._give_up("speaks HTTP/1")
+                self._outbox.put(_IN_HTTP_1)
+                return -1
             raise FatalError(Code.PROTOCOL_ERROR, "no preface: this port speaks gRPC only")
         if len(data) < size:
             self._rest = data
             return -1
         self._has_preface = True
+        self._greet()
         return size
+
+    def _greet(self) -> None:
+        """What our side begins with; later than could be, as others than HTTP/2 may be there."""
+        limits = self._limits
+        self._outbox.put(
+            frames.settings(
+                {
+                    Setting.HEADER_TABLE_SIZE: 0,
+                    Setting.MAX_CONCURRENT_STREAMS: limits.streams,
+                    Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+                    Setting.MAX_FRAME_SIZE: limits.max_frame,
+                    Setting.MAX_HEADER_LIST_SIZE: heads.MAX_LIST_BYTES,
+                }
+            )
+        )
+        if limits.window > frames.DEFAULT_WINDOW:
+            self._outbox.put(frames.window_update(0, limits.window - frames.DEFAULT_WINDOW))
 
     def _frames(self, data: bytes, at: int) -> None:
         end = len(data)
@@ -135,12 +149,7 @@ class Connection:
 
     def _data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
-        self._left -= size
-        if self._left < 0:
-            raise FatalError(Code.FLOW_CONTROL_ERROR, "more than the connection's window")
-        self._owed += size
-        if self._owed >= self._limits.window >> 2:
-            self._give_back()
+        self._inbox.came(size)
         if flags & frames.PADDED:
             payload = _content(flags, payload)
         stream = self._streams.get(number)
@@ -152,63 +161,48 @@ class Connection:
             is_closed = stream.is_closed_by_peer
             self._fail(stream, Code.STREAM_CLOSED if is_closed else Code.FLOW_CONTROL_ERROR)
             return
+        if stream.expected is not None:
+            stream.expected -= len(payload)
         stream.owed += size
         self._read(stream, payload)
         if flags & frames.END_STREAM:
             self._closed_by_peer(stream)
-        elif stream.owed >= self._limits.stream_window >> 2:
-            self._give_back_stream(stream)
+        else:
+            self._inbox.give_back(stream)
 
     def _read(self, stream: Stream, payload: bytes) -> None:
         before = stream.reader.held
+        found: list[Message] = []
         try:
             found = stream.reader.feed(payload)
         except MessageError as error:
-            found = []
             self._events.append(Faulted(stream.number, error))
-        if (held := stream.reader.held) != before:
-            self._incomplete += held - before
-            if self._incomplete > self._limits.incomplete_bytes:
-                raise FatalError(Code.ENHANCE_YOUR_CALM, "too many unfinished messages")
+        if not self._inbox.read(stream, stream.reader.held - before, found):
+            self._drop(stream, Fault.TOO_LARGE, "too many unfinished messages on one connection")
         for message in found:
-            stream.unread += len(message)
-            self._unread += len(message)
             self._events.append(Came(stream.number, message))
+
+    def _drop(self, stream: Stream, fault: Fault, text: str) -> None:
+        """The call is to be answered without its messages."""
+        held = stream.reader.held
+        stream.reader.stop()
+        self._inbox.read(stream, -held, [])
+        self._events.append(Faulted(stream.number, MessageError(fault, text)))
 
     def _closed_by_peer(self, stream: Stream) -> None:
         stream.is_closed_by_peer = True
-        if stream.reader.held:
-            self._incomplete -= stream.reader.held
-            error = MessageError("message cut short by the end of the stream")
-            self._events.append(Faulted(stream.number, error))
+        if stream.expected:
+            self._fail(stream, Code.PROTOCOL_ERROR)
+        elif stream.reader.held:
+            self._drop(stream, Fault.MALFORMED, "message cut short by the end of the stream")
         else:
             self._events.append(HalfClosed(stream.number))
 
     def consumed(self, number: int, size: int) -> None:
         """A message of that many bytes was taken: its room is free again."""
         stream = self._streams.get(number)
-        if stream is None:
-            return  # counted when the stream went
-        stream.unread -= size
-        self._unread -= size
-        if not stream.is_closed_by_peer and stream.owed >= self._limits.stream_window >> 2:
-            self._give_back_stream(stream)
-        if self._owed >= self._limits.window >> 2:
-            self._give_back()
-
-    def _give_back_stream(self, stream: Stream) -> None:
-        if stream.unread:
-            return  # the handler is behind: the peer waits with it
-        self._outbox.put(frames.window_update(stream.number, stream.owed))
-        stream.left += stream.owed
-        stream.owed = 0
-
-    def _give_back(self) -> None:
-        if self._unread > self._limits.unread_bytes:
-            return
-        self._outbox.put(frames.window_update(0, self._owed))
-        self._left += self._owed
-        self._owed = 0
+        if stream is not None:  # else it was counted when the stream went
+            self._inbox.taken(stream, size)
 
     # -- header blocks ---------------------------------------------------------------------------
 
@@ -231,20 +225,19 @@ class Connection:
         _, first_flags, block = self._block
         block += payload
         # Empty ones, too, must come to an end: each costs work and none costs the peer anything.
-        if len(block) > heads.MAX_LIST_BYTES or not payload:
+        if len(block) > heads.MOST_LIST_BYTES or not (payload or flags & frames.END_HEADERS):
             raise FatalError(Code.ENHANCE_YOUR_CALM, "header block too large")
         if flags & frames.END_HEADERS:
             self._block = None
             self._block_ended(number, first_flags, bytes(block))
 
     def _block_ended(self, number: int, flags: int, block: bytes) -> None:
-        if len(block) > heads.MAX_LIST_BYTES:
+        if len(block) > heads.MOST_LIST_BYTES:
             raise FatalError(Code.ENHANCE_YOUR_CALM, "header block too large")
         is_end = bool(flags & frames.END_STREAM)
         try:
             if number <= self._last:
-                self._heads.fields(block)
-                self._trailers(number, is_end)
+                self._trailers(number, self._heads.fields(block), is_end=is_end)
                 return
             self._last = number
             head = self._heads.read(block)
@@ -257,34 +250,33 @@ class Connection:
             self._refuse(number, Code.REFUSED_STREAM)
             return
         if head.http_status != 200:
-            self._outbox.answer(
-                frames.frame(
-                    frames.HEADERS,
-                    frames.END_HEADERS | frames.END_STREAM,
-                    number,
-                    heads.http_status(head.http_status),
-                )
-            )
+            block = heads.http_status(head.http_status)
+            self._outbox.answer(frames.headers(number, block, is_last=True))
             if not is_end:
                 self._refuse(number, Code.NO_ERROR)
             return
         reader = MessageReader(self._most(head.path), head.encoding)
-        stream = Stream(number, reader, self._outbox.initial_window, self._limits.stream_window)
+        stream = Stream(number, reader, self._limits.stream_window, head.content_length)
         self._streams[number] = stream
         self._events.append(Began(number, head))
         if is_end:
             self._closed_by_peer(stream)
 
-    def _trailers(self, number: int, is_end: bool) -> None:
+    def _trailers(self, number: int, fields: heads.Fields, *, is_end: bool) -> None:
         stream = self._streams.get(number)
         if stream is None:
             return
-        if stream.is_closed_by_peer or not is_end:
-            self._fail(
-                stream, Code.STREAM_CLOSED if stream.is_closed_by_peer else Code.PROTOCOL_ERROR
-            )
-        else:
+        if stream.is_closed_by_peer:
+            self._fail(stream, Code.STREAM_CLOSED)
+            return
+        try:
+            heads.check_trailers(fields)
+        except heads.MalformedError:
+            is_end = False
+        if is_end:
             self._closed_by_peer(stream)
+        else:
+            self._fail(stream, Code.PROTOCOL_ERROR)
 
     # -- control frames --------------------------------------------------------------------------
 
@@ -294,18 +286,20 @@ class Connection:
         if flags & frames.ACK:
             if payload:
                 raise FatalError(Code.FRAME_SIZE_ERROR, "SETTINGS with ACK and values")
+            self._heads.empty_table()
             return
         if len(payload) % 6:
             raise FatalError(Code.FRAME_SIZE_ERROR, "SETTINGS cut short")
         for name, value in frames.read_settings(payload):
             if name == Setting.INITIAL_WINDOW_SIZE:
-                self._freed(self._outbox.resize(value, self._streams.values()))
+                self._outbox.resize(value, self._streams.values())
+                self._is_resized = True
             elif name == Setting.MAX_FRAME_SIZE:
                 # Ours are of the smallest size that a peer can ask for.
                 if not frames.LEAST_MAX_FRAME <= value <= frames.MOST_MAX_FRAME:
-                    raise FatalError(Code.PROTOCOL_ERROR, f"MAX_FRAME_SIZE of {value}")
+                    raise FatalError(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
             elif name == Setting.ENABLE_PUSH and value > 1:
-                raise FatalError(Code.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")
+                raise FatalError(Code.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
         self._outbox.answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _ping(self, flags: int, number: int, payload: bytes) -> None:
@@ -354,18 +348,22 @@ class Connection:
         """The peer begins no more calls; those that are there go on."""
         if number:
             raise FatalError(Code.PROTOCOL_ERROR, "GOAWAY of a stream")
+        if len(payload) < 8:
+            raise FatalError(Code.FRAME_SIZE_ERROR, "GOAWAY cut short")
 
     def _push_promise(self, flags: int, number: int, payload: bytes) -> None:
         raise FatalError(Code.PROTOCOL_ERROR, "PUSH_PROMISE of a client")
 
     def _priority(self, flags: int, number: int, payload: bytes) -> None:
+        if not number:
+            raise FatalError(Code.PROTOCOL_ERROR, "PRIORITY of no stream")
         if len(payload) != 5:
             raise FatalError(Code.FRAME_SIZE_ERROR, "PRIORITY not of 5 bytes")
 
     def _must_be_past(self, number: int) -> None:
         """Frames of a stream that is over may be on their way still; of none that never was."""
         if not number or number > self._last or not number & 1:
-            raise FatalError(Code.PROTOCOL_ERROR, f"stream {number} is idle")
+            raise FatalError(Code.PROTOCOL_ERROR, "frame of a stream that was never opened")
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -395,9 +393,7 @@ class Connection:
 
     def _open(self, stream: Stream) -> None:
         stream.is_open = True
-        self._outbox.put(
-            frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, heads.RESPONSE)
-        )
+        self._outbox.put(frames.headers(stream.number, heads.RESPONSE))
 
     def end(
         self, number: int, code: int = 0, text: str = "", metadata: heads.Metadata = ()
@@ -416,15 +412,21 @@ class Connection:
             self._end(stream, block)
 
     def _end(self, stream: Stream, block: bytes) -> None:
-        self._outbox.put(
-            frames.frame(
-                frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream.number, block
-            )
-        )
+        self._outbox.put(frames.headers(stream.number, block, is_last=True))
         if not stream.is_closed_by_peer:
             # Or the peer goes on sending what nobody reads (RFC 9113, 8.1).
             self._outbox.put(frames.reset(stream.number, Code.NO_ERROR))
         self._forget(stream)
+
+    def refuse(self, number: int) -> None:
+        """Says that nothing was done of a call: the peer may repeat it at once."""
+        self.abandon(number, Code.REFUSED_STREAM)
+
+    def abandon(self, number: int, code: Code = Code.CANCEL) -> None:
+        """Ends a call without a status, and what waits of its messages; nothing if it is over."""
+        if (stream := self._streams.get(number)) is not None:
+            self._outbox.put(frames.reset(number, code))
+            self._forget(stream)
 
     def ping(self) -> None:
         """Asks the peer for a sign of life."""
@@ -450,14 +452,18 @@ class Connection:
     def _forget(self, stream: Stream) -> None:
         del self._streams[stream.number]
         self._outbox.forget(stream)
-        self._unread -= stream.unread
-        if not stream.is_closed_by_peer:
-            self._incomplete -= stream.reader.held
+        self._inbox.forget(stream)
 
     def _break(self, code: Code, text: str) -> None:
-        self.is_broken = True
+        self._give_up(text)
         self._outbox.put(frames.goaway(self._last, code, text))
-        self._streams.clear()
+
+    def _give_up(self, text: str) -> None:
+        self.is_broken = True
+        self._rest = b""
+        self._block = None
+        for stream in tuple(self._streams.values()):
+            self._forget(stream)
         self._events.append(Broken(text))
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dispatcher.grpc_server.heads import Head
-from dispatcher.grpc_server.messages import MessageError
+from dispatcher.grpc_server.messages import Message, MessageError
 
 
 class Began(NamedTuple):
@@ -17,7 +17,7 @@ class Came(NamedTuple):
     """A message of a call; see `Connection.consumed`."""
 
     stream: int
-    message: bytes
+    message: Message
 
 
 class HalfClosed(NamedTuple):

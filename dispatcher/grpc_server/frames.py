@@ -65,10 +65,30 @@ class Code(IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+class FatalError(Exception):
+    """The peer broke a rule of the whole connection."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"") -> bytes:
     """Any frame."""
     length = len(payload)
     return HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream) + payload
+
+
+def headers(stream: int, block: bytes, *, is_last: bool = False) -> bytes:
+    """A header block, in as many frames as it needs; `is_last`: it ends the stream."""
+    flags = END_STREAM if is_last else 0
+    if len(block) <= LEAST_MAX_FRAME:
+        return frame(HEADERS, flags | END_HEADERS, stream, block)
+    out = [frame(HEADERS, flags, stream, block[:LEAST_MAX_FRAME])]
+    for at in range(LEAST_MAX_FRAME, len(block), LEAST_MAX_FRAME):
+        end = at + LEAST_MAX_FRAME
+        out.append(frame(CONTINUATION, END_HEADERS * (end >= len(block)), stream, block[at:end]))
+    return b"".join(out)
 
 
 def settings(values: dict[Setting, int]) -> bytes:

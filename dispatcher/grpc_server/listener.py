@@ -5,14 +5,28 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from enum import Enum
 
-from dispatcher.grpc_server.served import Served
+from dispatcher.grpc_server.served import Patience, Served
 from dispatcher.grpc_server.service import Service
+from dispatcher.grpc_server.streams import Limits
 
 _BACKLOG = 1_024
-_HANDSHAKE_SECONDS = 10.0
 _ACCEPT_RETRY_SECONDS = 0.1
 _ALPN = "h2"
+
+
+class FailedHandshake(Enum):
+    """Why a connection never came to be."""
+
+    CERTIFICATE = "certificate"
+    """The peer showed none that we trust, or does not trust ours."""
+    NO_HTTP2 = "no_http2"
+    PROTOCOL = "protocol"
+    """It speaks no TLS, or none that we speak."""
+    TIMEOUT = "timeout"
+    GONE = "gone"
+    """It hung up."""
 
 
 class Listener:
@@ -24,12 +38,16 @@ class Listener:
         *,
         most: Callable[[str], int],
         context: Callable[[], ssl.SSLContext] | None,
-        on_failed_handshake: Callable[[str], None] = lambda _reason: None,
+        on_failed_handshake: Callable[[FailedHandshake], None] = lambda _reason: None,
+        limits: Limits | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._service = service
         self._most = most
         self._context = context
         self._on_failed_handshake = on_failed_handshake
+        self._limits = limits
+        self._patience = patience or Patience()
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._entering: set[asyncio.Task[None]] = set()
@@ -104,12 +122,12 @@ class Listener:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Served(self._service, self._most, self._connections),
+                self._serve,
                 accepted,
                 ssl=context,
-                ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
+                ssl_handshake_timeout=None if context is None else self._patience.beginning,
             )
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             accepted.close()
             if context is not None:
                 self._on_failed_handshake(_reason(error))
@@ -117,13 +135,27 @@ class Listener:
         if context is not None:
             secured = transport.get_extra_info("ssl_object")
             if secured.selected_alpn_protocol() != _ALPN:
-                self._on_failed_handshake("no_http2")
+                self._on_failed_handshake(FailedHandshake.NO_HTTP2)
                 transport.abort()
 
+    def _serve(self) -> Served:
+        return Served(
+            self._service,
+            self._most,
+            self._connections,
+            limits=self._limits,
+            patience=self._patience,
+        )
 
-def _reason(error: Exception) -> str:
+
+def _reason(error: OSError) -> FailedHandshake:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "certificate_refused"
+        return FailedHandshake.CERTIFICATE
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return FailedHandshake.GONE
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "tls").lower()
-    return "timeout" if isinstance(error, TimeoutError) else "connection_lost"
+        is_trust = any(word in (error.reason or "") for word in ("CERTIFICATE", "UNKNOWN_CA"))
+        return FailedHandshake.CERTIFICATE if is_trust else FailedHandshake.PROTOCOL
+    # asyncio's word for a handshake that takes too long.
+    is_late = isinstance(error, ConnectionAbortedError | TimeoutError)
+    return FailedHandshake.TIMEOUT if is_late else FailedHandshake.GONE

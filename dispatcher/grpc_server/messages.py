@@ -4,21 +4,65 @@ See the section "Length-Prefixed-Message" of gRPC over HTTP/2.
 """
 
 import zlib
+from enum import IntEnum
 from struct import Struct
 
 _PREFIX = Struct(">BI")
 PREFIX_BYTES = 5
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
-ENCODINGS = ("identity", *_WINDOW_BITS)
-"""What can be read; answers are never compressed: they are small or hashes."""
+
+
+class Fault(IntEnum):
+    """Why a message cannot be taken, as gRPC's status codes."""
+
+    TOO_LARGE = 8
+    UNKNOWN_ENCODING = 12
+    MALFORMED = 13
 
 
 class MessageError(Exception):
-    """A message that cannot be taken. `is_too_large`: else it is malformed."""
+    """A message that cannot be taken."""
 
-    def __init__(self, text: str, *, is_too_large: bool = False) -> None:
-        self.is_too_large = is_too_large
+    def __init__(self, fault: Fault, text: str) -> None:
+        self.fault = fault
         super().__init__(text)
+
+
+class Packed:
+    """A compressed message, as it came: it is unpacked when somebody takes it."""
+
+    __slots__ = ("_encoding", "_most", "_raw")
+
+    def __init__(self, raw: bytes, encoding: str, most: int) -> None:
+        self._raw = raw
+        self._encoding = encoding
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def plain(self) -> bytes:
+        """What it says.
+
+        Raises:
+            MessageError: it is larger than allowed when it is unpacked, or cannot be.
+
+        """
+        inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        try:
+            # Never more than is allowed: a few bytes can become gigabytes.
+            plain = inflater.decompress(self._raw, self._most + 1)
+        except zlib.error:
+            raise MessageError(Fault.MALFORMED, f"message is not {self._encoding}") from None
+        if len(plain) > self._most:
+            text = f"message of more bytes than allowed when unpacked; send at most {self._most}"
+            raise MessageError(Fault.TOO_LARGE, text)
+        if not inflater.eof or inflater.unused_data:
+            raise MessageError(Fault.MALFORMED, f"message is not one whole {self._encoding}")
+        return plain
+
+
+Message = bytes | Packed
 
 
 def framed(message: bytes) -> bytes:
@@ -29,27 +73,35 @@ def framed(message: bytes) -> bytes:
 class MessageReader:
     """Cuts a stream's bytes into messages of at most `most` bytes."""
 
-    __slots__ = ("_encoding", "_is_deaf", "_most", "_rest")
+    __slots__ = ("_encoding", "_is_deaf", "_most", "_rest", "wanted")
 
     def __init__(self, most: int, encoding: str) -> None:
         self._most = most
         self._encoding = encoding
         self._rest: bytearray | None = None
         self._is_deaf = False
+        self.wanted = 0
+        """Bytes of the message that is not complete, as far as that is known."""
 
     @property
     def held(self) -> int:
         """Bytes of a message that is not complete."""
         return 0 if self._rest is None else len(self._rest)
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def stop(self) -> None:
+        """Takes nothing more."""
+        self._is_deaf = True
+        self._rest = None
+        self.wanted = 0
+
+    def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now; none any more after an error.
 
         Raises:
-            MessageError: one is larger than allowed, or its compression is unknown or broken.
+            MessageError: one is larger than allowed, or its compression is unknown.
 
         """
-        if self._is_deaf:
+        if self._is_deaf or not data:
             return []
         if self._rest is None:
             size = len(data) - PREFIX_BYTES
@@ -61,24 +113,21 @@ class MessageReader:
         try:
             return self._cut(self._rest)
         except MessageError:
-            self._is_deaf = True
-            self._rest = None
+            self.stop()
             raise
 
-    def _cut(self, rest: bytearray) -> list[bytes]:
-        found = []
-        at = 0
+    def _cut(self, rest: bytearray) -> list[Message]:
+        found: list[Message] = []
+        at = self.wanted = 0
         while len(rest) - at >= PREFIX_BYTES:
             flag, size = _PREFIX.unpack_from(rest, at)
-            if size > self._most:
-                raise MessageError(
-                    f"message of {size} bytes; send at most {self._most}", is_too_large=True
-                )
+            self._check(flag, size)
             end = at + PREFIX_BYTES + size
             if len(rest) < end:
+                self.wanted = end - at
                 break
-            message = bytes(rest[at + PREFIX_BYTES : end])
-            found.append(self._plain(message) if flag else message)
+            message = bytes(memoryview(rest)[at + PREFIX_BYTES : end])
+            found.append(Packed(message, self._encoding, self._most) if flag else message)
             at = end
         if at == len(rest):
             self._rest = None
@@ -86,21 +135,16 @@ class MessageReader:
             del rest[:at]
         return found
 
-    def _plain(self, message: bytes) -> bytes:
-        bits = _WINDOW_BITS.get(self._encoding)
-        if bits is None:
-            raise MessageError(f"compressed message without a known encoding: {self._encoding!r}")
-        inflater = zlib.decompressobj(bits)
-        try:
-            # Never more than is allowed: a few bytes can become gigabytes.
-            plain = inflater.decompress(message, self._most + 1)
-        except zlib.error:
-            raise MessageError(f"message is not {self._encoding}") from None
-        if len(plain) > self._most:
+    def _check(self, flag: int, size: int) -> None:
+        if flag > 1:
+            raise MessageError(Fault.MALFORMED, "not gRPC's framing of messages")
+        if size > self._most:
             raise MessageError(
-                f"message of more than {self._most} bytes when unpacked; send at most so many",
-                is_too_large=True,
+                Fault.TOO_LARGE, f"message of {size} bytes; send at most {self._most}"
             )
-        if not inflater.eof:
-            raise MessageError(f"message is not {self._encoding}, or cut short")
-        return plain
+        if flag and self._encoding == "identity":
+            raise MessageError(Fault.MALFORMED, "compressed message without grpc-encoding")
+        if flag and self._encoding not in _WINDOW_BITS:
+            raise MessageError(
+                Fault.UNKNOWN_ENCODING, "unknown grpc-encoding; send gzip, deflate or identity"
+            )

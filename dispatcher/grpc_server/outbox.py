@@ -4,44 +4,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from dispatcher.grpc_server import frames
-from dispatcher.grpc_server.frames import Code
-from dispatcher.grpc_server.messages import MessageReader, framed
-
-
-class FatalError(Exception):
-    """The peer broke a rule of the whole connection."""
-
-    def __init__(self, code: Code, text: str) -> None:
-        self.code = code
-        super().__init__(text)
-
-
-class Stream:
-    """One call of a connection."""
-
-    __slots__ = (
-        *("ending", "is_closed_by_peer", "is_open", "left", "number", "owed", "reader", "unread"),
-        *("waiting", "window"),
-    )
-
-    def __init__(self, number: int, reader: MessageReader, window: int, left: int) -> None:
-        self.number = number
-        self.reader = reader
-        self.window = window
-        """Bytes that we may send."""
-        self.left = left
-        """Bytes that the peer may send."""
-        self.owed = 0
-        """Bytes that came and were not given back to the peer's window."""
-        self.unread = 0
-        """Bytes of messages that nobody has taken."""
-        self.is_open = False
-        """Whether our header block was sent."""
-        self.is_closed_by_peer = False
-        self.waiting: deque[bytes] | None = None
-        """Framed messages that the windows keep here."""
-        self.ending: bytes | None = None
-        """The block that ends the call behind them."""
+from dispatcher.grpc_server.frames import Code, FatalError
+from dispatcher.grpc_server.messages import framed
+from dispatcher.grpc_server.streams import Stream
 
 
 class Outbox:
@@ -49,12 +14,15 @@ class Outbox:
 
     def __init__(self, most_control: int) -> None:
         """`most_control`: answers to the peer's control frames that may wait to be sent."""
-        self.initial_window = frames.DEFAULT_WINDOW
+        self._first_window = frames.DEFAULT_WINDOW
+        self._most_widened = 0
         self._most_control = most_control
         self._window = frames.DEFAULT_WINDOW
         self._frames: list[bytes] = []
         self._control = 0
-        self._blocked: dict[int, Stream] = {}
+        # Apart, so that a window that opens costs nothing for those that it does not help.
+        self._queued: dict[int, Stream] = {}
+        self._starved: dict[int, Stream] = {}
 
     def put(self, frame: bytes) -> None:
         """A frame that no window holds back."""
@@ -91,21 +59,28 @@ class Outbox:
         if (
             stream.waiting is None
             and size <= frames.LEAST_MAX_FRAME
-            and size <= stream.window
+            and size <= stream.widened + self._first_window
             and size <= self._window
         ):
-            stream.window -= size
+            stream.widened -= size
             self._window -= size
             self._frames.append(frames.frame(frames.DATA, 0, stream.number, data))
             return True
         if stream.waiting is None:
             stream.waiting = deque()
-        stream.waiting.append(data)
+        # A view: what a window lets through is cut off without copying the rest.
+        stream.waiting.append(memoryview(data))
         return self._push(stream)
 
     def forget(self, stream: Stream) -> None:
         """The call is over; what waits is not sent any more."""
-        self._blocked.pop(stream.number, None)
+        self._queued.pop(stream.number, None)
+        self._starved.pop(stream.number, None)
+
+    def clear(self) -> None:
+        """All calls are over."""
+        self._queued.clear()
+        self._starved.clear()
 
     def widen(self, more: int) -> list[Stream]:
         """The peer takes more on the connection; the streams of which nothing waits any more.
@@ -115,7 +90,15 @@ class Outbox:
 
         """
         self._window = _wider(self._window, more)
-        return self._unblock()
+        done = []
+        for stream in tuple(self._queued.values()):
+            if self._window <= 0:
+                break
+            # Who got something and still waits goes to the end of the queue.
+            del self._queued[stream.number]
+            if self._push(stream):
+                done.append(stream)
+        return done
 
     def widen_stream(self, stream: Stream, more: int) -> list[Stream]:
         """The peer takes more of a call; see `widen`.
@@ -124,56 +107,57 @@ class Outbox:
             FatalError: a window cannot be so large.
 
         """
-        stream.window = _wider(stream.window, more)
-        return [stream] if stream.waiting and self._push(stream) else []
+        first = self._first_window
+        stream.widened = _wider(stream.widened + first, more) - first
+        self._most_widened = max(self._most_widened, stream.widened)
+        if stream.number not in self._starved:
+            return []
+        return [stream] if self._push(stream) else []
 
-    def resize(self, size: int, streams: Iterable[Stream]) -> list[Stream]:
+    def resize(self, size: int, streams: Iterable[Stream]) -> None:
         """The peer changes the first window of all calls, those that are open included.
+
+        Windows may fall below zero: nothing is sent until they are above again (6.9.2).
 
         Raises:
             FatalError: a window cannot be so large.
 
         """
-        if size > frames.MOST_WINDOW:
-            raise FatalError(Code.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE of {size}")
-        more = size - self.initial_window
-        self.initial_window = size
-        for stream in streams:
-            # It may fall below zero: nothing is sent until it is above again (6.9.2).
-            stream.window += more
-            if stream.window > frames.MOST_WINDOW:
-                raise FatalError(Code.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE of {size}")
-        return self._unblock()
+        if size + self._most_widened > frames.MOST_WINDOW:
+            self._most_widened = max((stream.widened for stream in streams), default=0)
+        if size + max(0, self._most_widened) > frames.MOST_WINDOW:
+            raise FatalError(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
+        self._first_window = size
 
-    def _unblock(self) -> list[Stream]:
-        done = []
-        for stream in tuple(self._blocked.values()):
-            if self._window <= 0:
-                break
-            # Who got something and still waits goes to the end of the queue.
-            del self._blocked[stream.number]
-            if self._push(stream):
-                done.append(stream)
-        return done
+    def resume(self) -> list[Stream]:
+        """After `resize`: the streams of which nothing waits any more."""
+        return [
+            stream
+            for stream in tuple(self._starved.values())
+            if stream.widened + self._first_window > 0 and self._push(stream)
+        ]
 
     def _push(self, stream: Stream) -> bool:
         """Sends as much of what waits as the windows allow; whether that is all."""
         waiting = stream.waiting
         assert waiting is not None
+        number = stream.number
+        self._starved.pop(number, None)
         while waiting:
-            room = min(stream.window, self._window, frames.LEAST_MAX_FRAME)
+            own = stream.widened + self._first_window
+            room = min(own, self._window, frames.LEAST_MAX_FRAME)
             if room <= 0:
-                self._blocked[stream.number] = stream
+                (self._starved if own <= 0 else self._queued)[number] = stream
                 return False
             data = waiting.popleft()
             if len(data) > room:
                 waiting.appendleft(data[room:])
                 data = data[:room]
-            stream.window -= len(data)
+            stream.widened -= len(data)
             self._window -= len(data)
-            self._frames.append(frames.frame(frames.DATA, 0, stream.number, data))
+            self._frames.append(frames.frame(frames.DATA, 0, number, data))
         stream.waiting = None
-        self._blocked.pop(stream.number, None)
+        self._queued.pop(number, None)
         return True
 
 
@@ -181,5 +165,5 @@ def _wider(window: int, more: int) -> int:
     if not more:
         raise FatalError(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
     if window + more > frames.MOST_WINDOW:
-        raise FatalError(Code.FLOW_CONTROL_ERROR, f"WINDOW_UPDATE of {more}")
+        raise FatalError(Code.FLOW_CONTROL_ERROR, "WINDOW_UPDATE too large")
     return window + more

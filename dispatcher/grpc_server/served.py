@@ -3,20 +3,31 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from dispatcher.grpc_server import events
-from dispatcher.grpc_server.calls import Arrival, Call, Peer, RefusedCall, Requests
-from dispatcher.grpc_server.connection import Connection, Limits
-from dispatcher.grpc_server.service import PAST_DEADLINE, Service, Status
+from dispatcher.grpc_server.calls import Arrival, Call, Peer, RefusedCall, Requests, read
+from dispatcher.grpc_server.connection import Connection
+from dispatcher.grpc_server.messages import MessageError
+from dispatcher.grpc_server.service import PAST_DEADLINE, STOPPING, Service, Status
+from dispatcher.grpc_server.streams import Limits
 
-KEEPALIVE_SECONDS = 10.0
-KEEPALIVE_TIMEOUT = 5.0
 _UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.value[0]
-_RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-_INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a peer may be silent, in seconds."""
+
+    beginning: float = 10.0
+    """Until it has begun to speak HTTP/2."""
+    silence: float = 10.0
+    """Until it is asked for a sign of life."""
+    answer: float = 5.0
+    """Until it must have given one."""
 
 
 class Served(asyncio.Protocol):
@@ -27,12 +38,17 @@ class Served(asyncio.Protocol):
         service: Service,
         most: Callable[[str], int],
         connections: "set[Served]",
+        *,
         limits: Limits | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._service = service
         self._connections = connections
-        self._connection = Connection(limits or Limits(), most)
+        self._limits = limits or Limits()
+        self._patience = patience or Patience()
+        self._connection = Connection(self._limits, most)
         self._calls: dict[int, Call] = {}
+        self._running: set[asyncio.Task[None]] = set()
         self._transport: Any = None
         self._peer = Peer("", {})
         self._is_flushing = False
@@ -50,8 +66,7 @@ class Served(asyncio.Protocol):
         self._peer = _peer(transport)
         self._connections.add(self)
         self._heard_at = self._loop.time()
-        self._pulse = self._loop.call_later(KEEPALIVE_SECONDS, self._keep_alive)
-        self._flush()
+        self._pulse = self._loop.call_later(self._patience.beginning, self._must_have_begun)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -76,12 +91,17 @@ class Served(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         if self._writable is None:
             self._writable = self._loop.create_future()
+            # Who does not read the answers may ask for no more of them.
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
+            self._transport.resume_reading()
+            self._heard_at = self._loop.time()
+            self._pinged_at = None
             if self._connection.has_output:
                 self._flush_soon()
 
@@ -89,13 +109,17 @@ class Served(asyncio.Protocol):
 
     def _began(self, event: events.Began) -> None:
         number, head = event
+        if len(self._running) >= self._limits.streams:
+            # Calls that were reset are over for the peer, their servicers are not for us.
+            self._connection.refuse(number)
+            return
         arrival = Arrival(head.path, head.metadata, self._peer)
         handler = self._service.resolve(arrival)
         is_over = handler is None or isinstance(handler, RefusedCall)
         if is_over and arrival.on_end is not None:
             arrival.on_end(_UNIMPLEMENTED if handler is None else handler.code)
         if handler is None:
-            self._connection.end(number, _UNIMPLEMENTED, f"no method {head.path[:200]}")
+            self._connection.end(number, _UNIMPLEMENTED, "no such method")
             return
         if isinstance(handler, RefusedCall):
             self._connection.end(number, handler.code, handler.text, handler.metadata)
@@ -108,7 +132,7 @@ class Served(asyncio.Protocol):
             call.timer = self._loop.call_at(now + head.timeout, self._time_is_up, call)
         if handler.request_streaming:
             call.requests = Requests(self, number, handler.request_deserializer)
-            self._service.start(call, call.requests, self._finish)
+            self._start(call, call.requests)
 
     def _came(self, event: events.Came) -> None:
         number, message = event
@@ -119,7 +143,12 @@ class Served(asyncio.Protocol):
             call.requests.came(message)
         elif call.task is None:
             self._connection.consumed(number, len(message))
-            self._service.start(call, call.handler.request_deserializer(message), self._finish)
+            try:
+                request = read(call.handler.request_deserializer, message)
+            except MessageError as error:
+                self.failed(number, error)
+            else:
+                self._start(call, request)
         else:
             self._end(call, (_UNIMPLEMENTED, "more than one request message", ()))
 
@@ -133,10 +162,7 @@ class Served(asyncio.Protocol):
             self._end(call, (_UNIMPLEMENTED, "no request message", ()))
 
     def _faulted(self, event: events.Faulted) -> None:
-        call = self._calls.get(event.stream)
-        if call is not None:
-            code = _RESOURCE_EXHAUSTED if event.error.is_too_large else _INTERNAL
-            self._end(call, (code, str(event.error), ()))
+        self.failed(event.stream, event.error)
 
     def _reset(self, event: events.Reset) -> None:
         call = self._calls.pop(event.stream, None)
@@ -181,6 +207,17 @@ class Served(asyncio.Protocol):
         """See `calls.Line.can_write`."""
         return self._writable
 
+    def failed(self, number: int, error: MessageError) -> None:
+        """See `calls.Line.failed`."""
+        call = self._calls.get(number)
+        if call is not None:
+            self._end(call, (error.fault.value, str(error), ()))
+
+    def _start(self, call: Call, first: Any) -> None:
+        task = self._service.start(call, first, self._finish)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
     def _finish(self, call: Call, status: Status) -> None:
         """A servicer has ended."""
         if self._calls.pop(call.number, None) is None:
@@ -196,15 +233,14 @@ class Served(asyncio.Protocol):
 
     def _give_up(self, call: Call) -> None:
         call.close(None)
+        call.has_drained()
         if call.task is not None:
             call.task.cancel()
 
     def _time_is_up(self, call: Call) -> None:
-        call.is_past_deadline = True
-        if call.task is None:
-            self._end(call, PAST_DEADLINE)
-        else:
-            call.task.cancel()
+        self._end(call, PAST_DEADLINE)
+        # What waits for a window would wait on, and the status behind it: nobody reads them.
+        self._connection.abandon(call.number)
 
     # -- the connection --------------------------------------------------------------------------
 
@@ -214,7 +250,9 @@ class Served(asyncio.Protocol):
         self._flush()
 
     def close(self) -> None:
-        """Sends what there is and closes."""
+        """Ends the calls that are left, sends what there is and closes."""
+        for call in tuple(self._calls.values()):
+            self._end(call, STOPPING)
         self._flush()
         self._transport.close()
 
@@ -226,22 +264,32 @@ class Served(asyncio.Protocol):
     def _flush(self) -> None:
         self._is_flushing = False
         # A peer that does not read gets no more until it does: what piles up is bounded.
-        if self._connection.has_output and self._writable is None:
+        if (
+            self._connection.has_output
+            and self._writable is None
+            and not self._transport.is_closing()
+        ):
             self._transport.write(self._connection.take())
+
+    def _must_have_begun(self) -> None:
+        if self._connection.has_begun:
+            self._keep_alive()
+        else:
+            self._transport.abort()
 
     def _keep_alive(self) -> None:
         now = self._loop.time()
-        if self._pinged_at is not None and now >= self._pinged_at + KEEPALIVE_TIMEOUT:
+        if self._pinged_at is not None and now >= self._pinged_at + self._patience.answer:
             self._transport.abort()
             return
-        wait = self._heard_at + KEEPALIVE_SECONDS - now
+        wait = self._heard_at + self._patience.silence - now
         if self._pinged_at is not None:
-            wait = self._pinged_at + KEEPALIVE_TIMEOUT - now
+            wait = self._pinged_at + self._patience.answer - now
         elif wait <= 0:
             self._pinged_at = now
             self._connection.ping()
             self._flush()
-            wait = KEEPALIVE_TIMEOUT
+            wait = self._patience.answer
         self._pulse = self._loop.call_later(wait, self._keep_alive)
 
 
@@ -261,7 +309,7 @@ def _peer(transport: Any) -> Peer:
             if name == "commonName"
         ]
         if names:
-            facts["x509_common_name"] = [names[-1].encode("utf-8")]
+            facts["x509_common_name"] = [names[0].encode("utf-8")]
         uris = [
             value.encode("utf-8")
             for kind, value in found.get("subjectAltName", ())

@@ -20,9 +20,10 @@ Judge = Callable[[Resolve], Resolve]
 Status = tuple[int, str, Metadata]
 
 PAST_DEADLINE: Status = (grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "Deadline Exceeded", ())
+STOPPING: Status = (grpc.StatusCode.UNAVAILABLE.value[0], "the dispatcher is stopping", ())
 _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 _UNKNOWN = grpc.StatusCode.UNKNOWN.value[0]
-_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
+_CANCEL_SECONDS = 5.0
 
 
 class Service:
@@ -46,14 +47,20 @@ class Service:
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Adds the methods of a service."""
         for name, handler in handlers.items():
-            self._handlers[f"/{service}/{name}"] = handler
+            self._handlers[f"/{service}/{name}"] = handler._replace(
+                request_deserializer=handler.request_deserializer or _as_it_is,
+                response_serializer=handler.response_serializer or _as_it_is,
+            )
 
-    def start(self, call: Call, first: Any, finish: Callable[[Call, Status], None]) -> None:
+    def start(
+        self, call: Call, first: Any, finish: Callable[[Call, Status], None]
+    ) -> "asyncio.Task[None]":
         """Runs a call's servicer with its first request, or with its stream of requests."""
         task = asyncio.ensure_future(self._run(call, first, finish))
         call.task = task
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     async def _run(self, call: Call, first: Any, finish: Callable[[Call, Status], None]) -> None:
         try:
@@ -62,19 +69,15 @@ class Service:
         except grpc.aio.AbortError:
             status = call.status()
         except asyncio.CancelledError:
-            status = self._why_cancelled(call)
+            status = self._why_cancelled()
         except Exception:
             # What went wrong is for the log; it may hold what a client must not read.
             self._log.exception("call.failed", method=call.head.path)
             status = _UNKNOWN, "the dispatcher failed in this call; its log says more", ()
         finish(call, status)
 
-    def _why_cancelled(self, call: Call) -> Status:
-        if call.is_past_deadline:
-            return PAST_DEADLINE
-        if self.is_stopping:
-            return _UNAVAILABLE, "the dispatcher is stopping", ()
-        return _CANCELLED, "the call was cancelled", ()
+    def _why_cancelled(self) -> Status:
+        return STOPPING if self.is_stopping else (_CANCELLED, "the call was cancelled", ())
 
     async def stop(self, grace: float) -> None:
         """Lets calls end for that many seconds, then ends the rest; clients may repeat them."""
@@ -84,7 +87,12 @@ class Service:
         for task in tuple(self._running):
             task.cancel()
         if self._running:
-            await asyncio.wait(tuple(self._running))
+            # One that does not let itself be cancelled must not keep the process.
+            await asyncio.wait(tuple(self._running), timeout=_CANCEL_SECONDS)
+
+
+def _as_it_is(message: Any) -> Any:
+    return message
 
 
 async def _serve(call: Call, first: Any) -> None:

@@ -381,7 +381,7 @@ async def test_a_truncated_message_of_a_worker_ends_its_stream_only(
 
 async def test_a_message_above_the_limit_is_refused(dispatcher: DispatcherProcess) -> None:
     call = dispatcher.channel.unary_unary("/virtscale.v1.LicenseService/SubmitJobs")
-    with pytest.raises(grpc.aio.AioRpcError, match="larger than max") as refused:
+    with pytest.raises(grpc.aio.AioRpcError, match="send at most") as refused:
         await call(bytes(17 * 1024 * 1024), timeout=PATIENCE)
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     await is_well(dispatcher)

@@ -303,7 +303,7 @@ async def test_a_message_above_the_limit_says_so(dispatcher: DispatcherProcess) 
     request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=jobs)
     call = dispatcher.licenses.SubmitJobs(request)
     error = await refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    assert "larger than max" in str(error.details())
+    assert "send at most" in str(error.details())
     assert str(4 * 1024 * 1024) in str(error.details())
     assert (await dispatcher.backlog()).accepted == 0
 

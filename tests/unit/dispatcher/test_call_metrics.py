@@ -12,6 +12,8 @@ from virtscale.v1 import job_pb2, license_pb2, license_pb2_grpc
 
 from dispatcher.grpc_api.call_metrics import MeasureCalls
 from dispatcher.grpc_api.malformed import RefuseMalformed
+from dispatcher.grpc_server.listener import Listener
+from dispatcher.grpc_server.service import Service
 
 SERVICE = "virtscale.v1.LicenseService"
 
@@ -64,14 +66,15 @@ class World:
 async def world() -> AsyncIterator[World]:
     registry = CollectorRegistry()
     service = license_pb2.DESCRIPTOR.services_by_name["LicenseService"]
-    server = grpc.aio.server(interceptors=[MeasureCalls(registry, [service]), RefuseMalformed()])
+    server: Any = Service([MeasureCalls(registry, [service]), RefuseMalformed()])
     servicer = Servicer()
     license_pb2_grpc.add_LicenseServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    listener = Listener(server, most=lambda _method: 1 << 20, context=None)
+    port = listener.bind("127.0.0.1", 0)
+    listener.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield World(registry, servicer, channel)
-    await server.stop(None)
+    await listener.stop(0)
 
 
 async def test_a_unary_call_is_counted_and_timed(world: World) -> None:

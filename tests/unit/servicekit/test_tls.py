@@ -1,5 +1,6 @@
 import datetime
 import os
+import ssl
 import time
 
 import grpc
@@ -65,7 +66,8 @@ def read(files):
 
 def test_credentials_are_made_from_files(files):
     tls = ServerTls(TlsFiles(**files), "tls", now=NOW)
-    assert isinstance(tls.credentials(), grpc.ServerCredentials)
+    assert tls.context.verify_mode is ssl.CERT_REQUIRED
+    assert tls.context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert isinstance(channel_credentials(TlsFiles(**files)), grpc.ChannelCredentials)
     assert TlsFiles(**files).is_mutual
 
@@ -159,18 +161,17 @@ def test_a_certificate_of_the_future_is_a_fault(files):
 
 def test_a_bad_new_file_keeps_the_good_old_one(files):
     tls = ServerTls(TlsFiles(**files), "tls", now=NOW)
-    before = tls.not_after
+    before, good = tls.not_after, tls.context
     files["certificate"].write_text("nonsense")
     with pytest.raises(ConfigError):
         tls.reload(now=NOW)
     assert tls.not_after == before
-    assert tls._fetch() is None
+    assert tls.context is good
     end = datetime.datetime.fromtimestamp(int(NOW + 5 * DAY), datetime.UTC)
     write(files, not_after=end)
     tls.reload(now=NOW)
     assert tls.not_after == end.timestamp()
-    assert tls._fetch() is not None
-    assert tls._fetch() is None
+    assert tls.context is not good
 
 
 def test_a_change_counts_when_it_stands_still(tmp_path):
