@@ -1,5 +1,6 @@
 """The dispatcher behind TLS; who may do what there is in test_access.py."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,10 @@ async def test_the_python_client_knows_its_dispatcher_by_the_authority(tmp_path:
             async with AsyncClient(address, tls=stranger, retry=ONCE) as client:
                 with pytest.raises(UnavailableError):
                     await client.get(job_id)
+        text = await asyncio.to_thread(dispatcher.metrics)
+        failed = 'virtscale_dispatcher_failed_handshakes_total{listener="clients",reason="%s"} '
+        assert failed % "timeout" + "0.0" in text
+        assert failed % "protocol" + "0.0" not in text
     finally:
         await dispatcher.close()
     assert "secret-token" not in dispatcher.log.read_text()
