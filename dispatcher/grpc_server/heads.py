@@ -25,6 +25,8 @@ MOST_LIST_BYTES = 4 * MAX_LIST_BYTES
 _FIELD_COST = 32
 _MAX_KNOWN = 256
 _MAX_KNOWN_BYTES = 1_024
+# Two are allowed at a block's begin (RFC 7541, 4.2); each costs more work than bytes.
+_RESIZES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\0-\x7f]){3}")
 _NAME = re.compile(rb"[!-9;-@\[-~]+")
 _VALUE = re.compile(rb"[^\0\r\n]*")
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
@@ -107,6 +109,8 @@ class HeadReader:
             UndecodableError: see `read`.
 
         """
+        if _RESIZES.match(block):
+            raise UndecodableError("resizes")
         try:
             return [(field[0], field[1]) for field in self._decoder.decode(block, raw=True)]
         except hpack.HPACKError as error:

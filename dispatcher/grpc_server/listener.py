@@ -115,6 +115,8 @@ class Listener:
             task = asyncio.ensure_future(self._enter(accepted))
             self._entering.add(task)
             task.add_done_callback(self._entering.discard)
+            # While others wait to be accepted nothing else would let the loop go on.
+            await asyncio.sleep(0)
 
     async def _enter(self, accepted: socket.socket) -> None:
         context = None if self._context is None else self._context()
@@ -126,6 +128,7 @@ class Listener:
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else self._patience.beginning,
+                ssl_shutdown_timeout=None if context is None else self._patience.answer,
             )
         except OSError as error:
             accepted.close()

@@ -628,6 +628,17 @@ async def test_a_deadline_of_nothing_is_over_at_once(own: World) -> None:
     await peer.close()
 
 
+@pytest.mark.parametrize("text", ["99999999H", "1n"])
+async def test_the_longest_and_the_shortest_deadline(own: World, text: str) -> None:
+    head = frames.frame(
+        frames.HEADERS, frames.END_HEADERS, 1, block(f"/{NAME}/Echo", ("grpc-timeout", text))
+    )
+    peer = await Raw.to(own, HELLO + head + frames.frame(frames.DATA, 1, 1, bytes(5)))
+    async with asyncio.timeout(PATIENCE):
+        await peer.reader.readuntil(b"grpc-status")
+    await peer.close()
+
+
 async def test_an_answer_that_waits_for_a_window_goes_with_its_deadline(own: World) -> None:
     fields = block(f"/{NAME}/Down", ("grpc-timeout", "200m"))
     head = frames.frame(frames.HEADERS, frames.END_HEADERS, 1, fields)

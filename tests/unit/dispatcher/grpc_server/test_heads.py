@@ -203,6 +203,7 @@ def test_trailers_of_a_client_are_looked_at():
         pytest.param(b"\0\x7f" + b"\xff" * 30, id="endless number"),
         pytest.param(b"\0\x81\xff\x01a", id="wrong Huffman"),
         pytest.param(b"\x3f\xe2\x1f", id="table larger than allowed"),
+        pytest.param(b"\x20\x20\x3f\x80\x00" + block(), id="table resized three times"),
         pytest.param(b"\0\x01a\x01b\x20", id="table resized in the middle"),
     ],
 )
@@ -243,6 +244,10 @@ def test_a_block_that_is_known_with_no_table_is_read_with_one():
     reader.read(b"\x3f\xe1\x1f" + block())
     reader.read(same)
     assert reader.read(block() + b"\xbe").metadata == (("x", "1"),)
+
+
+def test_a_table_may_be_resized_twice():
+    assert HeadReader().read(b"\x20\x3f\xe1\x1f" + block()).path == "/package.Service/Method"
 
 
 def test_an_agreed_empty_table_stays_empty():
