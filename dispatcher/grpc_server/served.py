@@ -30,7 +30,7 @@ class Patience:
     """Until it must have given one."""
 
 
-class Served(asyncio.Protocol):
+class Served(asyncio.BufferedProtocol):
     """See the module. `most` tells how large a message of a method may be."""
 
     def __init__(
@@ -43,6 +43,7 @@ class Served(asyncio.Protocol):
         patience: Patience | None = None,
     ) -> None:
         self._service = service
+        self._buffer = service.buffer
         self._connections = connections
         self._limits = limits or Limits()
         self._patience = patience or Patience()
@@ -68,8 +69,13 @@ class Served(asyncio.Protocol):
         self._heard_at = self._loop.time()
         self._pulse = self._loop.call_later(self._patience.beginning, self._must_have_begun)
 
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See `asyncio.BufferedProtocol`."""
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        data = bytes(self._buffer[:size])
         self._heard_at = self._loop.time()
         self._pinged_at = None
         for event in self._connection.receive(data):

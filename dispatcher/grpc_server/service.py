@@ -24,6 +24,8 @@ STOPPING: Status = (grpc.StatusCode.UNAVAILABLE.value[0], "the dispatcher is sto
 _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 _UNKNOWN = grpc.StatusCode.UNKNOWN.value[0]
 _CANCEL_SECONDS = 5.0
+# At most in one turn: that is how long a connection keeps the loop from the others.
+_READ_BYTES = 64 * 1024
 
 
 class Service:
@@ -38,6 +40,8 @@ class Service:
         self._running: set[asyncio.Task[None]] = set()
         self._log = logs.get()
         self.is_stopping = False
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+        """For what a connection reads; nothing of another comes in before it is looked at."""
 
     # What generated code calls to add a servicer.
 
