@@ -282,6 +282,7 @@ def _server_context(files: TlsFiles, name: str, pems: Pems) -> ssl.SSLContext:
     context.set_alpn_protocols(["h2"])
     # No resumed sessions: each connection shows its certificate to the authority of its time.
     context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1
     context.num_tickets = 0
     try:
         context.load_cert_chain(files.certificate, files.key)

@@ -7,3 +7,8 @@ with what comes in `inbox` and what goes in `outbox`. `calls` is what a servicer
 
 Nothing here knows jobs or protobuf: servicers, and what judges calls, come from outside.
 """
+
+import logging
+
+# At its debug level that package logs what it reads, tokens included.
+logging.getLogger("hpack").setLevel(logging.WARNING)

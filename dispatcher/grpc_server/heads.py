@@ -7,16 +7,12 @@ constants.
 """
 
 import base64
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import hpack
-
-# At its debug level that package logs what it reads, tokens included.
-logging.getLogger("hpack").setLevel(logging.WARNING)
 
 MAX_LIST_BYTES = 16_384
 """Of a call's fields, as HTTP/2 counts them. What is larger is refused."""
