@@ -167,8 +167,8 @@ async def _nothing(_grace: float) -> None:
     pass
 
 
-def ours(world: World, context: Any = None, **options: Any) -> Listener:
-    service = Service()
+def ours(world: World, context: Any = None, judges: Any = (), **options: Any) -> Listener:
+    service = Service(judges)
     service.add_registered_method_handlers(NAME, world.servicer.handlers())
     listener = Listener(service, most=lambda _method: MOST, context=context, **options)
     world.port = listener.bind("127.0.0.1", 0)
@@ -409,6 +409,45 @@ async def test_a_stop_lets_calls_end(world: World) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as gone:
         await channel.unary_unary(f"/{NAME}/Echo")(b"")
     assert gone.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_each_call_ends_once_for_whoever_judged_it() -> None:
+    ends: list[int | None] = []
+
+    def judge(following: Any) -> Any:
+        def resolve(arrival: Any) -> Any:
+            arrival.on_end = ends.append
+            if arrival.method.endswith("Refused"):
+                return RefusedCall(8, "no")
+            return following(arrival)
+
+        return resolve
+
+    world = World()
+    listener = ours(world, judges=[judge])
+    channel = world.channel()
+    call = {
+        name: channel.unary_unary(f"/{NAME}/{name}")
+        for name in ("Echo", "Fail", "Wait", "Refused", "Unknown", "Garbage")
+    }
+    await call["Echo"](b"")
+    for name, given in [("Fail", b"abort"), ("Refused", b""), ("Unknown", b""), ("Garbage", b"")]:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call[name](given)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call["Wait"](b"", timeout=0.1)
+    gone = call["Wait"](b"")
+    await until(lambda: world.servicer.running)
+    gone.cancel()
+    await until(lambda: len(ends) == 7)
+    assert ends == [0, 5, 8, 12, 13, 4, None]
+    left = call["Wait"](b"")
+    await until(lambda: world.servicer.running)
+    await listener.stop(0)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await left
+    assert ends[7:] == [14]
+    await world.close()
 
 
 # -- backpressure ----------------------------------------------------------------------------------

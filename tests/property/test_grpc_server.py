@@ -1,10 +1,12 @@
 """The gRPC server's state machine against the h2 package, and against bytes that mean nothing."""
 
+import asyncio
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import h2.config
 import h2.connection
 import h2.events
@@ -18,6 +20,8 @@ from dispatcher.grpc_server.connection import Connection
 from dispatcher.grpc_server.events import Began, Broken, Came, Faulted, HalfClosed, Reset
 from dispatcher.grpc_server.frames import Setting
 from dispatcher.grpc_server.messages import framed
+from dispatcher.grpc_server.served import Served
+from dispatcher.grpc_server.service import Service
 from dispatcher.grpc_server.streams import Limits
 
 HEADERS = [
@@ -353,6 +357,96 @@ def test_no_bytes_raise_anything(beginning: bytes, rest: list[bytes], has_answer
         connection.take()
     if connection.is_broken:
         assert connection.is_clear
+
+
+class Wire:
+    """In a transport's place: takes all that is written."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_closed
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+async def _answer(request: bytes, context: Any) -> bytes:
+    return request
+
+
+async def _answers(requests: Any, context: Any) -> None:
+    async for request in requests:
+        await context.write(request * 1_000)
+
+
+def handlers() -> dict[str, Any]:
+    return {
+        "m": grpc.unary_unary_rpc_method_handler(_answer),
+        "n": grpc.stream_stream_rpc_method_handler(_answers),
+    }
+
+
+async def _serve(pieces: list[bytes]) -> None:
+    loop = asyncio.get_running_loop()
+    faults: list[Any] = []
+    loop.set_exception_handler(lambda _loop, context: faults.append(context))
+    begun, ended = 0, 0
+
+    def counted(following: Any) -> Any:
+        def resolve(arrival: Any) -> Any:
+            def end(_code: int | None) -> None:
+                nonlocal ended
+                ended += 1
+
+            nonlocal begun
+            begun += 1
+            arrival.on_end = end
+            return following(arrival)
+
+        return resolve
+
+    service = Service([counted])
+    service.add_registered_method_handlers("s", handlers())
+    connections: set[Served] = set()
+    served = Served(service, lambda _path: 1_000, connections, limits=LIMITS)
+    wire = Wire()
+    served.connection_made(wire)
+    for piece in pieces:
+        if wire.is_closed:
+            break
+        for at in range(0, len(piece), len(service.buffer)):
+            part = piece[at : at + len(service.buffer)]
+            service.buffer[: len(part)] = part
+            served.buffer_updated(len(part))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    served.connection_lost(None)
+    while service._running:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert not (faults or connections or served._calls or served._running)
+    assert begun == ended
+
+
+@given(beginnings, st.lists(noise, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_leave_anything_behind(beginning: bytes, rest: list[bytes]) -> None:
+    """Each call that began has ended once, whatever came."""
+    asyncio.run(_serve([beginning, *(piece.replace(b"/s/m", b"/s/n", 1) for piece in rest)]))
 
 
 @given(st.binary(max_size=200))
