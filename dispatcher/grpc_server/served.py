@@ -49,7 +49,7 @@ class Served(asyncio.BufferedProtocol):
         self._patience = patience or Patience()
         self._connection = Connection(self._limits, most)
         self._calls: dict[int, Call] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = 0
         self._transport: Any = None
         self._peer = Peer("", {})
         self._is_flushing = False
@@ -115,7 +115,7 @@ class Served(asyncio.BufferedProtocol):
 
     def _began(self, event: events.Began) -> None:
         number, head = event
-        if len(self._running) >= self._limits.streams:
+        if self._running >= self._limits.streams:
             # Calls that were reset are over for the peer, their servicers are not for us.
             self._connection.refuse(number)
             return
@@ -220,9 +220,11 @@ class Served(asyncio.BufferedProtocol):
             self._end(call, (error.fault.value, str(error), ()))
 
     def _start(self, call: Call, first: Any) -> None:
-        task = self._service.start(call, first, self._finish)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running += 1
+        self._service.start(call, first, self._finish, self._ended)
+
+    def _ended(self) -> None:
+        self._running -= 1
 
     def _finish(self, call: Call, status: Status) -> None:
         """A servicer has ended."""

@@ -57,14 +57,26 @@ class Service:
             )
 
     def start(
-        self, call: Call, first: Any, finish: Callable[[Call, Status], None]
-    ) -> "asyncio.Task[None]":
-        """Runs a call's servicer with its first request, or with its stream of requests."""
+        self,
+        call: Call,
+        first: Any,
+        finish: Callable[[Call, Status], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """Runs a call's servicer with its first request, or with its stream of requests.
+
+        `finish` is told how the call ends, unless it was over before its servicer began; `ended`
+        when that servicer is no more, which may be later.
+        """
         task = asyncio.ensure_future(self._run(call, first, finish))
         call.task = task
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
+
+        def is_done(task: asyncio.Task[None]) -> None:
+            self._running.discard(task)
+            ended()
+
+        task.add_done_callback(is_done)
 
     async def _run(self, call: Call, first: Any, finish: Callable[[Call, Status], None]) -> None:
         try:
