@@ -34,6 +34,7 @@ class RequeueReason(StrEnum):
     WORKER_LEFT = "worker_left"
     DRAIN_DEADLINE = "drain_deadline"
     NOT_RECEIVED = "not_received"
+    RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)

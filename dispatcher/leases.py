@@ -1,10 +1,10 @@
 """Who holds which job: granting, settling, moving and taking back leases. Pure.
 
 An attempt is counted when the worker was lost or refused, never when the worker left, was drained,
-was fenced or did not receive the job: see `attempts`.
+was fenced, did not receive the job or released it: see `attempts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dispatcher import attempts, effects
@@ -109,6 +109,17 @@ class Leases:
         if gone:
             found.append(effects.Requeued(session.worker_id, tuple(gone), reason))
         return found
+
+    def release(self, session: Session, leases: Iterable[Lease]) -> list[Effect]:
+        """Makes those that the session holds, and whose result has not arrived, ready again."""
+        held = {
+            lease.key: mine
+            for lease in leases
+            if (mine := session.leases.get(lease.key)) is not None
+            and mine.lease == lease
+            and not mine.is_settling
+        }
+        return self.give_back(session, [*held.values()], RequeueReason.RELEASED)
 
     def move(self, older: Session, newer: Session, now: float) -> None:
         """Hands what a reconnected process still has, and what settles, to its new session."""

@@ -207,6 +207,16 @@ class Ledger:
                 gone.append(lease)
         return [effects.Revoke(key, tuple(gone))] if gone else []
 
+    def release(
+        self, key: SessionKey, leases: Iterable[Lease], credit: int, now: float
+    ) -> list[Effect]:
+        """Jobs that a worker has not begun go back at no attempt, and so much of its credit."""
+        session = self._heard(key, now)
+        if session is None:
+            return []
+        session.credit = max(session.credit - credit, -_MAX_CREDIT)
+        return [*self._leases.release(session, leases), *self._cordons.drained(session)]
+
     def leaving(self, key: SessionKey, now: float) -> None:
         """The worker wants no more jobs."""
         session = self._heard(key, now)

@@ -241,6 +241,10 @@ class WorkDesk(Protocol):
         """Room for more jobs."""
         ...
 
+    def release(self, session: SessionKey, leases: Sequence[Lease], credit: int) -> None:
+        """Jobs that were not begun go back, and credit."""
+        ...
+
     def heartbeat(self, session: SessionKey, held: Sequence[Lease], busy_slots: int) -> None:
         """Sign of life."""
         ...

@@ -159,6 +159,10 @@ class Pump:
         self.ledger.credit(session, jobs, self._clock.monotonic())
         self._lease_soon()
 
+    def release(self, session: SessionKey, leases: Sequence[Lease], credit: int) -> None:
+        """See `ports.WorkDesk.release`."""
+        self._apply(self.ledger.release(session, leases, credit, self._clock.monotonic()))
+
     def heartbeat(self, session: SessionKey, held: Sequence[Lease], busy_slots: int) -> None:
         """See `ports.WorkDesk.heartbeat`."""
         self._apply(self.ledger.renew(session, held, busy_slots, self._clock.monotonic()))

@@ -56,6 +56,7 @@ class Session:
     connected_at: float
     heard_at: float
     credit: int = 0
+    """Negative when jobs were on their way while the worker took their credit back."""
     busy_slots: int = 0
     completed: int = 0
     is_leaving: bool = False

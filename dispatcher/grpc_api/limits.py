@@ -137,6 +137,11 @@ def _heartbeat(message: worker_pb2.Heartbeat) -> Faults:
     yield _value("busy_slots", message.busy_slots, 0, MAX_SLOTS)
 
 
+def _release(message: worker_pb2.Release) -> Faults:
+    yield from _leases("leases", message.leases)
+    yield _value("credit", message.credit, 0, MAX_CREDIT)
+
+
 def _parting(message: Any) -> Faults:
     yield _text("reason", message.reason, MAX_REASON_CHARACTERS)
 
@@ -187,6 +192,7 @@ _PARTS: dict[str, Callable[[Any], Faults]] = {
     "credit": _credit,
     "results": _results,
     "heartbeat": _heartbeat,
+    "release": _release,
     "draining": _parting,
     "goodbye": _parting,
 }

@@ -140,6 +140,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                 case "heartbeat":
                     held = translation.leases(request.heartbeat.held, "heartbeat.held")
                     desk.heartbeat(session, held, request.heartbeat.busy_slots)
+                case "release":
+                    leases = translation.leases(request.release.leases, "release.leases")
+                    desk.release(session, leases, request.release.credit)
                 case "draining":
                     desk.leaving(session, plates.redact(request.draining.reason))
                 case "goodbye":

@@ -247,6 +247,25 @@ async def test_goodbye_gives_jobs_back_at_no_cost(start: Start, connect: Connect
     assert job.attempts == 0
 
 
+async def test_released_jobs_go_to_another_worker_at_once_and_at_no_cost(
+    start: Start, connect: Connect
+) -> None:
+    dispatcher = start()
+    first = await connect(dispatcher, "w1", credit=5)
+    job_ids = await dispatcher.submit("A", "B", "C")
+    held = [await first.take() for _ in job_ids]
+    second = await connect(dispatcher, "w2", credit=3)
+    leases = [each.lease for each in held[1:]]
+    await first.send(release=worker_pb2.Release(leases=leases, credit=2))
+    for _ in leases:
+        await second.answer(await second.take())
+    await first.answer(held[0])
+    jobs = await dispatcher.finals(job_ids)
+    assert [job.attempts for job in jobs] == [0, 0, 0]
+    assert [job.result.worker_id for job in jobs] == ["w1", "w2", "w2"]
+    assert 'requeued_total{reason="released"} 2.0' in dispatcher.metrics()
+
+
 async def test_a_drain_returns_when_all_is_on_disk(start: Start, connect: Connect) -> None:
     dispatcher = start()
     worker = await connect(dispatcher, credit=2)

@@ -195,6 +195,7 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
     "WorkRequest.credit": SEEN_ELSEWHERE,
     "WorkRequest.results": SEEN_ELSEWHERE,
     "WorkRequest.heartbeat": SEEN_ELSEWHERE,
+    "WorkRequest.release": SEEN_ELSEWHERE,
     "WorkRequest.draining": SEEN_ELSEWHERE,
     "WorkRequest.goodbye": SEEN_ELSEWHERE,
     "Hello.worker_id": [
@@ -236,6 +237,8 @@ ROWS: dict[str, list[Refused] | AnyValue] = {
     "Refusal.message": AnyValue("cut at 500 characters: a worker would send it again for ever"),
     "Heartbeat.held": [Refused(work(heartbeat={"held": LEASES}), "heartbeat.held")],
     "Heartbeat.busy_slots": [Refused(work(heartbeat={"busy_slots": 4097}), "heartbeat.busy_slots")],
+    "Release.leases": [Refused(work(release={"leases": LEASES}), "release.leases")],
+    "Release.credit": [Refused(work(release={"credit": 1_000_001}), "release.credit")],
     "Draining.reason": [Refused(work(draining={"reason": "r" * 501}), "draining.reason")],
     "Goodbye.reason": [Refused(work(goodbye={"reason": "r" * 501}), "goodbye.reason")],
 }

@@ -32,6 +32,7 @@ FREE = frozenset(
         RequeueReason.DRAIN_DEADLINE,
         RequeueReason.NOT_RECEIVED,
         RequeueReason.FENCED,
+        RequeueReason.RELEASED,
     }
 )
 
@@ -220,6 +221,26 @@ class LedgerMachine(RuleBasedStateMachine):
             held = [lease for session, lease in self.live.values() if names and session == key]
             self.apply(self.ledger.renew(key, held, 1, self.now))
 
+    @precondition(lambda self: self.sent and self.open)
+    @rule(
+        places=st.lists(st.integers(0, 30), max_size=4),
+        worker=st.integers(0, 2),
+        credit=st.integers(0, 5),
+    )
+    def release(self, places: list[int], worker: int, credit: int) -> None:
+        """Leases of its own, past ones and those of others, some twice; and credit."""
+        leases = [self.sent[-1 - place % len(self.sent)] for place in places]
+        sender = list(self.open.values())[worker % len(self.open)]
+        own = {lease.key for session, lease in self.live.values() if session == sender}
+        freed = {lease.key for lease in leases if self.live.get(lease.key) == (sender, lease)}
+        assert freed <= own
+        self.credit[sender] -= credit
+        found = self.ledger.release(sender, leases, credit, self.now)
+        back = {key for each in found if isinstance(each, effects.Requeued) for key in each.keys}
+        assert back == freed, "others' leases, or not all of its own"
+        self.apply(found)
+        self.lease()
+
     @rule(worker=st.sampled_from(WORKERS), how=st.sampled_from(["parted", "goodbye", "leaving"]))
     def go(self, worker: str, how: str) -> None:
         if worker not in self.open:
@@ -293,8 +314,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(self.accepted * 4 + 10):
             if len(self.final) == self.accepted:
                 return
-            self.credit[key] += 10
-            self.ledger.credit(key, 10, self.now)
+            more = 10 + max(0, -self.credit[key])
+            self.credit[key] += more
+            self.ledger.credit(key, more, self.now)
             self.lease()
             for lease in [lease for session, lease in self.live.values() if session == key]:
                 self.apply(self.ledger.complete(key, [Hashed(lease, "h", 0.1)], self.now))

@@ -95,6 +95,16 @@ class PoisonMachine(RuleBasedStateMachine):
             self.end(worker, self.ledger.parted(self.open[worker], self.now))
         self.react()
 
+    @rule(worker=st.sampled_from(WORKERS), jobs=st.integers(1, 3))
+    def release(self, worker: str, jobs: int) -> None:
+        """Gives back what it has not started; a credit for each, or none would be left."""
+        waiting = self.held[worker][SLOTS[worker] :][-jobs:]
+        if waiting:
+            self.held[worker] = self.held[worker][: -len(waiting)]
+            key = self.open[worker]
+            self.apply(self.ledger.release(key, waiting, 0, self.now))
+            self.react()
+
     @rule(worker=st.sampled_from(WORKERS))
     def leave(self, worker: str) -> None:
         if worker in self.open:

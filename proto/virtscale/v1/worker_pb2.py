@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from virtscale.v1 import job_pb2 as virtscale_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19virtscale/v1/worker.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16virtscale/v1/job.proto\"\x94\x02\n\x0bWorkRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.HelloH\x00\x12&\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x14.virtscale.v1.CreditH\x00\x12(\n\x07results\x18\x03 \x01(\x0b\x32\x15.virtscale.v1.ResultsH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.virtscale.v1.HeartbeatH\x00\x12*\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x16.virtscale.v1.DrainingH\x00\x12(\n\x07goodbye\x18\x06 \x01(\x0b\x32\x15.virtscale.v1.GoodbyeH\x00\x42\t\n\x07message\"\xdf\x02\n\x0cWorkResponse\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.virtscale.v1.WelcomeH\x00\x12\"\n\x04jobs\x18\x02 \x01(\x0b\x32\x12.virtscale.v1.JobsH\x00\x12/\n\x0bresult_acks\x18\x03 \x01(\x0b\x32\x18.virtscale.v1.ResultAcksH\x00\x12\x35\n\x0eleases_revoked\x18\x04 \x01(\x0b\x32\x1b.virtscale.v1.LeasesRevokedH\x00\x12$\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x13.virtscale.v1.DrainH\x00\x12\x37\n\x0f\x64rain_cancelled\x18\x06 \x01(\x0b\x32\x1c.virtscale.v1.DrainCancelledH\x00\x12/\n\x0bgoodbye_ack\x18\x07 \x01(\x0b\x32\x18.virtscale.v1.GoodbyeAckH\x00\x42\t\n\x07message\"\x93\x02\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x12\n\njoin_token\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12\x18\n\x10image_generation\x18\x06 \x01(\t\x12!\n\x04held\x18\x07 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x10\n\x08store_id\x18\n \x01(\t\x12)\n\x06uptime\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08profiles\x18\t \x03(\x0e\x32\x19.virtscale.v1.HashProfile\"@\n\x05Lease\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03key\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\rJ\x04\x08\x01\x10\x02R\x06job_id\"\x16\n\x06\x43redit\x12\x0c\n\x04jobs\x18\x01 \x01(\r\"B\n\x07Results\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.virtscale.v1.Outcome\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\"\xa2\x01\n\x07Outcome\x12\"\n\x05lease\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.Lease\x12&\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.virtscale.v1.Refusal\x12/\n\x0cservice_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06hashes\x18\x05 \x03(\tJ\x04\x08\x02\x10\x03R\x04hash\"-\n\x07Refusal\x12\x11\n\tretryable\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"B\n\tHeartbeat\x12!\n\x04held\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x12\n\nbusy_slots\x18\x02 \x01(\r\"\x1a\n\x08\x44raining\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xc9\x01\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x04kept\x18\x04 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x10\n\x08store_id\x18\x06 \x01(\t\"5\n\x04Jobs\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.virtscale.v1.Assignment\"\xda\x01\n\nAssignment\x12\"\n\x05lease\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.Lease\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12 \n\x04load\x18\x05 \x01(\x0b\x32\x12.virtscale.v1.Load\x12-\n\x0b\x61rgon2_cost\x18\x06 \x01(\x0b\x32\x18.virtscale.v1.Argon2Cost\x12\x0e\n\x06inputs\x18\x07 \x03(\x0cJ\x04\x08\x03\x10\x04R\x05input\"?\n\nArgon2Cost\x12\x12\n\nmemory_kib\x18\x01 \x01(\r\x12\x0e\n\x06passes\x18\x02 \x01(\r\x12\r\n\x05lanes\x18\x03 \x01(\r\"1\n\nResultAcks\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\"4\n\rLeasesRevoked\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\"4\n\x05\x44rain\x12+\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x10\n\x0e\x44rainCancelled\"\x0c\n\nGoodbyeAck2R\n\rWorkerService\x12\x41\n\x04Work\x12\x19.virtscale.v1.WorkRequest\x1a\x1a.virtscale.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19virtscale/v1/worker.proto\x12\x0cvirtscale.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16virtscale/v1/job.proto\"\xbe\x02\n\x0bWorkRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.HelloH\x00\x12&\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x14.virtscale.v1.CreditH\x00\x12(\n\x07results\x18\x03 \x01(\x0b\x32\x15.virtscale.v1.ResultsH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.virtscale.v1.HeartbeatH\x00\x12*\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x16.virtscale.v1.DrainingH\x00\x12(\n\x07goodbye\x18\x06 \x01(\x0b\x32\x15.virtscale.v1.GoodbyeH\x00\x12(\n\x07release\x18\x07 \x01(\x0b\x32\x15.virtscale.v1.ReleaseH\x00\x42\t\n\x07message\"\xdf\x02\n\x0cWorkResponse\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.virtscale.v1.WelcomeH\x00\x12\"\n\x04jobs\x18\x02 \x01(\x0b\x32\x12.virtscale.v1.JobsH\x00\x12/\n\x0bresult_acks\x18\x03 \x01(\x0b\x32\x18.virtscale.v1.ResultAcksH\x00\x12\x35\n\x0eleases_revoked\x18\x04 \x01(\x0b\x32\x1b.virtscale.v1.LeasesRevokedH\x00\x12$\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x13.virtscale.v1.DrainH\x00\x12\x37\n\x0f\x64rain_cancelled\x18\x06 \x01(\x0b\x32\x1c.virtscale.v1.DrainCancelledH\x00\x12/\n\x0bgoodbye_ack\x18\x07 \x01(\x0b\x32\x18.virtscale.v1.GoodbyeAckH\x00\x42\t\n\x07message\"\x93\x02\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x12\n\njoin_token\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12\x18\n\x10image_generation\x18\x06 \x01(\t\x12!\n\x04held\x18\x07 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x10\n\x08store_id\x18\n \x01(\t\x12)\n\x06uptime\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08profiles\x18\t \x03(\x0e\x32\x19.virtscale.v1.HashProfile\"@\n\x05Lease\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03key\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\rJ\x04\x08\x01\x10\x02R\x06job_id\"\x16\n\x06\x43redit\x12\x0c\n\x04jobs\x18\x01 \x01(\r\"B\n\x07Results\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.virtscale.v1.Outcome\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\"\xa2\x01\n\x07Outcome\x12\"\n\x05lease\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.Lease\x12&\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.virtscale.v1.Refusal\x12/\n\x0cservice_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06hashes\x18\x05 \x03(\tJ\x04\x08\x02\x10\x03R\x04hash\"-\n\x07Refusal\x12\x11\n\tretryable\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"B\n\tHeartbeat\x12!\n\x04held\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x12\n\nbusy_slots\x18\x02 \x01(\r\">\n\x07Release\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\"\x1a\n\x08\x44raining\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xc9\x01\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x04kept\x18\x04 \x03(\x0b\x32\x13.virtscale.v1.Lease\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x10\n\x08store_id\x18\x06 \x01(\t\"5\n\x04Jobs\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.virtscale.v1.Assignment\"\xda\x01\n\nAssignment\x12\"\n\x05lease\x18\x01 \x01(\x0b\x32\x13.virtscale.v1.Lease\x12*\n\x07profile\x18\x02 \x01(\x0e\x32\x19.virtscale.v1.HashProfile\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12 \n\x04load\x18\x05 \x01(\x0b\x32\x12.virtscale.v1.Load\x12-\n\x0b\x61rgon2_cost\x18\x06 \x01(\x0b\x32\x18.virtscale.v1.Argon2Cost\x12\x0e\n\x06inputs\x18\x07 \x03(\x0cJ\x04\x08\x03\x10\x04R\x05input\"?\n\nArgon2Cost\x12\x12\n\nmemory_kib\x18\x01 \x01(\r\x12\x0e\n\x06passes\x18\x02 \x01(\r\x12\r\n\x05lanes\x18\x03 \x01(\r\"1\n\nResultAcks\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\"4\n\rLeasesRevoked\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.virtscale.v1.Lease\"4\n\x05\x44rain\x12+\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x10\n\x0e\x44rainCancelled\"\x0c\n\nGoodbyeAck2R\n\rWorkerService\x12\x41\n\x04Work\x12\x19.virtscale.v1.WorkRequest\x1a\x1a.virtscale.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,45 +34,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'virtscale.v1.worker_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKREQUEST']._serialized_start=100
-  _globals['_WORKREQUEST']._serialized_end=376
-  _globals['_WORKRESPONSE']._serialized_start=379
-  _globals['_WORKRESPONSE']._serialized_end=730
-  _globals['_HELLO']._serialized_start=733
-  _globals['_HELLO']._serialized_end=1008
-  _globals['_LEASE']._serialized_start=1010
-  _globals['_LEASE']._serialized_end=1074
-  _globals['_CREDIT']._serialized_start=1076
-  _globals['_CREDIT']._serialized_end=1098
-  _globals['_RESULTS']._serialized_start=1100
-  _globals['_RESULTS']._serialized_end=1166
-  _globals['_OUTCOME']._serialized_start=1169
-  _globals['_OUTCOME']._serialized_end=1331
-  _globals['_REFUSAL']._serialized_start=1333
-  _globals['_REFUSAL']._serialized_end=1378
-  _globals['_HEARTBEAT']._serialized_start=1380
-  _globals['_HEARTBEAT']._serialized_end=1446
-  _globals['_DRAINING']._serialized_start=1448
-  _globals['_DRAINING']._serialized_end=1474
-  _globals['_GOODBYE']._serialized_start=1476
-  _globals['_GOODBYE']._serialized_end=1501
-  _globals['_WELCOME']._serialized_start=1504
-  _globals['_WELCOME']._serialized_end=1705
-  _globals['_JOBS']._serialized_start=1707
-  _globals['_JOBS']._serialized_end=1760
-  _globals['_ASSIGNMENT']._serialized_start=1763
-  _globals['_ASSIGNMENT']._serialized_end=1981
-  _globals['_ARGON2COST']._serialized_start=1983
-  _globals['_ARGON2COST']._serialized_end=2046
-  _globals['_RESULTACKS']._serialized_start=2048
-  _globals['_RESULTACKS']._serialized_end=2097
-  _globals['_LEASESREVOKED']._serialized_start=2099
-  _globals['_LEASESREVOKED']._serialized_end=2151
-  _globals['_DRAIN']._serialized_start=2153
-  _globals['_DRAIN']._serialized_end=2205
-  _globals['_DRAINCANCELLED']._serialized_start=2207
-  _globals['_DRAINCANCELLED']._serialized_end=2223
-  _globals['_GOODBYEACK']._serialized_start=2225
-  _globals['_GOODBYEACK']._serialized_end=2237
-  _globals['_WORKERSERVICE']._serialized_start=2239
-  _globals['_WORKERSERVICE']._serialized_end=2321
+  _globals['_WORKREQUEST']._serialized_end=418
+  _globals['_WORKRESPONSE']._serialized_start=421
+  _globals['_WORKRESPONSE']._serialized_end=772
+  _globals['_HELLO']._serialized_start=775
+  _globals['_HELLO']._serialized_end=1050
+  _globals['_LEASE']._serialized_start=1052
+  _globals['_LEASE']._serialized_end=1116
+  _globals['_CREDIT']._serialized_start=1118
+  _globals['_CREDIT']._serialized_end=1140
+  _globals['_RESULTS']._serialized_start=1142
+  _globals['_RESULTS']._serialized_end=1208
+  _globals['_OUTCOME']._serialized_start=1211
+  _globals['_OUTCOME']._serialized_end=1373
+  _globals['_REFUSAL']._serialized_start=1375
+  _globals['_REFUSAL']._serialized_end=1420
+  _globals['_HEARTBEAT']._serialized_start=1422
+  _globals['_HEARTBEAT']._serialized_end=1488
+  _globals['_RELEASE']._serialized_start=1490
+  _globals['_RELEASE']._serialized_end=1552
+  _globals['_DRAINING']._serialized_start=1554
+  _globals['_DRAINING']._serialized_end=1580
+  _globals['_GOODBYE']._serialized_start=1582
+  _globals['_GOODBYE']._serialized_end=1607
+  _globals['_WELCOME']._serialized_start=1610
+  _globals['_WELCOME']._serialized_end=1811
+  _globals['_JOBS']._serialized_start=1813
+  _globals['_JOBS']._serialized_end=1866
+  _globals['_ASSIGNMENT']._serialized_start=1869
+  _globals['_ASSIGNMENT']._serialized_end=2087
+  _globals['_ARGON2COST']._serialized_start=2089
+  _globals['_ARGON2COST']._serialized_end=2152
+  _globals['_RESULTACKS']._serialized_start=2154
+  _globals['_RESULTACKS']._serialized_end=2203
+  _globals['_LEASESREVOKED']._serialized_start=2205
+  _globals['_LEASESREVOKED']._serialized_end=2257
+  _globals['_DRAIN']._serialized_start=2259
+  _globals['_DRAIN']._serialized_end=2311
+  _globals['_DRAINCANCELLED']._serialized_start=2313
+  _globals['_DRAINCANCELLED']._serialized_end=2329
+  _globals['_GOODBYEACK']._serialized_start=2331
+  _globals['_GOODBYEACK']._serialized_end=2343
+  _globals['_WORKERSERVICE']._serialized_start=2345
+  _globals['_WORKERSERVICE']._serialized_end=2427
 # @@protoc_insertion_point(module_scope)

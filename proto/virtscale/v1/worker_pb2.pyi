@@ -11,20 +11,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WorkRequest(_message.Message):
-    __slots__ = ("hello", "credit", "results", "heartbeat", "draining", "goodbye")
+    __slots__ = ("hello", "credit", "results", "heartbeat", "draining", "goodbye", "release")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     credit: Credit
     results: Results
     heartbeat: Heartbeat
     draining: Draining
     goodbye: Goodbye
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+    release: Release
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ...) -> None: ...
 
 class WorkResponse(_message.Message):
     __slots__ = ("welcome", "jobs", "result_acks", "leases_revoked", "drain", "drain_cancelled", "goodbye_ack")
@@ -119,6 +121,14 @@ class Heartbeat(_message.Message):
     held: _containers.RepeatedCompositeFieldContainer[Lease]
     busy_slots: int
     def __init__(self, held: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., busy_slots: _Optional[int] = ...) -> None: ...
+
+class Release(_message.Message):
+    __slots__ = ("leases", "credit")
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    leases: _containers.RepeatedCompositeFieldContainer[Lease]
+    credit: int
+    def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class Draining(_message.Message):
     __slots__ = ("reason",)

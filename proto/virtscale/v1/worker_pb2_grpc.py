@@ -35,7 +35,8 @@ class WorkerServiceStub:
     3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
     4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
     leave: only Goodbye, answered by GoodbyeAck, is.
-    5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+    5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+    6. A result is accepted once. A result with a stale epoch is accepted if the job is still
     unfinished and refused otherwise; both are acknowledged.
     """
 
@@ -62,7 +63,8 @@ class WorkerServiceServicer:
     3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
     4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
     leave: only Goodbye, answered by GoodbyeAck, is.
-    5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+    5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+    6. A result is accepted once. A result with a stale epoch is accepted if the job is still
     unfinished and refused otherwise; both are acknowledged.
     """
 
@@ -99,7 +101,8 @@ class WorkerService:
     3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
     4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
     leave: only Goodbye, answered by GoodbyeAck, is.
-    5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+    5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+    6. A result is accepted once. A result with a stale epoch is accepted if the job is still
     unfinished and refused otherwise; both are acknowledged.
     """
 

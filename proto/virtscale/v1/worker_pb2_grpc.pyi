@@ -36,7 +36,8 @@ class WorkerServiceStub:
       3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
       4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
          leave: only Goodbye, answered by GoodbyeAck, is.
-      5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+      5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+      6. A result is accepted once. A result with a stale epoch is accepted if the job is still
          unfinished and refused otherwise; both are acknowledged.
     """
 
@@ -58,7 +59,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
       3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
       4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
          leave: only Goodbye, answered by GoodbyeAck, is.
-      5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+      5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+      6. A result is accepted once. A result with a stale epoch is accepted if the job is still
          unfinished and refused otherwise; both are acknowledged.
     """
 
@@ -76,7 +78,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
       3. A worker keeps a result until its ResultAck arrives and offers it again after a reconnect.
       4. A lease is alive while heartbeats arrive within the lease time. The stream's end is not a clean
          leave: only Goodbye, answered by GoodbyeAck, is.
-      5. A result is accepted once. A result with a stale epoch is accepted if the job is still
+      5. A worker may release leases whose work it has not begun: their jobs go to others at once.
+      6. A result is accepted once. A result with a stale epoch is accepted if the job is still
          unfinished and refused otherwise; both are acknowledged.
     """
 

@@ -63,6 +63,7 @@ def test_what_a_living_worker_says_is_certain(reason, cause):
         RequeueReason.DRAIN_DEADLINE,
         RequeueReason.NOT_RECEIVED,
         RequeueReason.FENCED,
+        RequeueReason.RELEASED,
     ],
 )
 def test_nobody_is_to_blame(reason):

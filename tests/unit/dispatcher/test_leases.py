@@ -71,6 +71,7 @@ def test_of_a_lost_worker_only_the_jobs_in_its_slots_are_suspects(world):
         RequeueReason.DRAIN_DEADLINE,
         RequeueReason.NOT_RECEIVED,
         RequeueReason.FENCED,
+        RequeueReason.RELEASED,
     ],
 )
 def test_what_is_nobody_s_fault_costs_no_attempt(world, reason):

@@ -307,6 +307,61 @@ def test_a_goodbye_costs_no_attempt():
     ]
 
 
+def test_a_release_gives_jobs_back_at_no_attempt_and_their_credit_is_spent():
+    ledger = working(3, slots=1)
+    ledger.credit(S1, 3, 0.0)
+    found = ledger.release(S1, [lease(2, 2), lease(3, 3), lease(3, 3)], 3, 1.0)
+    assert found == [Requeued("w1", (key(2), key(3)), RequeueReason.RELEASED)]
+    assert (ledger.counts.ready, ledger.counts.leased) == (2, 1)
+    assert ledger.lease(1.0) == [], "the credit was taken back"
+    ledger.hello(S2, hello("w2"), 1.0)
+    ledger.credit(S2, 1, 1.0)
+    assert ledger.lease(1.0) == [Grant(S2, (lease(2, 4),), ())]
+    assert ledger.attempts(key(2)) == 0
+
+
+def test_released_jobs_come_before_all_others():
+    ledger = working(2, slots=1)
+    ledger.submit(key(3), [LEGACY], 1.0)
+    ledger.release(S1, [lease(2, 2)], 0, 1.0)
+    ledger.hello(S2, hello("w2"), 1.0)
+    ledger.credit(S2, 1, 1.0)
+    assert ledger.lease(1.0) == [Grant(S2, (lease(2, 3),), ())]
+
+
+def test_a_release_of_what_is_not_held_changes_nothing():
+    ledger = working(2, slots=1)
+    ledger.hello(S2, hello("w2"), 1.0)
+    for session, released in (
+        (S1, lease(1, 7)),  # of another epoch
+        (S1, lease(9, 9)),  # of no job
+        (S2, lease(1, 1)),  # another worker's
+        (S3, lease(1, 1)),  # of no session
+    ):
+        assert ledger.release(session, [released], 0, 1.0) == []
+    ledger.complete(S1, [Hashed(lease(1, 1), "h", 0.1)], 1.0)
+    assert ledger.release(S1, [lease(1, 1)], 0, 1.0) == [], "it settles"
+    assert ledger.counts.leased == 2
+
+
+def test_credit_that_was_taken_back_too_late_counts_against_the_next():
+    ledger = working(2, slots=1)
+    assert ledger.release(S1, [lease(2, 2)], 3, 1.0) != []
+    ledger.credit(S1, 3, 1.0)
+    assert ledger.lease(1.0) == []
+    ledger.credit(S1, 1, 1.0)
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 3),), ())]
+
+
+def test_a_release_of_the_last_lease_ends_a_drain():
+    ledger = working()
+    ledger.drain("w1", "test", 30.0)
+    assert ledger.release(S1, [lease(1, 1)], 0, 1.0) == [
+        Requeued("w1", (key(1),), RequeueReason.RELEASED),
+        DrainEnded("w1", DrainOutcome.DRAINED, 0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("is_retryable", "first"),
     [
