@@ -25,7 +25,7 @@ Runs inside a domain: takes licence numbers from a dispatcher, hashes them, retu
   --join-token-file FILE    file with the join token          ($VIRTSCALE_JOIN_TOKEN: the token)
   --generation DIGEST       image this guest runs from        $VIRTSCALE_GENERATION
   --slots N                 jobs at a time, default: vCPUs    $VIRTSCALE_SLOTS
-  --prefetch N              jobs waiting here, default: slots $VIRTSCALE_PREFETCH
+  --prefetch N              jobs waiting here, default: below $VIRTSCALE_PREFETCH
   --tls-ca PEM              trust this CA and use TLS         $VIRTSCALE_TLS_CA
   --tls-cert PEM            this worker's certificate (mTLS)  $VIRTSCALE_TLS_CERT
   --tls-key PEM             and its key                       $VIRTSCALE_TLS_KEY
@@ -34,6 +34,9 @@ Runs inside a domain: takes licence numbers from a dispatcher, hashes them, retu
   --logfile FILE            append the log here, not stderr   $VIRTSCALE_LOGFILE
   --check-config            check the settings and exit
   --help                    this text
+
+Without --prefetch, as many jobs wait here as take 10 ms: 1 to 32 per slot, 1 when they are heavy
+(argon2id, or with a load). A fixed number keeps heavy ones from workers that are idle.
 
 PEM is a file, or the PEM text itself, plain or in base64. With a certificate no join token is
 needed. With systemd, what says who the worker is may be credentials in $CREDENTIALS_DIRECTORY:
@@ -72,14 +75,14 @@ class ConfigError(Exception):
 
 
 class Config(NamedTuple):
-    """What the worker runs with. PEM texts, not paths; `prefetch` in jobs."""
+    """What the worker runs with. PEM texts, not paths; `prefetch` in jobs, None: to fit."""
 
     dispatcher: str
     worker_id: str
     join_token: str
     generation: str
     slots: int
-    prefetch: int
+    prefetch: int | None
     tls_ca: bytes | None
     tls_cert: bytes | None
     tls_key: bytes | None
@@ -97,16 +100,17 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     faults: list[str] = []
     flags = _parse(arguments, faults)
     if "help" in flags:
-        return Config("", "", "", "", 1, 0, None, None, None, "info", "", False, True)
+        return Config("", "", "", "", 1, None, None, None, None, "info", "", False, True)
     given = _gather(flags, environment, faults)
     slots = _number(given, "slots", 1, MAX_SLOTS, len(os.sched_getaffinity(0)), faults)
+    has_prefetch = "prefetch" in given
     config = Config(
         dispatcher=_dispatcher(given, faults),
         worker_id=_required(given, "worker-id", "the domain's name", faults),
         join_token=_token(given, environment, faults),
         generation=given.get("generation", ""),
         slots=slots,
-        prefetch=_number(given, "prefetch", 0, MAX_PREFETCH, slots, faults),
+        prefetch=_number(given, "prefetch", 0, MAX_PREFETCH, 0, faults) if has_prefetch else None,
         tls_ca=_pem(given, "tls-ca", faults),
         tls_cert=_pem(given, "tls-cert", faults),
         tls_key=_pem(given, "tls-key", faults),

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from guest_worker import hashing_process, pipe
 from guest_worker.values import (
-    ARGON2ID,
     Assignment,
     Busy,
     Collision,
@@ -169,16 +168,16 @@ class HashingPool:
 
     def _is_light_on(self, process: _Process) -> bool:
         """Whether neither the work of a process nor the next job can take long."""
-        return process.is_light and _is_light(self._queue[0])
+        return process.is_light and self._queue[0].is_light
 
     def _give(self, process: _Process, share: int) -> None:
         """One job, or up to `share` light ones that are hashed alike, from the queue's front."""
         first = self._queue.popleft()
         batch: list[Assignment | None] = [first]
         inputs = [first.input]
-        process.is_light = _is_light(first)
+        process.is_light = first.is_light
         while process.is_light and self._queue and len(inputs) < min(share, MAX_LIGHT_JOBS):
-            if self._queue[0][1::2] != first[1::2] or not _is_light(self._queue[0]):
+            if self._queue[0][1::2] != first[1::2] or not self._queue[0].is_light:
                 break
             job = self._queue.popleft()
             batch.append(job)
@@ -224,10 +223,6 @@ class HashingPool:
         if self._is_warm:
             process.tell(("warm",))
         self._processes.append(process)
-
-
-def _is_light(assignment: Assignment) -> bool:
-    return assignment.load is None and assignment.profile != ARGON2ID
 
 
 def _load_frame(assignment: Assignment) -> tuple[str, float, int] | None:

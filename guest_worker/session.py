@@ -5,7 +5,8 @@ returns what is to be done, in order. The rules it keeps:
 
 1. A result stays here until its ResultAck and is offered again after every reconnect, even when its
    lease was lost: the dispatcher judges it by its epoch and acknowledges in any case.
-2. Work in progress plus credit granted never exceeds `slots + prefetch`.
+2. Work in progress plus credit granted never exceeds the limit of `room`, except while that
+   shrinks: then credit and jobs that could not begin soon are given back.
 3. Nothing but Hello is sent before Welcome.
 4. A drain only stops the credit: the worker stays connected, since a cancelled drain must cost
    nothing. Leaving is for `leave` (SIGTERM) alone.
@@ -14,6 +15,7 @@ returns what is to be done, in order. The rules it keeps:
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from guest_worker.room import Room
 from guest_worker.values import (
     Assignment,
     Cancel,
@@ -34,6 +36,7 @@ from guest_worker.values import (
     Output,
     Reconnect,
     Refusal,
+    Release,
     ResultAcks,
     Results,
     Start,
@@ -72,11 +75,9 @@ class Identity(NamedTuple):
 class Session:
     """What the worker holds and owes. Survives the stream: a reconnect carries everything over."""
 
-    def __init__(self, identity: Identity, prefetch: int) -> None:
+    def __init__(self, identity: Identity, prefetch: int | None) -> None:
         self._identity = identity
-        self._limit = identity.slots + prefetch
-        # Credit goes out in portions, so that a deep prefetch means few and large messages.
-        self._portion = max(1, prefetch // 2)
+        self._room = Room(identity.slots, prefetch)
         self._stream = OFFLINE
         self._leave = STAYING
         self._leave_reason = ""
@@ -105,7 +106,10 @@ class Session:
 
     @property
     def credit(self) -> int:
-        """Jobs the dispatcher may still send against what it was granted."""
+        """Jobs the dispatcher may still send against what it was granted.
+
+        Negative when jobs arrived that were sent before credit was taken back.
+        """
         return self._credit
 
     @property
@@ -201,9 +205,14 @@ class Session:
 
     def finished(self, outcomes: Iterable[Outcome]) -> list[Output]:
         """Hashing processes are done with these. Outcomes nobody waits for any more are dropped."""
-        wanted = [outcome for outcome in outcomes if self._end(outcome.lease)]
-        for outcome in wanted:
-            self._unacknowledged[outcome.lease] = outcome
+        wanted: list[Outcome] = []
+        for outcome in outcomes:
+            lease = outcome.lease
+            if self._working.get(lease.key) == lease:
+                self._room.measured(outcome)
+                self._end(lease)
+                self._unacknowledged[lease] = outcome
+                wanted.append(outcome)
         outputs: list[Output] = []
         if wanted and self._stream == OPEN:
             outputs.append(Results(tuple(wanted)))
@@ -248,12 +257,14 @@ class Session:
         return [*outputs, *self._top_up()]
 
     def _assigned(self, assignments: tuple[Assignment, ...]) -> list[Output]:
-        self._credit = max(0, self._credit - len(assignments))
+        # The bound is for a dispatcher that ignores credit: it must not earn more by that.
+        self._credit = max(-self._room.most_overrun, self._credit - len(assignments))
         if self._leave != STAYING:
             return []  # Goodbye gives them back
         starts: list[Assignment] = []
         stale: list[Lease] = []
         known: list[Outcome] = []
+        released: list[Lease] = []
         for assignment in assignments:
             lease = assignment.lease
             if lease in self._unacknowledged:
@@ -264,15 +275,22 @@ class Session:
                 if mine.epoch >= lease.epoch:
                     continue
                 stale.append(mine)
-            if assignment.profile in self._identity.profiles:
+                self._end(mine)
+            if assignment.profile not in self._identity.profiles:
+                known.append(self._refuse(assignment))
+            elif self._room.has_place(assignment, len(self._working)):
                 self._working[lease.key] = lease
+                self._room.begun(assignment)
                 starts.append(assignment)
             else:
-                self._working.pop(lease.key, None)
-                known.append(self._refuse(assignment))
+                released.append(lease)
         outputs: list[Output] = []
         if stale:
             outputs.append(Cancel(tuple(stale)))
+        surplus = self._room.surplus(len(self._working), self._credit)
+        if released or surplus:
+            self._credit -= surplus
+            outputs.append(Release(tuple(released), surplus))
         if starts:
             outputs.append(Start(tuple(starts)))
         if known:
@@ -296,6 +314,7 @@ class Session:
         if self._working.get(lease.key) != lease:
             return False
         del self._working[lease.key]
+        self._room.ended(lease.key)
         return True
 
     def _refuse(self, assignment: Assignment) -> Outcome:
@@ -307,11 +326,13 @@ class Session:
     def _top_up(self) -> list[Output]:
         if self._stream != OPEN or self._draining or self._leave != STAYING:
             return []
-        if len(self._unacknowledged) >= max(MAX_UNACKNOWLEDGED, 4 * self._limit):
+        limit, slots = self._room.limit, self._identity.slots
+        if len(self._unacknowledged) >= max(MAX_UNACKNOWLEDGED, 4 * limit):
             return []
-        room = self._limit - len(self._working) - self._credit
-        # A whole portion, or all there is when every slot may be about to run dry.
-        if room <= 0 or (room < self._portion and self._limit - room >= self._identity.slots):
+        room = limit - len(self._working) - self._credit
+        # Half of what may wait, so that much of it means few and large messages; or all there is
+        # when every slot may be about to run dry.
+        if room <= 0 or (room < (limit - slots) // 2 and limit - room >= slots):
             return []
         self._credit += room
         return [Credit(room)]

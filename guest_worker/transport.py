@@ -196,6 +196,9 @@ def encode(message: values.MessageUp) -> worker_pb2.WorkRequest:
     if isinstance(message, values.Heartbeat):
         beat = worker_pb2.Heartbeat(held=_leases(message.held), busy_slots=message.busy_slots)
         return worker_pb2.WorkRequest(heartbeat=beat)
+    if isinstance(message, values.Release):
+        release = worker_pb2.Release(leases=_leases(message.leases), credit=message.credit)
+        return worker_pb2.WorkRequest(release=release)
     if isinstance(message, values.Draining):
         return worker_pb2.WorkRequest(draining=worker_pb2.Draining(reason=message.reason))
     return worker_pb2.WorkRequest(goodbye=worker_pb2.Goodbye(reason=message.reason))

@@ -65,6 +65,11 @@ class Assignment(NamedTuple):
     load: Load = None
     argon2_cost: Argon2Cost | None = None
 
+    @property
+    def is_light(self) -> bool:
+        """Whether it takes microseconds. A heavy job may take any time."""
+        return self.load is None and self.profile != ARGON2ID
+
     def __repr__(self) -> str:
         return f"Assignment({self.lease!r}, {self.profile!r}, load={self.load!r})"
 
@@ -131,6 +136,13 @@ class Heartbeat(NamedTuple):
     busy_slots: int
 
 
+class Release(NamedTuple):
+    """Leases whose work has not begun and would not begin soon, and credit, are given back."""
+
+    leases: tuple[Lease, ...]
+    credit: int
+
+
 class Draining(NamedTuple):
     """The worker wants to leave: no more jobs, please."""
 
@@ -143,7 +155,7 @@ class Goodbye(NamedTuple):
     reason: str
 
 
-MessageUp = Hello | Credit | Results | Heartbeat | Draining | Goodbye
+MessageUp = Hello | Credit | Results | Heartbeat | Release | Draining | Goodbye
 
 
 # --- messages from the dispatcher -----------------------------------------------------------------

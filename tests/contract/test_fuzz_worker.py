@@ -72,7 +72,7 @@ class Victim:
         """It does a job in the greeted stream, and nothing but it."""
         stream.send_jobs(legacy(HONEST))
         while True:
-            results = stream.expect("results", "credit", "heartbeat").results
+            results = stream.expect("results", "credit", "heartbeat", "release").results
             for outcome in results.outcomes:
                 stream.ack(outcome.lease)
             if any(each.lease.key == HONEST and len(each.hashes) for each in results.outcomes):
@@ -148,15 +148,15 @@ def bound(response: Message) -> None:
 
 
 def refusals(stream: Stream, *assignments: worker_pb2.Assignment) -> dict[int, worker_pb2.Refusal]:
-    """What the worker says to jobs that it must not start."""
-    stream.send_jobs(*assignments)
+    """What the worker says to jobs that it must not start, one by one: it may release others."""
     found: dict[int, worker_pb2.Refusal] = {}
-    while len(found) < len(assignments):
-        for outcome in stream.expect("results", "credit", "heartbeat").results.outcomes:
-            assert outcome.HasField("refusal"), outcome
-            for place in range(outcome.lease.count or 1):
-                found[outcome.lease.key + place] = outcome.refusal
-            stream.ack(outcome.lease)
+    for assignment in assignments:
+        stream.send_jobs(assignment)
+        (outcome,) = stream.expect("results", "credit", "heartbeat", "release").results.outcomes
+        assert outcome.lease == assignment.lease
+        assert outcome.HasField("refusal"), outcome
+        found[outcome.lease.key] = outcome.refusal
+        stream.ack(outcome.lease)
     return found
 
 

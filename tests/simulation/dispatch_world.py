@@ -20,7 +20,7 @@ from dispatcher.fleet import Fleet
 from dispatcher.gate import Refusals
 from dispatcher.grpc_api.worker_service import WorkerServicer
 from dispatcher.hashing import Cost, Keyring
-from dispatcher.jobs import JobNames, JobSpec, JobState, Profile
+from dispatcher.jobs import Busy, JobNames, JobSpec, JobState, Profile
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryDisk, MemoryStore
@@ -39,6 +39,7 @@ JOIN_KEY = b"j" * 32
 LEASE_TTL, HEARTBEAT, RECONNECT_GRACE, RESTART_GRACE = 10.0, 2.0, 1.0, 5.0
 KEEPALIVE = 15.0
 _MAX_ATTEMPTS = 1000
+LIGHT_CPU_SECONDS = 2e-5
 
 
 class Disk(MemoryStore):
@@ -398,13 +399,17 @@ class SimulatedWorker:
                 self._obey(self.session.disconnected())
                 self._retry(False)
             elif self._link is not None:
+                if isinstance(output, values.Release):
+                    self.world.released.update(lease.key for lease in output.leases)
                 self._link.send(encode(output))
         self._work()
 
     def _work(self):
         while self._queue and len(self._busy) < self._slots and self.is_alive:
             assignment = self._queue.pop(0)
-            seconds = self.world.dice.choice((0.0, 0.001, 0.05, 0.5, 3.0))
+            seconds = self.world.dice.choice(self.world.light_seconds)
+            if not assignment.is_light:
+                seconds = assignment.load.seconds
             session = self.session
             self._busy[assignment.lease] = asyncio.get_running_loop().call_later(
                 seconds, lambda a=assignment, s=session: self._do(lambda: self._finish(a, s))
@@ -415,14 +420,15 @@ class SimulatedWorker:
             return
         salt = f"{self.world.dice.getrandbits(128):032x}"
         digest = hashlib.sha256(salt.encode() + assignment.input).hexdigest()
-        outcome = values.Outcome(assignment.lease, f"{digest}:{salt}", 0.01)
+        spent = LIGHT_CPU_SECONDS if assignment.is_light else assignment.load.seconds
+        outcome = values.Outcome(assignment.lease, f"{digest}:{salt}", spent)
         self._obey(session.finished([outcome]))
 
 
 class World:
     """All of it, and what must be true of it at every moment."""
 
-    def __init__(self, seed, *, workers=3):
+    def __init__(self, seed, *, workers=3, slots=(1, 2), prefetches=(0, 1, 8, None)):
         self.dice = random.Random(seed)
         self.clock = LoopClock()
         self.disk = MemoryDisk()
@@ -431,12 +437,14 @@ class World:
         self.results = {}
         self.cancelled = set()
         self.runs = Counter()
+        self.released = Counter()
+        self.light_seconds = (0.0, 0.001, 0.05, 0.5, 3.0)
         self.lost_calls = 0
         self._requests = 0
         self._fleet_locks = defaultdict(asyncio.Lock)
         self.workers = [
             SimulatedWorker(
-                self, f"w{place}", self.dice.choice((1, 2)), self.dice.choice((0, 1, 8))
+                self, f"w{place}", self.dice.choice(slots), self.dice.choice(prefetches)
             )
             for place in range(workers)
         ]
@@ -446,10 +454,11 @@ class World:
 
     # -- what a client does ----------------------------------------------------------------------
 
-    async def submit(self, count):
+    async def submit(self, count, heavy_seconds=None):
         self._requests += 1
         request = f"request-{self._requests}"
-        specs = [JobSpec(f"KA-47-UT-{1 + place:04d}") for place in range(count)]
+        load = None if heavy_seconds is None else Busy(heavy_seconds)
+        specs = [JobSpec(f"KA-47-UT-{1 + place:04d}", load=load) for place in range(count)]
         keys = await self.answered(lambda node: node.clients.submit(request, specs))
         assert self.accepted.setdefault(request, keys) == keys
         assert len(keys) == count
@@ -510,7 +519,7 @@ class World:
             assert all(view.leases == 0 for view in views), "drained, and holds a lease"
             for key in before:
                 is_over = self.disk.jobs[key].state.is_final or key in self.cancelled
-                assert is_over, "drained, and a job of it will run again"
+                assert is_over or self.released[key], "drained, and a job of it will run again"
         return outcome
 
     # -- faults ----------------------------------------------------------------------------------

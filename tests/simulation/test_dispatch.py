@@ -27,7 +27,9 @@ async def one_run(seed, *, faults):
     for _ in range(faults):
         tasks.add(asyncio.ensure_future(world.fault()))
         if dice.random() < 0.7:
-            tasks.add(asyncio.ensure_future(world.submit(dice.choice((1, 3, 20)))))
+            heavy_seconds = dice.choice((None, None, 0.05, 1.0))
+            submitting = world.submit(dice.choice((1, 3, 20)), heavy_seconds)
+            tasks.add(asyncio.ensure_future(submitting))
         await pass_time(dice.choice((0.0, 0.02, 0.4, 2.0)))
         world.check()
         for task in [each for each in tasks if each.done()]:

@@ -23,7 +23,7 @@ def test_the_environment_is_enough() -> None:
     assert settings.dispatcher == "10.0.2.2:50051"
     assert (settings.worker_id, settings.join_token) == ("pool-1", "v1.c2VjcmV0")
     assert settings.slots >= 1
-    assert settings.prefetch == settings.slots
+    assert settings.prefetch is None
     assert settings.tls_ca is None
     assert "c2VjcmV0" not in repr(settings)
 
@@ -39,6 +39,11 @@ def test_flags_beat_the_environment_which_beats_credentials(tmp_path: Path) -> N
     assert settings.worker_id == "environment"
     assert settings.join_token == "token"
     assert settings.generation == "sha256:abc"
+
+
+def test_a_prefetch_that_is_given_is_a_number() -> None:
+    assert config.load(["--prefetch", "0"], IDENTITY).prefetch == 0
+    assert config.load([], IDENTITY | {"VIRTSCALE_PREFETCH": "64"}).prefetch == 64
 
 
 def test_the_token_may_come_from_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from guest_worker import values
+from guest_worker.room import MAX_WAITING
 from guest_worker.session import (
     FLUSH_TIMEOUT,
     GOODBYE_TIMEOUT,
@@ -9,6 +10,7 @@ from guest_worker.session import (
 )
 from guest_worker.values import (
     Assignment,
+    Busy,
     Cancel,
     Credit,
     Draining,
@@ -23,6 +25,7 @@ from guest_worker.values import (
     Outcome,
     Reconnect,
     Refusal,
+    Release,
     ResultAcks,
     Results,
     Start,
@@ -77,6 +80,95 @@ def test_a_deep_prefetch_gives_credit_in_portions_but_never_lets_a_slot_run_dry(
     session.receive(Jobs(tuple(map(job, leases))), 1.0)
     credits = [session.finished([done(lease)])[1:] for lease in leases]
     assert credits == [[]] * 4 + [[Credit(5)]] + [[]] * 4 + [[Credit(5)]] + [[]]
+
+
+def heavy(lease: Lease) -> Assignment:
+    return job(lease)._replace(load=Busy(60.0))
+
+
+def grown() -> Session:
+    """A session of one slot whose light jobs have let its credit grow to all that may wait."""
+    session = Session(IDENTITY, None)
+    session.connected(0.0, None)
+    assert session.receive(welcome(), 0.0) == [Credit(2)]
+    for key in range(1000, 1300):
+        lease = Lease(key, 1)
+        session.receive(Jobs((job(lease),)), 1.0)
+        session.finished([Outcome(lease, "digest:salt", 2e-5)])
+        session.receive(ResultAcks((lease,)), 1.0)
+    assert session.credit > 1 + MAX_WAITING // 2
+    return session
+
+
+def test_the_first_heavy_job_takes_the_credit_back_that_others_would_come_for() -> None:
+    session = grown()
+    before = session.credit
+    outputs = session.receive(Jobs((heavy(A),)), 2.0)
+    assert outputs == [Release((), before - 2), Start((heavy(A),))]
+    assert session.credit == 1
+    assert session.receive(Jobs((heavy(B),)), 2.1) == [Start((heavy(B),))]
+    assert session.credit == 0
+
+
+def test_heavy_jobs_beyond_two_for_each_slot_are_released_and_do_not_come_back() -> None:
+    session = grown()
+    jobs = [heavy(Lease(key, 1)) for key in range(1, 7)]
+    before = session.credit
+    assert session.receive(Jobs(tuple(jobs)), 2.0) == [
+        Release(tuple(each.lease for each in jobs[2:]), before - 6),
+        Start(tuple(jobs[:2])),
+    ]
+    assert session.credit == 0
+    assert session.held == (A, B)
+    assert session.tick(2.1) == [Heartbeat((A, B), 1)]
+    # One at a time from now on, until light ones are seen.
+    assert session.finished([done(A)]) == [Results((done(A),)), Credit(1)]
+    again = heavy(Lease(3, 2))
+    assert session.receive(Jobs((again,)), 3.0) == [Start((again,))]
+
+
+def test_what_was_sent_before_credit_was_taken_back_makes_it_negative_for_a_while() -> None:
+    session = grown()
+    session.receive(Jobs((heavy(A), heavy(B))), 2.0)
+    late = [heavy(Lease(key, 1)) for key in range(3, 6)]
+    outputs = session.receive(Jobs(tuple(late)), 2.1)
+    # The dispatcher's count is three below zero too: this is nothing that it could lease against.
+    assert outputs == [Release(tuple(each.lease for each in late), 0), Credit(3)]
+    assert session.credit == 0
+
+
+def test_light_jobs_behind_heavy_ones_are_released() -> None:
+    session = grown()
+    light = [job(Lease(key, 1)) for key in range(3, 6)]
+    outputs = session.receive(Jobs((light[0], heavy(A), *light[1:])), 2.0)
+    release, start = outputs
+    assert isinstance(release, Release)
+    assert release.leases == (light[1].lease, light[2].lease)
+    assert start == Start((light[0], heavy(A)))
+
+
+def test_a_fixed_prefetch_releases_nothing() -> None:
+    session = opened(prefetch=9)
+    jobs = tuple(heavy(Lease(key, 1)) for key in range(10))
+    assert session.receive(Jobs(jobs), 1.0) == [Start(jobs)]
+
+
+def test_a_newer_lease_that_has_no_place_still_ends_the_older() -> None:
+    session = grown()
+    session.receive(Jobs((heavy(A), heavy(B), heavy(Lease(3, 1)))), 2.0)
+    newer = job(Lease(1, 2))
+    cancel, start = session.receive(Jobs((newer,)), 2.1)[:2]
+    assert (cancel, start) == (Cancel((A,)), Start((newer,)))
+    assert session.held == (B, newer.lease)
+
+
+def test_a_dispatcher_that_ignores_credit_does_not_earn_more_of_it() -> None:
+    session = Session(IDENTITY, None)
+    session.connected(0.0, None)
+    session.receive(welcome(), 0.0)
+    session.receive(Jobs(tuple(heavy(Lease(key, 1)) for key in range(5000))), 1.0)
+    assert session.in_progress == 2
+    assert session.credit <= 0
 
 
 def test_a_result_made_while_offline_is_offered_after_welcome() -> None:

@@ -81,6 +81,14 @@ def test_credit_travels_with_the_results_that_make_room() -> None:
             values.Heartbeat((Lease(7, 3),), 1),
             worker_pb2.WorkRequest(heartbeat=worker_pb2.Heartbeat(held=[LEASE], busy_slots=1)),
         ),
+        (
+            values.Release((Lease(7, 3), Lease(8, 4)), 5),
+            worker_pb2.WorkRequest(
+                release=worker_pb2.Release(
+                    leases=[worker_pb2.Lease(key=7, epoch=3, count=2)], credit=5
+                )
+            ),
+        ),
         (values.Draining("r"), worker_pb2.WorkRequest(draining=worker_pb2.Draining(reason="r"))),
         (values.Goodbye("r"), worker_pb2.WorkRequest(goodbye=worker_pb2.Goodbye(reason="r"))),
     ],
