@@ -36,7 +36,7 @@ Runs inside a domain: takes licence numbers from a dispatcher, hashes them, retu
   --help                    this text
 
 Without --prefetch, as many jobs wait here as take 10 ms: 1 to 32 per slot, 1 when they are heavy
-(argon2id, or with a load). A fixed number keeps heavy ones from workers that are idle.
+(argon2id, or with a load). With a number, heavy ones wait here too while other workers are idle.
 
 PEM is a file, or the PEM text itself, plain or in base64. With a certificate no join token is
 needed. With systemd, what says who the worker is may be credentials in $CREDENTIALS_DIRECTORY:

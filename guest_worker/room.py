@@ -7,8 +7,8 @@ one per slot for heavy ones. A `prefetch` that is configured is kept as it is.
 
 from guest_worker.values import Assignment, Outcome, Refusal
 
-# Seconds of work that may wait behind each slot: twice the few milliseconds that a round trip takes
-# on a busy machine, and so little that nobody misses it at another worker.
+# Seconds of work that may wait behind each slot: several round trips to the dispatcher, which take
+# 2 ms when it is busy, and so little that nobody misses it at another worker.
 HELD_SECONDS = 0.01
 # Jobs that may wait behind each slot, however light: enough for messages and batches in which the
 # cost of each job is what counts. A lost worker's jobs are done again, so not more than that.
