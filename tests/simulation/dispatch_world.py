@@ -209,7 +209,6 @@ class Node:
             profile=Profile.LEGACY_SHA256,
             cost=cost,
             max_unfinished=100_000,
-            idle_at=self.clock.monotonic,
         )
         self._servicer = WorkerServicer(
             self.pump,
