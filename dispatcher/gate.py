@@ -1,6 +1,6 @@
 """The gate of the client listener: judges calls by the present tokens, counts and logs refusals."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dispatcher import access
@@ -39,7 +39,10 @@ class Refusals:
 
 
 class Gate:
-    """Judges one call after the other. Without tokens and without client certificates: open."""
+    """Judges one call after the other. Without tokens and without client certificates: open.
+
+    `on_change` is called when somebody may have lost a role: open calls are to be judged again.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class Gate:
         refusals: Refusals,
         clock: Clock,
     ) -> None:
-        self.tokens = tokens
+        self._tokens = tokens
+        self._looked_at = clock.wall()
+        self.on_change: Callable[[], None] = lambda: None
         self.has_certificates = has_certificates
         self.refusals = refusals
         self._clock = clock
@@ -57,13 +62,26 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """True when everybody may do everything."""
-        return self.tokens is None and not self.has_certificates
+        return self._tokens is None and not self.has_certificates
+
+    def renew(self, tokens: tuple[Token, ...]) -> None:
+        """These tokens count from now on."""
+        self._tokens = tokens
+        self.on_change()
+
+    def look(self) -> None:
+        """Notices tokens that have ended since the last look."""
+        now = self._clock.wall()
+        before, self._looked_at = self._looked_at, now
+        tokens = self._tokens or ()
+        if any(token.has_ended(now) and not token.has_ended(before) for token in tokens):
+            self.on_change()
 
     def judge(
         self, method: str, authorization: str | None, names: Iterable[str] = ()
     ) -> Denied | None:
         """None when the call is allowed."""
-        return access.judge(method, authorization, names, self.tokens or (), self._clock.wall())
+        return access.judge(method, authorization, names, self._tokens or (), self._clock.wall())
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:

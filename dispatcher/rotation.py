@@ -63,6 +63,7 @@ class Rotation:
         for watched in self._watched:
             if watched.watch.has_changed():
                 self._reload(watched)
+        self._gate.look()
         self._show_expiry()
 
     def _reload(self, watched: _Watched) -> None:
@@ -87,7 +88,7 @@ class Rotation:
 
     def _tokens(self, path: Path) -> _Watched:
         def reload() -> None:
-            self._gate.tokens = read_tokens(path)
+            self._gate.renew(read_tokens(path))
 
         return _Watched("tokens_file", FileWatch([path]), reload)
 

@@ -28,9 +28,8 @@ class AccessControl:
         """See `grpc_server.service.Service`."""
 
         def resolve(arrival: Arrival) -> Any:
-            denied = self.judge(arrival)
-            if denied is not None:
-                return self._refused(arrival, denied)
+            if (refused := self.refusal(arrival)) is not None:
+                return refused
             handler = following(arrival)
             if handler is None and (misplaced := access.wrong_listener(arrival.method)):
                 return self._refused(arrival, misplaced)
@@ -38,15 +37,16 @@ class AccessControl:
 
         return resolve
 
-    def judge(self, arrival: Arrival) -> Denied | None:
-        """Why a call may not be, by the tokens as they are now; None when it may."""
+    def refusal(self, arrival: Arrival) -> RefusedCall | None:
+        """How a call ends that may not be, by the tokens as they are now; None when it may be."""
         if self._gate.is_open or not access.is_for_clients(arrival.method):
             return None
         names: Sequence[str] = ()
         if self._gate.has_certificates:
             _, names = peer_names(arrival.peer.facts)
         authorization = _authorization(arrival.invocation_metadata)
-        return self._gate.judge(arrival.method, authorization, names)
+        denied = self._gate.judge(arrival.method, authorization, names)
+        return None if denied is None else self._refused(arrival, denied)
 
     def _refused(self, arrival: Arrival, denied: Denied) -> RefusedCall:
         self._gate.refusals.note(

@@ -85,9 +85,12 @@ class Server:
         ]
         health = health_pb2.DESCRIPTOR.services_by_name["Health"]
         # The first is the outermost: what the others refuse is counted too.
+        access = AccessControl(gate)
+        # Who lost a role loses the calls that are open, too.
+        gate.on_change = lambda: self._review(access)
         judges: list[Judge] = [
             MeasureCalls(registry, [*described, health]),
-            AccessControl(gate),
+            access,
             TurnAway(clients),
             RefuseMalformed(),
         ]
@@ -165,6 +168,10 @@ class Server:
             raise StartError(
                 listen_error("dispatcher", address.host, address.port, error, address.option)
             ) from None
+
+    def _review(self, access: AccessControl) -> None:
+        for listener in self._listeners:
+            listener.review(access.refusal)
 
     async def refuse(self) -> None:
         """Says NOT_SERVING to whoever asks for health; calls are answered on."""

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from enum import Enum
 
+from dispatcher.grpc_server.calls import Arrival, RefusedCall
 from dispatcher.grpc_server.served import Patience, Served
 from dispatcher.grpc_server.service import Service
 from dispatcher.grpc_server.streams import Limits
@@ -83,6 +84,11 @@ class Listener:
         self._accepting = [
             asyncio.ensure_future(self._accept(listening)) for listening in self._sockets
         ]
+
+    def review(self, judge: Callable[[Arrival], RefusedCall | None]) -> None:
+        """Ends the open calls that are refused now."""
+        for connection in tuple(self._connections):
+            connection.review(judge)
 
     async def stop(self, grace: float) -> None:
         """Accepts nothing more, lets calls end for a moment, ends the rest and all connections."""

@@ -250,6 +250,15 @@ class Served(asyncio.BufferedProtocol):
         # What waits for a window would wait on, and the status behind it: nobody reads them.
         self._connection.abandon(call.number)
 
+    def review(self, judge: Callable[[Arrival], RefusedCall | None]) -> None:
+        """Ends the open calls that are refused now."""
+        for call in tuple(self._calls.values()):
+            refused = judge(Arrival(call.head.path, call.head.metadata, self._peer))
+            if refused is not None:
+                self._end(call, (refused.code, refused.text, refused.metadata))
+                # What waits for a window is not for this client any more.
+                self._connection.abandon(call.number)
+
     # -- the connection --------------------------------------------------------------------------
 
     def leave(self) -> None:

@@ -385,7 +385,16 @@ async def test_a_token_comes_and_goes_without_a_restart(dispatcher: SecuredDispa
     assert fresh not in dispatcher.logged()
     assert await gives(grpc.StatusCode.OK)
     tokens.write_bytes(content)
+    watching = dispatcher.channel.unary_stream(
+        "/virtscale.v1.LicenseService/WatchResults",
+        request_serializer=license_pb2.WatchResultsRequest.SerializeToString,
+        response_deserializer=license_pb2.WatchResultsResponse.FromString,
+    )(license_pb2.WatchResultsRequest(announce_start=True), metadata=header(fresh))
+    assert (await watching.read()).cursor
     access_tokens.remove(tokens, "fresh")
     await until(lambda: gives(grpc.StatusCode.UNAUTHENTICATED))
+    # What was open with it is over too.
+    async with asyncio.timeout(PATIENCE):
+        assert await watching.code() is grpc.StatusCode.UNAUTHENTICATED
     line = 'certificate_expiry_timestamp_seconds{listener="workers"}'
     assert line in await asyncio.to_thread(dispatcher.metrics)
