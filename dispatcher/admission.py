@@ -6,11 +6,12 @@ end, so that nothing waits where nobody sees it.
 
 How many and how long is too much depends on what was before. A burst, a checkpoint or a neighbour
 that takes the processors for a moment must not refuse anybody: those waits end by themselves. What
-does not end by itself is a standing queue: for some time now nobody was answered soon (CoDel's
-insight), or many wait and the oldest for long. Then there are more calls than can be served, and a
-patient limit would only let the queue grow to it again and again. So for a second no more may wait
-than are answered in a few milliseconds; how many that is was measured (Little's law). Each refusal
-prolongs that a little: fifty in a second make it last, a few that chance alone brings do not.
+does not end by itself is a standing queue (for some time now the mean wait was too long and it was
+never empty; the idea is CoDel's), one in which the oldest waits for long, or a full backlog. Then
+there are more calls than can be served, and a patient limit would only let the queue grow to it
+again and again. So for a second no more may wait than are answered in a few milliseconds; how many
+that is was measured (Little's law). Each refusal prolongs that a little: fifty in a second make it
+last, a few that chance alone brings do not.
 """
 
 from itertools import count
@@ -23,8 +24,10 @@ STRICT_SECONDS = 0.003
 OVERLOAD_SECONDS = 1.0
 PROLONGED_SECONDS = 0.02
 # In overload, too, so many may wait: a group for the disk, and the next one while that is written.
-LEAST_WAITING = 10
+LEAST_WAITING = 8
 _WINDOW_SECONDS = 0.1
+# What one wait counts in the mean: after a stall it takes some dozens to be forgotten.
+_WAIT_SHARE = 1 / 32
 # What could be answered a while ago can probably be answered now: the rate falls by half in 3 s.
 _MEMORY = 0.98
 
@@ -36,6 +39,7 @@ class Admission:
         self._tickets = count()
         self._since: dict[int, float] = {}
         self._soon_at = 0.0
+        self._wait = 0.0
         self._strict_until = 0.0
         self._rate = 0.0
         self._answered = 0
@@ -49,22 +53,30 @@ class Admission:
                 self._soon_at = now
         elif now < self._strict_until:
             if waiting >= self._rate * STRICT_SECONDS:
-                prolonged = self._strict_until + PROLONGED_SECONDS
-                self._strict_until = min(prolonged, now + OVERLOAD_SECONDS)
+                self.refuse(now)
                 return None
         elif waiting >= MAX_WAITING and self._is_overloaded(now):
-            self._strict_until = now + OVERLOAD_SECONDS
+            self.refuse(now)
             return None
         ticket = next(self._tickets)
         self._since[ticket] = now
         return ticket
+
+    def refuse(self, now: float) -> None:
+        """A call is refused for want of room in the queue: that is overload, too."""
+        if now < self._strict_until:
+            prolonged = self._strict_until + PROLONGED_SECONDS
+            self._strict_until = min(prolonged, now + OVERLOAD_SECONDS)
+        else:
+            self._strict_until = now + OVERLOAD_SECONDS
 
     def leave(self, ticket: int, now: float, *, is_accepted: bool) -> None:
         """The call is over; only those whose jobs are stored tell how fast that goes."""
         since = self._since.pop(ticket)
         if not is_accepted:
             return
-        if now - since < SOON_SECONDS:
+        self._wait += (now - since - self._wait) * _WAIT_SHARE
+        if self._wait < SOON_SECONDS:
             self._soon_at = now
         self._answered += 1
         if (took := now - self._window_at) >= _WINDOW_SECONDS:

@@ -73,6 +73,7 @@ class Submissions:
         unfinished = self._unfinished + unread
         if unfinished >= self._max_unfinished:
             self._telemetry.overloaded(1)
+            self._admission.refuse(self._clock.monotonic())
             raise OverloadedError(unfinished, self._max_unfinished, retry_seconds=1.0)
         ticket = self._admission.enter(self._clock.monotonic())
         if ticket is None:

@@ -8,11 +8,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 import grpc
 
-from dispatcher.grpc_server.heads import Head, Metadata
+from dispatcher.grpc_server.heads import Head, Metadata, trailers
 from dispatcher.grpc_server.messages import Fault, Message, MessageError
 
 Code = grpc.StatusCode | int
@@ -39,13 +40,18 @@ class Arrival:
     """Called once, when the call is over, with its status; None when the client went away."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RefusedCall:
     """In a handler's place: the call ends here, without a task and without its message."""
 
     code: int
     text: str
     metadata: Metadata = ()
+
+    @cached_property
+    def block(self) -> bytes:
+        """The header block that is the whole answer; made once for all calls that get it."""
+        return trailers(self.code, self.text, self.metadata, is_only=True)
 
 
 class Line(Protocol):

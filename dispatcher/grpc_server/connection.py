@@ -411,6 +411,11 @@ class Connection:
         else:
             self._end(stream, block)
 
+    def answer(self, number: int, block: bytes) -> None:
+        """Ends a call of which nothing was sent with a whole answer: see `heads.trailers`."""
+        if (stream := self._streams.get(number)) is not None:
+            self._end(stream, block)
+
     def _end(self, stream: Stream, block: bytes) -> None:
         self._outbox.put(frames.headers(stream.number, block, is_last=True))
         if not stream.is_closed_by_peer:

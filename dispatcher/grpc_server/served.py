@@ -128,7 +128,7 @@ class Served(asyncio.BufferedProtocol):
             self._connection.end(number, _UNIMPLEMENTED, "no such method")
             return
         if isinstance(handler, RefusedCall):
-            self._connection.end(number, handler.code, handler.text, handler.metadata)
+            self._connection.answer(number, handler.block)
             return
         now = self._loop.time()
         call = Call(self, number, head, self._peer, now, handler)
