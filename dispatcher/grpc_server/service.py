@@ -25,7 +25,7 @@ _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 _UNKNOWN = grpc.StatusCode.UNKNOWN.value[0]
 _CANCEL_SECONDS = 5.0
 # At most in one turn: that is how long a connection keeps the loop from the others.
-_READ_BYTES = 64 * 1024
+_READ_BYTES = 16 * 1024
 
 
 class Service:
