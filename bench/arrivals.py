@@ -31,8 +31,6 @@ class Load:
     deadline: float = 10.0
     """Of each call, in seconds."""
     seed: int = 1
-    is_urgent: bool = True
-    """Whether the generator goes before other processes; under overload it would leave nothing."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,6 @@ def _generate(
             "seed": load.seed * 1_000 + number,
             "start": number * 10_000_000,
             "deadline": load.deadline,
-            "is_urgent": load.is_urgent,
         }
         path = rig.directory / f"generator-{number}.json"
         name = f"generator-{number}"

@@ -6,8 +6,7 @@ itself made it is recorded too: a generator that is late measures itself.
 
 `python -m bench.generator REQUEST FILE`: REQUEST is JSON (`address`, `rate` per second, `begin_at`
 and `seconds` on the monotonic clock, `seed`, `start` index of numbers, `deadline` of a call in
-seconds, `is_urgent`: go before other processes); FILE gets one row per call, and the CPU time used
-from the first call on.
+seconds); FILE gets one row per call, and the CPU time used from the first call on.
 
 The calls are made with `bench.http2_calls` and prepared beforehand: on a machine that it shares
 with the dispatcher, a gRPC library's client would take the cores that it is there to measure.
@@ -127,8 +126,7 @@ def _take_precedence() -> None:
 def main() -> None:
     """Generates once."""
     asked, path = json.loads(sys.argv[1]), Path(sys.argv[2])
-    if asked["is_urgent"]:
-        _take_precedence()
+    _take_precedence()
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
         calls, used_before = runner.run(generate(asked))
     rows = json.dumps([_row(call) for call in calls])

@@ -135,14 +135,13 @@ def _overload(
 ) -> list[Figure]:
     print(f"\n3 times {capacity:,.0f}/s, at most {_QUEUE_LIMIT:,} unfinished jobs")
     _print_head()
-    load = Load(3 * capacity, arguments.overload_seconds, 0.5, seed=7, is_urgent=False)
+    load = Load(3 * capacity, arguments.overload_seconds, 0.5, seed=7)
     seen = offer(load, arguments.slots, arguments.prefetch, max_unfinished_jobs=_QUEUE_LIMIT)
     _print_seen(seen)
     if arguments.hdr:
         _write_distributions(arguments.hdr, "overload", seen)
     details["overload"] = seen.summary()
-    # The generator cannot be on time here: it has no core of its own. What the dispatcher does is
-    # seen from the instant at which a call was really made.
+    # What the dispatcher does is seen from the instant at which a call was really made.
     slowdown = quantile(seen.acks_from_send, 0.99) / quantile(normal.acks_from_send, 0.99)
     return [
         Figure(CANCELLED, seen.codes.get("CANCELLED", 0)),

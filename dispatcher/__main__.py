@@ -361,13 +361,13 @@ def _tune_interpreter() -> None:
 
     By default every 700 new objects start a search for cycles, and the modules are searched again
     and again: a fifth of the time per job. What waits in queues here is in no cycle. And while the
-    loop is busy, the writing thread, back from the disk, waits for the interpreter's lock as long
-    as the switch interval says: at the default of 5 ms that is longer than the writing.
+    loop is busy, the writing thread waits for the interpreter's lock behind every statement, as
+    long as the switch interval says: at the default of 5 ms that is much longer than the writing.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0001)
 
 
 def _ledger(settings: DispatcherSettings, recovered: Recovered, now: float) -> Ledger:

@@ -12,17 +12,23 @@ there are more calls than can be served, and a patient limit would only let the 
 again and again. So for a second no more may wait than are answered in a few milliseconds; how many
 that is was measured (Little's law). Each refusal prolongs that a little: fifty in a second make it
 last, a few that chance alone brings do not.
+
+Small groups for the disk cost more than large ones: what overload leaves of the capacity may be
+less than what is offered, though all of it could be served. So now and then more are let in for a
+moment, and when nobody had to be refused, it is over.
 """
 
 from itertools import count
 
 MAX_WAITING = 64
-PATIENT_SECONDS = 0.1
+PATIENT_SECONDS = 0.25
 SOON_SECONDS = 0.02
 STANDING_SECONDS = 0.2
 STRICT_SECONDS = 0.003
 OVERLOAD_SECONDS = 1.0
 PROLONGED_SECONDS = 0.02
+PROBE_EVERY_SECONDS = 10.0
+PROBE_SECONDS = 0.1
 # In overload, too, so many may wait: a group for the disk, and the next one while that is written.
 LEAST_WAITING = 8
 _WINDOW_SECONDS = 0.1
@@ -41,6 +47,7 @@ class Admission:
         self._soon_at = 0.0
         self._wait = 0.0
         self._strict_until = 0.0
+        self._probe_at = 0.0
         self._rate = 0.0
         self._answered = 0
         self._window_at = 0.0
@@ -52,7 +59,7 @@ class Admission:
             if not waiting:
                 self._soon_at = now
         elif now < self._strict_until:
-            if waiting >= self._rate * STRICT_SECONDS:
+            if self._is_over_limit(waiting, now):
                 self.refuse(now)
                 return None
         elif waiting >= MAX_WAITING and self._is_overloaded(now):
@@ -69,6 +76,7 @@ class Admission:
             self._strict_until = min(prolonged, now + OVERLOAD_SECONDS)
         else:
             self._strict_until = now + OVERLOAD_SECONDS
+            self._probe_at = now + PROBE_EVERY_SECONDS
 
     def leave(self, ticket: int, now: float, *, is_accepted: bool) -> None:
         """The call is over; only those whose jobs are stored tell how fast that goes."""
@@ -88,8 +96,17 @@ class Admission:
         """How many wait."""
         return len(self._since)
 
+    def _is_over_limit(self, waiting: int, now: float) -> bool:
+        if now < self._probe_at:
+            return waiting >= self._rate * STRICT_SECONDS
+        if waiting >= MAX_WAITING:
+            self._probe_at = now + PROBE_EVERY_SECONDS
+            return True
+        if now >= self._probe_at + PROBE_SECONDS:
+            self._strict_until = self._soon_at = now
+        return False
+
     def _is_overloaded(self, now: float) -> bool:
-        oldest = now - next(iter(self._since.values()))
-        return oldest >= PATIENT_SECONDS or (
-            now - self._soon_at >= STANDING_SECONDS and oldest >= SOON_SECONDS
-        )
+        if now - next(iter(self._since.values())) >= PATIENT_SECONDS:
+            return True
+        return self._wait >= SOON_SECONDS and now - self._soon_at >= STANDING_SECONDS

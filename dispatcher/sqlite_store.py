@@ -44,6 +44,8 @@ _PACE_SECONDS = 0.002
 _ROOM_SECONDS = 0.05
 _SMALL_ROWS = 64
 _IDLE_SECONDS = 1.0
+# Two for each size of a group of small submissions, and all others.
+_STATEMENTS = 2 * _SMALL_ROWS + 64
 _FIRST_SAFE_SQLITE = 3_051_003
 
 
@@ -397,7 +399,7 @@ def _group(waiting: deque[_Operation]) -> list[_Operation]:
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=flags)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=_STATEMENTS)
     connection.set_busy_timeout(5000)
     for pragma in ("secure_delete = ON", "synchronous = FULL", "cache_size = -16384"):
         connection.execute(f"PRAGMA {pragma}")

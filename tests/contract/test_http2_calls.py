@@ -201,7 +201,6 @@ async def test_the_generator_makes_every_call_once_and_never_early(serve, tmp_pa
         "seed": 5,
         "start": 0,
         "deadline": 10.0,
-        "is_urgent": False,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.generator", json.dumps(asked), written),

@@ -8,6 +8,7 @@ from dispatcher.admission import (
     MAX_WAITING,
     OVERLOAD_SECONDS,
     PATIENT_SECONDS,
+    PROBE_EVERY_SECONDS,
     PROLONGED_SECONDS,
     SOON_SECONDS,
     STANDING_SECONDS,
@@ -156,6 +157,22 @@ def test_a_standing_queue_is_found_however_short_it_is():
     refused = [at for at, wait in found if wait is None]
     assert refused
     assert refused[0] < 1.0 + 10 * STANDING_SECONDS
+
+
+def test_overload_ends_when_all_of_it_can_be_served():
+    """Few at a time are served slower than many: the limit itself must not keep it up."""
+    admission = overloaded(5.0)
+    now, waiting, refused = 5.0, list[int](), 0.0
+    while now < 5.0 + 2 * PROBE_EVERY_SECONDS:
+        # Groups take 4 ms, however large they are.
+        now += 0.004
+        for ticket in waiting:
+            admission.leave(ticket, now, is_accepted=True)
+        found = [admission.enter(now) for _ in range(20)]
+        waiting = [ticket for ticket in found if ticket is not None]
+        if None in found:
+            refused = now
+    assert 5.0 + OVERLOAD_SECONDS < refused < 5.0 + 1.1 * PROBE_EVERY_SECONDS
 
 
 def test_a_stall_refuses_nobody():
