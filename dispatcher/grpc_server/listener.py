@@ -14,6 +14,7 @@ from dispatcher.grpc_server.streams import Limits
 
 _BACKLOG = 1_024
 _ACCEPT_RETRY_SECONDS = 0.1
+_CLOSE_SECONDS = 0.2
 _ALPN = "h2"
 
 
@@ -101,8 +102,17 @@ class Listener:
         await self._service.stop(grace)
         # What the ends of the calls have to say is sent in the loop's next turn.
         await asyncio.sleep(0)
+        closing = [connection.lost for connection in self._connections]
         for connection in tuple(self._connections):
             connection.close()
+        if closing:
+            # Peers answer the end of TLS; nobody waits for those that do not.
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+        for connection in tuple(self._connections):
+            connection.abort()
+        # The loop closes sockets in its next turn, those of cut handshakes too.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:

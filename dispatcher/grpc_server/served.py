@@ -55,6 +55,8 @@ class Served(asyncio.BufferedProtocol):
         self._is_flushing = False
         self._writable: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
+        self.lost = self._loop.create_future()
+        """Done when the socket is closed."""
         self._heard_at = 0.0
         self._pinged_at: float | None = None
         self._pulse: asyncio.TimerHandle | None = None
@@ -86,6 +88,8 @@ class Served(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._connections.discard(self)
+        if not self.lost.done():
+            self.lost.set_result(None)
         if self._pulse is not None:
             self._pulse.cancel()
         for call in tuple(self._calls.values()):
@@ -272,6 +276,10 @@ class Served(asyncio.BufferedProtocol):
             self._end(call, STOPPING)
         self._flush()
         self._transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        self._transport.abort()
 
     def _flush_soon(self) -> None:
         if not self._is_flushing:
