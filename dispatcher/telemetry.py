@@ -63,7 +63,8 @@ class Telemetry:
         self._count_failures(registry)
         self._overloaded = CounterMetric(
             "virtscale_dispatcher_overload_refused_total",
-            "Jobs refused because too many were unfinished.",
+            "Jobs refused because too many were unfinished; a call that was refused unread counts "
+            "as one.",
             registry=registry,
         )
         self._turned_away = CounterMetric(
