@@ -24,13 +24,14 @@ MAX_WAITING = 64
 PATIENT_SECONDS = 0.25
 SOON_SECONDS = 0.02
 STANDING_SECONDS = 0.2
-STRICT_SECONDS = 0.003
+STRICT_SECONDS = 0.0015
 OVERLOAD_SECONDS = 1.0
 PROLONGED_SECONDS = 0.02
 PROBE_EVERY_SECONDS = 10.0
 PROBE_SECONDS = 0.1
-# In overload, too, so many may wait: a group for the disk, and the next one while that is written.
-LEAST_WAITING = 8
+PROBE_WAITING = 24
+# In overload, too, so many may wait: they are the next group for the disk.
+LEAST_WAITING = 5
 _WINDOW_SECONDS = 0.1
 # What one wait counts in the mean: after a stall it takes some dozens to be forgotten.
 _WAIT_SHARE = 1 / 32
@@ -99,7 +100,7 @@ class Admission:
     def _is_over_limit(self, waiting: int, now: float) -> bool:
         if now < self._probe_at:
             return waiting >= self._rate * STRICT_SECONDS
-        if waiting >= MAX_WAITING:
+        if waiting >= PROBE_WAITING:
             self._probe_at = now + PROBE_EVERY_SECONDS
             return True
         if now >= self._probe_at + PROBE_SECONDS:

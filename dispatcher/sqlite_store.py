@@ -4,7 +4,8 @@ Every call queues an operation; the writer commits whatever has queued up (at mo
 one transaction and one fsync, then answers. While it commits, the next group queues up, so the
 group grows with the load. Small groups begin at least 2 ms apart: a lone call waits for company
 only if another has just been served, and what costs the most, waking threads and peers, is paid
-once for all of a group. Readers have a connection of their own and never wait for the writer.
+once for all of a group. Calls that come together are company enough. Readers have a connection of
+their own and never wait for the writer.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 _MAX_GROUP_ROWS = 1000
 _PACE_SECONDS = 0.002
+_COMPANY = 4
 _ROOM_SECONDS = 0.05
 _SMALL_ROWS = 64
 _IDLE_SECONDS = 1.0
@@ -89,6 +91,7 @@ class SqliteStore:
         self._reader: apsw.Connection | None = None
         self._operations: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
         self._gathered: list[_Operation] = []
+        self._has_company = threading.Event()
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._numbers = schema.Numbers()
@@ -282,6 +285,8 @@ class SqliteStore:
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._operations.put(gathered)
+            if len(gathered) >= _COMPANY:
+                self._has_company.set()
 
     def _write(self) -> None:
         """The writing thread: groups until it is told to stop."""
@@ -303,7 +308,8 @@ class SqliteStore:
                     break
                 waiting.extend(handed)
             if waiting[0].rows < _SMALL_ROWS:
-                time.sleep(max(0.0, due - time.monotonic()))
+                self._has_company.wait(max(0.0, due - time.monotonic()))
+            self._has_company.clear()
             due = time.monotonic() + _PACE_SECONDS
             is_last = self._take_rest(waiting) or is_last
             self._commit(self._writer, _group(waiting))

@@ -20,7 +20,7 @@ _UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.value[0]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a peer may be silent, in seconds."""
+    """How long a peer may be silent, and how long it is left alone, in seconds."""
 
     beginning: float = 10.0
     """Until it has begun to speak HTTP/2."""
@@ -28,6 +28,9 @@ class Patience:
     """Until it is asked for a sign of life."""
     answer: float = 5.0
     """Until it must have given one."""
+    rest: float = 0.002
+    """After a call of it was refused. Refusals cost little each, and a turn of the loop together:
+    the fewer turns they take, the more is left for those that were let in."""
 
 
 class Served(asyncio.BufferedProtocol):
@@ -54,6 +57,8 @@ class Served(asyncio.BufferedProtocol):
         self._peer = Peer("", {})
         self._is_flushing = False
         self._writable: asyncio.Future[None] | None = None
+        self._has_refused = False
+        self._rest: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.lost = self._loop.create_future()
         """Done when the socket is closed."""
@@ -84,14 +89,21 @@ class Served(asyncio.BufferedProtocol):
             _ACTS[type(event)](self, event)
         if self._connection.has_output:
             self._flush_soon()
+        if self._has_refused:
+            self._has_refused = False
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
+                self._rest = self._loop.call_later(self._patience.rest, self._rested)
 
     def connection_lost(self, error: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._connections.discard(self)
         if not self.lost.done():
             self.lost.set_result(None)
-        if self._pulse is not None:
-            self._pulse.cancel()
+        for timer in (self._pulse, self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._rest = None
         for call in tuple(self._calls.values()):
             self._give_up(call)
         self._calls.clear()
@@ -109,11 +121,21 @@ class Served(asyncio.BufferedProtocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
-            self._transport.resume_reading()
+            self._read_again()
             self._heard_at = self._loop.time()
             self._pinged_at = None
             if self._connection.has_output:
                 self._flush_soon()
+
+    def _rested(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+            self._read_again()
+
+    def _read_again(self) -> None:
+        if self._rest is None and self._writable is None:
+            self._transport.resume_reading()
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -133,6 +155,7 @@ class Served(asyncio.BufferedProtocol):
             return
         if isinstance(handler, RefusedCall):
             self._connection.answer(number, handler.block)
+            self._has_refused = True
             return
         now = self._loop.time()
         call = Call(self, number, head, self._peer, now, handler)
@@ -237,6 +260,9 @@ class Served(asyncio.BufferedProtocol):
         call.close(status[0])
         self._connection.end(call.number, *status)
         self._flush_soon()
+        if self._rest is not None:
+            # There is room for others: no need to wait for the timer.
+            self._loop.call_soon(self._rested)
 
     def _end(self, call: Call, status: Status) -> None:
         """Ends a call whatever its servicer does."""
