@@ -18,6 +18,7 @@ from scaler.config import ScalerConfig, pool_settings, signal_queries
 from scaler.decision_log import JsonLinesLog
 from scaler.dispatcher_fleet import DispatcherFleet
 from scaler.hold_file import HoldFile
+from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.prometheus_source import PrometheusSource
 from scaler.reconciler import Ports, Reconciler
@@ -128,7 +129,11 @@ async def _adapters(
         timeout_seconds=config.metrics_timeout_seconds,
     )
     hypervisor = LibvirtHypervisor(
-        config.libvirt_uri, config.pool, clock=clock, timeout_seconds=config.libvirt_timeout_seconds
+        config.libvirt_uri,
+        config.pool,
+        clock=clock,
+        timeout_seconds=config.libvirt_timeout_seconds,
+        kept=KeptDefinitions(config.state_dir / "definitions"),
     )
     fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:

@@ -18,6 +18,7 @@ from scaler.recommendation import (
     Policy,
     ReferencePolicy,
 )
+from scaler.rollout import RolloutSettings
 from scaler.stabilization import Limits
 from scaler.tracking import Timing
 from servicekit.config import Settings
@@ -141,6 +142,17 @@ class BreakerConfig(Settings):
     """The longest back-off."""
 
 
+class RolloutConfig(Settings):
+    """How domains are replaced whose definition names another image than they run."""
+
+    surge: Annotated[int, Field(ge=0, le=100)] = 1
+    """Domains above the desired capacity meanwhile; 0: replace in place only."""
+    unavailable: Annotated[int, Field(ge=0, le=100)] = 1
+    """Domains below the desired capacity where `max` leaves no room for a surge."""
+    failures: Annotated[int, Field(ge=1, le=100)] = 2
+    """So many failed boots, and no good one, end the rollout of an image."""
+
+
 def default_state_dir() -> Path:
     """Where services of this kind keep state: under /var/lib for root, else in the user's home."""
     if os.geteuid() == 0:
@@ -188,6 +200,8 @@ class ScalerConfig(Settings):
     """Deadlines in a domain's life."""
     breaker: BreakerConfig = BreakerConfig()
     """What boot failures lead to."""
+    rollout: RolloutConfig = RolloutConfig()
+    """How new images roll through the pool."""
     dry_run: bool = False
     """Decide, log and export everything, do nothing."""
     decision_log_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
@@ -274,6 +288,7 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
         ),
         timing=Timing(**config.timing.model_dump()),
         breaker=BreakerSettings(**config.breaker.model_dump()),
+        rollout=RolloutSettings(**config.rollout.model_dump()),
         policies=tuple(_policy(policy) for policy in config.policies),
     )
 

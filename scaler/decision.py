@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from scaler import planner, recommendation, stabilization, tracking
+from scaler import planner, recommendation, rollout, stabilization, tracking
 from scaler.breaker import Breaker, BreakerSettings
 from scaler.planner import Action, Permissions, Plan
 from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
 from scaler.readings import Reading
 from scaler.reasons import Reason
 from scaler.recommendation import Policy, PolicyContext, Proposal, Sustained
+from scaler.rollout import RolloutSettings, Trials
 from scaler.stabilization import Limits, Stabilised
 from scaler.tracking import Fleet, Incident, Timing, Track
 
@@ -28,6 +29,7 @@ class Settings:
     timing: Timing = field(default_factory=Timing)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     policies: tuple[Policy, ...] = ()
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class State:
     breaker: Breaker = field(default_factory=Breaker)
     memory: stabilization.Memory = field(default_factory=stabilization.Memory)
     sustained: Mapping[str, Sustained] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
     ready_names: frozenset[str] | None = None
     ready_changed_at: float | None = None
 
@@ -138,7 +141,18 @@ def decide(
         plan = Plan(reasons=(obstacle,))
     else:
         permissions = _permissions(settings, state, tracked.pool, stabilised, now)
-        plan = planner.plan(tracked.pool, stabilised.desired, permissions, settings.timing, now)
+        renewal = rollout.assess(
+            settings.rollout,
+            state.trials,
+            tracked.pool,
+            stabilised.desired,
+            permissions.ceiling,
+            may_start=permissions.starts is None and permissions.fleet_known,
+            may_lower=stabilised.is_complete,
+        )
+        plan = planner.plan(
+            tracked.pool, stabilised.desired, permissions, settings.timing, now, renewal
+        )
         state = _launch(state, plan, now)
     return state, Decision(
         at=now,
@@ -192,6 +206,7 @@ def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: 
         state,
         tracks=tracked.tracks,
         breaker=breaker,
+        trials=rollout.observed(state.trials, tracked.pool, tracked.incidents),
         ready_names=ready,
         ready_changed_at=changed_at,
     )
@@ -260,6 +275,8 @@ def _launch(state: State, plan: Plan, now: float) -> State:
     return replace(state, tracks=tracks, memory=memory)
 
 
+# They keep the pool from being renewed, not from changing its size.
+_BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP)
 _SCALING = (Reason.SCALE_OUT, Reason.DEMAND_RETURNED, Reason.CORDONED_NEEDED, Reason.SCALE_IN)
 
 
@@ -267,13 +284,14 @@ def _headline(
     proposals: tuple[Proposal, ...], stabilised: Stabilised, plan: Plan, pool: PoolView
 ) -> Reason:
     """The one word for the turn: what stopped it, what it did, or why it did nothing."""
-    if plan.reasons:
-        return plan.reasons[0]
+    obstacles = [reason for reason in plan.reasons if reason not in _BESIDE]
+    if obstacles:
+        return obstacles[0]
     if any(action.reason in _SCALING for action in plan.actions):
         return _cause(proposals, stabilised, pool)
     if stabilised.steps:
         return stabilised.steps[-1].reason
-    return Reason.STEADY
+    return plan.reasons[0] if plan.reasons else Reason.STEADY
 
 
 def _cause(proposals: tuple[Proposal, ...], stabilised: Stabilised, pool: PoolView) -> Reason:

@@ -82,6 +82,10 @@ class Executor:
                 if action.lifts_cordon:
                     await self._fleet.uncordon(action.domain)
                 await self._hypervisor.set_operation(action.domain, None)
+            case ActionKind.KEEP_DEFINITION:
+                await self._hypervisor.keep_definition(action.domain)
+            case ActionKind.ROLL_BACK:
+                await self._hypervisor.roll_back(action.domain)
         return Outcome.DONE
 
     async def _lift_cordon(self, domain: str) -> None:

@@ -7,13 +7,14 @@ connection serves five requests at once, and one blocked call must not blind the
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import libvirt
 
 from scaler.daemon_threads import DaemonThreads
+from scaler.kept_definitions import KeptDefinitions
 from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
 from scaler.ports import ErrorKind, HypervisorError
 from servicekit.clock import Clock
@@ -70,16 +71,27 @@ class _Cached:
 
     read_at: float
     attributes: dict[str, str] | None
+    defined_generation: str = ""
+    """The image that the next start boots: who defines a running domain anew changes only that."""
 
 
 class LibvirtHypervisor:
     """The domains whose metadata name one pool. Reconnects when libvirtd was restarted."""
 
-    def __init__(self, uri: str, pool: str, *, clock: Clock, timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        uri: str,
+        pool: str,
+        *,
+        clock: Clock,
+        timeout_seconds: float = 20.0,
+        kept: KeptDefinitions | None = None,
+    ) -> None:
         self._uri = uri
         self._pool = pool
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._kept = kept or KeptDefinitions(None)
         self._list_timeout_seconds = min(5.0, timeout_seconds)
         self._lister = DaemonThreads(1, "libvirt-list")
         self._callers = DaemonThreads(_CALL_THREADS, "libvirt-call")
@@ -109,6 +121,14 @@ class LibvirtHypervisor:
     async def set_operation(self, name: str, operation: Operation | None) -> None:
         """See `Hypervisor.set_operation`."""
         await self._change(name, lambda domain: self._write(domain, operation), done=None)
+
+    async def keep_definition(self, name: str) -> None:
+        """See `Hypervisor.keep_definition`."""
+        await self._change(name, self._keep, done=None)
+
+    async def roll_back(self, name: str) -> None:
+        """See `Hypervisor.roll_back`."""
+        await self._change(name, self._roll_back, done=None)
 
     def close(self) -> None:
         """Ends the connection as far as it can be ended."""
@@ -194,42 +214,74 @@ class LibvirtHypervisor:
         for domain, fields in stats:
             identity = domain.UUIDString()
             seen.add(identity)
-            attributes = self._attributes(domain, identity, now)
-            if attributes is None or attributes.get("pool") != self._pool:
+            known = self._known(domain, identity, now)
+            if known.attributes is None or known.attributes.get("pool") != self._pool:
                 continue
-            records.append(_record(domain.name(), fields, attributes))
+            record = _record(domain.name(), fields, known.attributes)
+            records.append(
+                replace(
+                    record,
+                    defined_generation=known.defined_generation,
+                    kept_generation=self._kept.generation(record.name),
+                )
+            )
         for identity in self._metadata.keys() - seen:
             self._metadata.pop(identity, None)
         return tuple(records)
 
-    def _attributes(self, domain: Any, identity: str, now: float) -> dict[str, str] | None:
+    def _known(self, domain: Any, identity: str, now: float) -> _Cached:
         cached = self._metadata.get(identity)
-        if cached is not None and now - cached.read_at < _METADATA_REFRESH_SECONDS:
-            return cached.attributes
-        attributes = _read_metadata(domain)
-        self._metadata[identity] = _Cached(now, attributes)
-        return attributes
+        if cached is None or now - cached.read_at >= _METADATA_REFRESH_SECONDS:
+            cached = self._metadata[identity] = _read(domain, now)
+        return cached
 
     def _write(self, domain: Any, operation: Operation | None) -> None:
-        attributes = _read_metadata(domain)
-        if attributes is None or attributes.get("pool") != self._pool:
-            raise HypervisorError(
-                ErrorKind.GONE, f"domain {domain.name()} is no longer of pool {self._pool}"
-            )
-        for name in ("operation", "operation_since"):
-            attributes.pop(name, None)
-        if operation is not None:
-            attributes["operation"] = operation.kind.value
-            attributes["operation_since"] = f"{operation.since:.3f}"
-            attributes["token"] = str(operation.token)
-        text = ElementTree.tostring(ElementTree.Element("domain", attributes), encoding="unicode")
-        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        # What runs and what is defined may differ, and must go on to.
+        areas = [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
         if domain.isActive():
-            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-        domain.setMetadata(
-            libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _METADATA_KEY, METADATA_URI, flags
-        )
-        self._metadata[domain.UUIDString()] = _Cached(self._clock.monotonic(), attributes)
+            areas.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        for area in areas:
+            attributes = _read_metadata(domain, area)
+            if attributes is None or attributes.get("pool") != self._pool:
+                raise self._not_ours(domain)
+            for name in ("operation", "operation_since"):
+                attributes.pop(name, None)
+            if operation is not None:
+                attributes["operation"] = operation.kind.value
+                attributes["operation_since"] = f"{operation.since:.3f}"
+                attributes["token"] = str(operation.token)
+            _set_metadata(domain, attributes, area)
+        self._metadata[domain.UUIDString()] = _read(domain, self._clock.monotonic())
+
+    def _not_ours(self, domain: Any) -> HypervisorError:
+        text = f"domain {domain.name()} is no longer of pool {self._pool}"
+        return HypervisorError(ErrorKind.GONE, text)
+
+    def _keep(self, domain: Any) -> None:
+        known = _read(domain, self._clock.monotonic())
+        if known.attributes is None or known.attributes.get("pool") != self._pool:
+            raise self._not_ours(domain)
+        # Defined anew since it was looked at: that definition has proved nothing yet.
+        if known.attributes.get("generation") == known.defined_generation:
+            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+            self._kept.keep(domain.name(), domain.XMLDesc(flags))
+        self._metadata.pop(domain.UUIDString(), None)
+
+    def _roll_back(self, domain: Any) -> None:
+        text = self._kept.get(domain.name())
+        now = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        if text is None or now is None or now.get("pool") != self._pool:
+            raise self._not_ours(domain)
+        restored = self._connect().defineXML(text)
+        attributes = _read_metadata(restored, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        if attributes is not None:
+            # The copy tells of the past; what is under way, and who was here last, is of now.
+            for name in ("operation", "operation_since", "token"):
+                attributes.pop(name, None)
+                if name in now:
+                    attributes[name] = now[name]
+            _set_metadata(restored, attributes, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        self._metadata.pop(domain.UUIDString(), None)
 
 
 def classify(error: Any) -> ErrorKind:
@@ -261,9 +313,19 @@ def _close(connection: Any) -> None:
         return
 
 
-def _read_metadata(domain: Any) -> dict[str, str] | None:
+def _read(domain: Any, now: float) -> _Cached:
+    attributes = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
+    if attributes is None:
+        return _Cached(now, None)
+    defined = attributes
+    if domain.isActive() and domain.isPersistent():
+        defined = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG) or {}
+    return _Cached(now, attributes, defined.get("generation", ""))
+
+
+def _read_metadata(domain: Any, area: int) -> dict[str, str] | None:
     try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, 0)
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, area)
     except libvirt.libvirtError as error:
         if error.get_error_code() in (
             libvirt.VIR_ERR_NO_DOMAIN_METADATA,
@@ -278,6 +340,11 @@ def _read_metadata(domain: Any) -> dict[str, str] | None:
     return {name: value for name, value in element.attrib.items() if not name.startswith("{")}
 
 
+def _set_metadata(domain: Any, attributes: dict[str, str], area: int) -> None:
+    text = ElementTree.tostring(ElementTree.Element("domain", attributes), encoding="unicode")
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _METADATA_KEY, METADATA_URI, area)
+
+
 def _record(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> DomainRecord:
     state = fields.get("state.state", libvirt.VIR_DOMAIN_NOSTATE)
     lifecycle = _LIFECYCLES.get(state, Lifecycle.RUNNING)
@@ -287,7 +354,9 @@ def _record(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> Do
         lifecycle = Lifecycle.RUNNING
     cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
     token = _number(attributes.get("token"))
-    return DomainRecord(name, lifecycle, cause, _operation(attributes, int(token)), int(token))
+    operation = _operation(attributes, int(token))
+    generation = attributes.get("generation", "")
+    return DomainRecord(name, lifecycle, cause, operation, int(token), generation)
 
 
 def _operation(attributes: dict[str, str], token: int) -> Operation | None:

@@ -18,7 +18,10 @@ from scaler.pool import (
     WorkerState,
 )
 from scaler.reasons import Reason
+from scaler.rollout import Rollout
 from scaler.tracking import Timing
+
+_NO_ROLLOUT = Rollout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class Permissions(NamedTuple):
     """False while a signal is unknown: then a cordon that nobody drains is left alone."""
 
 
+# Drains that the planner begins, of domains that it has chosen among others.
+_CHOSEN = (Reason.SCALE_IN, Reason.ROLLOUT_REPLACES)
+
+
 class _Draft:
     """A plan under construction."""
 
@@ -82,26 +89,38 @@ class _Draft:
 
 
 def plan(
-    pool: PoolView, desired: int, permissions: Permissions, timing: Timing, now: float
+    pool: PoolView,
+    desired: int,
+    permissions: Permissions,
+    timing: Timing,
+    now: float,
+    rollout: Rollout = _NO_ROLLOUT,
 ) -> Plan:
-    """Actions that bring the pool towards `desired` domains."""
+    """Actions that bring the pool towards `desired` domains, and renew it."""
     draft = _Draft()
     missing = desired - pool.current
-    won_back = _win_back(pool, missing, permissions, draft)
-    started = _start(pool, missing - len(won_back), permissions, draft)
-    leaving = _drain_surplus(pool, desired, permissions, timing, draft)
-    chosen = won_back | started | leaving
+    won_back = _win_back(pool, missing, permissions, rollout, draft)
+    started = _start(pool, missing - len(won_back), permissions, rollout, draft)
+    leaving = _drain_surplus(pool, desired, permissions, timing, rollout, draft)
+    returned = _roll_back(rollout, draft)
+    chosen = won_back | started | leaving | returned
     for domain in pool.domains:
         if domain.in_flight is None and domain.name not in chosen:
             _oblige(domain, desired, pool, permissions, timing, draft, now)
     return draft.finish(now)
 
 
-def _win_back(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft) -> set[str]:
+def _win_back(
+    pool: PoolView, missing: int, permissions: Permissions, rollout: Rollout, draft: _Draft
+) -> set[str]:
     """Uncordons domains that still run: the cheapest capacity there is."""
     if missing <= 0:
         return set()
-    candidates = [domain for domain in pool.domains if _can_be_won_back(domain)]
+    candidates = [
+        domain
+        for domain in pool.domains
+        if domain.name not in rollout.let_go and _can_be_won_back(domain)
+    ]
     if candidates and not permissions.fleet_known:
         draft.explain(Reason.FLEET_UNKNOWN)
         return set()
@@ -124,7 +143,11 @@ def _can_be_won_back(domain: DomainView) -> bool:
     return domain.state is DomainState.CORDONED and domain.in_flight is None
 
 
-def _start(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft) -> set[str]:
+def _start(
+    pool: PoolView, missing: int, permissions: Permissions, rollout: Rollout, draft: _Draft
+) -> set[str]:
+    needed = missing
+    missing += rollout.surge
     if missing <= 0:
         return set()
     room = permissions.ceiling - pool.active
@@ -132,7 +155,11 @@ def _start(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft
         draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
     startable = sorted(
         (domain for domain in pool.domains if _is_startable(domain, permissions)),
-        key=lambda domain: (domain.failures, domain.name),
+        key=lambda domain: (
+            domain.defined_generation in rollout.avoided,
+            domain.failures,
+            domain.name,
+        ),
     )
     if len(startable) < min(room, missing):
         draft.explain(Reason.NO_DOMAIN_LEFT)
@@ -143,8 +170,9 @@ def _start(pool: PoolView, missing: int, permissions: Permissions, draft: _Draft
             draft.explain(permissions.breaker_reason)
         if permissions.breaker_until is not None:
             draft.moments.append(permissions.breaker_until)
-    for domain in startable[:count]:
-        draft.add(ActionKind.START, domain, Reason.SCALE_OUT)
+    for number, domain in enumerate(startable[:count]):
+        reason = Reason.SCALE_OUT if number < needed else Reason.ROLLOUT_SURGE
+        draft.add(ActionKind.START, domain, reason)
     return {domain.name for domain in startable[:count]}
 
 
@@ -158,10 +186,15 @@ def _is_startable(domain: DomainView, permissions: Permissions) -> bool:
 
 
 def _drain_surplus(
-    pool: PoolView, desired: int, permissions: Permissions, timing: Timing, draft: _Draft
+    pool: PoolView,
+    desired: int,
+    permissions: Permissions,
+    timing: Timing,
+    rollout: Rollout,
+    draft: _Draft,
 ) -> set[str]:
-    """Drains the idlest domains, as long as `desired` ready ones are left."""
-    surplus = min(pool.current, pool.ready) - desired
+    """Drains outdated and then the idlest domains, as long as `desired` ready ones are left."""
+    surplus = min(pool.current, pool.ready) - desired + rollout.in_place
     if surplus <= 0:
         return set()
     if not permissions.fleet_known:
@@ -173,10 +206,13 @@ def _drain_surplus(
             for domain in pool.domains
             if domain.state is DomainState.READY and domain.in_flight is None
         ),
-        key=_victim_order,
+        key=lambda domain: (domain.name not in rollout.outdated, *_victim_order(domain)),
     )[:surplus]
-    for domain in victims:
-        draft.actions.append(_drain(domain, Reason.SCALE_IN, timing.drain_deadline_seconds))
+    replaced = rollout.surge + rollout.in_place
+    for number, domain in enumerate(victims):
+        is_replaced = number < replaced and domain.name in rollout.outdated
+        reason = Reason.ROLLOUT_REPLACES if is_replaced else Reason.SCALE_IN
+        draft.actions.append(_drain(domain, reason, timing.drain_deadline_seconds))
     return {domain.name for domain in victims}
 
 
@@ -195,9 +231,17 @@ def _drain(domain: DomainView, reason: Reason, deadline_seconds: float) -> Actio
         reason,
         deadline_seconds=deadline_seconds,
         # Seen idle and found full: somebody else is the idlest now. A resumed drain never asks.
-        max_leases=domain.leases + slots if reason is Reason.SCALE_IN else None,
+        max_leases=domain.leases + slots if reason in _CHOSEN else None,
         is_repeated=reason is Reason.DRAIN_RESUMED,
     )
+
+
+def _roll_back(rollout: Rollout, draft: _Draft) -> set[str]:
+    if rollout.reason is not None:
+        draft.explain(rollout.reason)
+    for name in rollout.rolled_back:
+        draft.actions.append(Action(ActionKind.ROLL_BACK, name, Reason.GENERATION_GIVEN_UP))
+    return set(rollout.rolled_back)
 
 
 def _oblige(
@@ -217,6 +261,8 @@ def _oblige(
             _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
     elif domain.state is DomainState.READY and operation is not None:
         _settle(domain, Reason.BOOT_FINISHED, draft, lifts_cordon=False)
+    elif domain.state is DomainState.READY and _is_proved(domain):
+        draft.add(ActionKind.KEEP_DEFINITION, domain, Reason.DEFINITION_PROVED)
     elif domain.state is DomainState.BOOTING and operation is not None:
         draft.moments.append(operation.since + timing.boot_deadline_seconds)
     elif domain.state is DomainState.FAILED:
@@ -231,6 +277,13 @@ def _oblige(
             draft.actions.append(
                 _drain(domain, Reason.CORDONED_SURPLUS, timing.drain_deadline_seconds)
             )
+
+
+def _is_proved(domain: DomainView) -> bool:
+    """Its worker works, so the image of its definition does; no copy of that is kept yet."""
+    generation = domain.generation
+    is_current = generation != "" and generation == domain.defined_generation
+    return is_current and generation != domain.kept_generation
 
 
 def _settle(domain: DomainView, reason: Reason, draft: _Draft, *, lifts_cordon: bool) -> None:

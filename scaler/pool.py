@@ -42,6 +42,12 @@ class DomainRecord:
     cause: str = ""
     operation: Operation | None = None
     token: int = 0
+    generation: str = ""
+    """The image that it runs, or would run when it is off; empty: not known."""
+    defined_generation: str = ""
+    """The image that its next start boots."""
+    kept_generation: str = ""
+    """The image of the definition that last worked, of which a copy is kept; empty: none is."""
 
 
 class WorkerState(StrEnum):
@@ -99,6 +105,8 @@ class ActionKind(StrEnum):
     SHUTDOWN = "shutdown"
     DESTROY = "destroy"
     SETTLE = "settle"
+    KEEP_DEFINITION = "keep_definition"
+    ROLL_BACK = "roll_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +125,21 @@ class DomainView:
     """Boots that failed since the last good one."""
     shutdown_sent_at: float | None = None
     silent_since: float | None = None
+    generation: str = ""
+    """See `DomainRecord`."""
+    defined_generation: str = ""
+    kept_generation: str = ""
 
     @property
     def is_active(self) -> bool:
         """True when it holds host resources, or is about to."""
         return self.state is not DomainState.OFF
+
+    @property
+    def is_outdated(self) -> bool:
+        """True when it runs another image than its definition names."""
+        is_known = self.generation != "" and self.defined_generation != ""
+        return is_known and self.generation != self.defined_generation
 
     @property
     def leases(self) -> int:

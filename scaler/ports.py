@@ -71,6 +71,14 @@ class Hypervisor(Protocol):
         """Cuts the power; nothing to do when it is off."""
         ...
 
+    async def keep_definition(self, name: str) -> None:
+        """Keeps a copy of the definition: it has proved to work. It replaces an older copy."""
+        ...
+
+    async def roll_back(self, name: str) -> None:
+        """Puts the definition back to the copy that is kept; what runs goes on as it is."""
+        ...
+
     async def set_operation(self, name: str, operation: Operation | None) -> None:
         """Records the operation in flight where it survives a restart; None: nothing is."""
         ...

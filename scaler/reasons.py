@@ -42,6 +42,8 @@ class Reason(StrEnum):
     BREAKER_OPEN = "breaker_open"
     BREAKER_PROBE = "breaker_probe"
     DOMAINS_LEAVING = "domains_leaving"
+    ROLLOUT_NO_ROOM = "rollout_no_room"
+    ROLLOUT_GIVEN_UP = "rollout_given_up"
 
     # Why a domain gets an action.
     SCALE_OUT = "scale_out"
@@ -60,3 +62,7 @@ class Reason(StrEnum):
     GUEST_CRASHED = "guest_crashed"
     BOOT_FINISHED = "boot_finished"
     OFF_REACHED = "off_reached"
+    ROLLOUT_SURGE = "rollout_surge"
+    ROLLOUT_REPLACES = "rollout_replaces"
+    DEFINITION_PROVED = "definition_proved"
+    GENERATION_GIVEN_UP = "generation_given_up"

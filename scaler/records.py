@@ -114,6 +114,8 @@ def _domain(domain: DomainView, now: float) -> dict[str, Any]:
         else round(now - domain.operation.since, 3),
         "action_in_flight": None if domain.in_flight is None else domain.in_flight.value,
         "failures": domain.failures,
+        "generation": domain.generation,
+        "outdated": domain.is_outdated,
         "slots": None if worker is None else worker.slots,
         "busy_slots": None if worker is None else worker.busy_slots,
         "leases": None if worker is None else worker.leases,

@@ -141,6 +141,11 @@ class _Snapshot(Collector):
                 ["pool", "state"],
                 [((self._pool, one.value), decision.pool.counts[one]) for one in DomainState],
             )
+            yield self._per_pool(
+                "domains_outdated",
+                "Domains that run another image than their definition names, from libvirt.",
+                sum(domain.is_outdated for domain in decision.pool.domains),
+            )
         yield _gauge(
             "recommendation_domains",
             "Domains that a policy wants, before all limits. Absent while it does not know.",

@@ -123,6 +123,9 @@ def _view(record: DomainRecord, worker: WorkerRecord | None, memory: Track) -> D
         failures=memory.failures,
         shutdown_sent_at=memory.shutdown_sent_at,
         silent_since=memory.silent_since,
+        generation=record.generation,
+        defined_generation=record.defined_generation,
+        kept_generation=record.kept_generation,
     )
 
 

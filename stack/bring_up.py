@@ -119,9 +119,10 @@ class BringUp:
         endpoints.write(state, self._endpoints(began_at))
 
     async def renew(self) -> None:
-        """Renews certificates that are in their second half, and the domains they are told to.
+        """Renews certificates that are in their second half, and the domains' definitions.
 
-        A domain that runs keeps its own until it is next started after a renewal.
+        A domain that runs keeps its certificate and its image until it is next started; the scaler
+        replaces those whose image is not the one of their definition.
 
         Raises:
             StartError: naming the thing; nothing that works is worse than before.
@@ -130,7 +131,7 @@ class BringUp:
         now = self._clock.wall()
         site_secrets.ensure(self._state, now)
         if self._settings.url is None or self._settings.define:
-            await asyncio.to_thread(
+            self.stack.generation = await asyncio.to_thread(
                 guests.define,
                 self._state,
                 self._settings,
@@ -138,6 +139,7 @@ class BringUp:
                 kind=self._kind,
                 join_key=secrets_files.ensure_join_key(self._state.secrets / "join.key"),
                 now=now,
+                is_in_use=True,
             )
 
     def _clean_up(self) -> None:

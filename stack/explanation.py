@@ -39,6 +39,8 @@ SENTENCES = {
     "breaker_open": "domains failed to boot; starts wait for the back-off to end",
     "breaker_probe": "domains failed to boot; one start is tried",
     "domains_leaving": "domains that leave have to be gone first",
+    "rollout_no_room": "the maximum leaves no room to replace domains with an old image",
+    "rollout_given_up": "the new image does not boot; domains are not replaced by it",
     "scale_out": "more domains are wanted than run",
     "scale_in": "fewer domains are wanted than run",
     "demand_returned": "the demand came back before it had left",
@@ -55,6 +57,10 @@ SENTENCES = {
     "guest_crashed": "the guest crashed",
     "boot_finished": "its worker has said Hello",
     "off_reached": "it is off",
+    "rollout_surge": "the first of the new image comes before an old one goes",
+    "rollout_replaces": "it runs an old image",
+    "definition_proved": "its definition works; a copy is kept to go back to",
+    "generation_given_up": "its image does not boot; its definition is put back",
 }
 
 

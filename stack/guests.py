@@ -38,6 +38,12 @@ def is_image_built(state: StateDirectory) -> bool:
         raise StartError(str(error)) from None
 
 
+def newest_generation(state: StateDirectory) -> str:
+    """The newest built image; empty when there is none."""
+    newest = image.latest(state.root)
+    return "" if newest is None else newest.generation
+
+
 def build_image(state: StateDirectory, *, tell: Callable[[str], None]) -> image.Image:
     """Builds the image, or finds the one that fits.
 
@@ -111,10 +117,12 @@ def define(
     kind: Kind,
     join_key: bytes,
     now: float,
+    is_in_use: bool = False,
 ) -> str:
     """Defines the pool's domains; returns the image's generation. Old images are removed.
 
     `now` is Unix time: the domains get certificates that are good for half a year from now on.
+    With `is_in_use` the scaler is at work: domains that run get the definition of their next start.
 
     Raises:
         StartError: with libvirt's reason.
@@ -140,7 +148,8 @@ def define(
             common = dataclasses.replace(common, gives_files_away=is_open)
         names = pool.domain_names(common, settings.max)
         secrets = _domain_secrets(state, names, join_key, now, in_files=not common.gives_files_away)
-        pool.define_pool(connection, pool.domain_specs(common, settings.max, join_key, secrets))
+        specs = pool.domain_specs(common, settings.max, join_key, secrets)
+        pool.define_pool(connection, specs, is_in_use=is_in_use)
         prune(state.root, keep=pool.generations_in_use(connection))
     return newest.generation
 

@@ -40,6 +40,7 @@ from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
 
 _RENEW_SECONDS = 86_400.0
+_IMAGE_SECONDS = 2.0
 _OBSERVE_SECONDS = 0.5
 _FIRST_GUEST_SECONDS = 120.0
 _FINISH_SECONDS = 180.0
@@ -133,7 +134,7 @@ class UpSession:
             set_delta=self._set_delta,
             hold=self._hold,
         )
-        self._spawn(console.run(), self._renew())
+        self._spawn(console.run(), self._renew(), self._follow_image())
         if not settings.no_load:
             self._spawn(self._feed(), self._load.follow())
         if settings.for_seconds is not None:
@@ -148,6 +149,22 @@ class UpSession:
                 await self._bring_up.renew()
             except StartError as error:
                 logs.get().error("certificates.not_renewed", reason=str(error))
+
+    async def _follow_image(self) -> None:
+        """Defines the domains anew when another image was built; the scaler replaces them."""
+        stack, tried = self._bring_up.stack, self._bring_up.stack.generation
+        while tried:
+            await self._clock.sleep(_IMAGE_SECONDS)
+            newest = await asyncio.to_thread(guests.newest_generation, self._state)
+            if newest in ("", tried):
+                continue
+            tried = newest
+            try:
+                await self._bring_up.renew()
+            except StartError as error:
+                self._screen.tell(f"the new image {newest[:19]} cannot be used: {error}")
+                continue
+            self._screen.tell(f"the new image {stack.generation[:19]} rolls through the pool")
 
     async def _feed(self) -> None:
         """Waits for the first guest, chooses the load, submits."""

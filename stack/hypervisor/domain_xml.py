@@ -65,9 +65,9 @@ def definition_key(spec: DomainSpec) -> str:
     return hashlib.sha256(_render(spec, key="").encode()).hexdigest()[:16]
 
 
-def render(spec: DomainSpec) -> str:
-    """The XML that defines the domain."""
-    return _render(spec, key=definition_key(spec))
+def render(spec: DomainSpec, *, identity: str = "") -> str:
+    """The XML that defines the domain; `identity`: the UUID of one that is defined anew."""
+    return _render(spec, key=definition_key(spec), identity=identity)
 
 
 def key_of(xml: str) -> str:
@@ -81,9 +81,11 @@ def metadata(spec: DomainSpec) -> str:
     return ElementTree.tostring(_metadata(spec), encoding="unicode")
 
 
-def _render(spec: DomainSpec, *, key: str) -> str:
+def _render(spec: DomainSpec, *, key: str, identity: str = "") -> str:
     domain = ElementTree.Element("domain", type="kvm" if spec.kind == "kvm" else "qemu")
     _text(domain, "name", spec.name)
+    if identity:
+        _text(domain, "uuid", identity)
     _text(domain, "title", f"virtscale pool {spec.pool}")
     _text(domain, "description", f"Made by virtscale; definition {key}")
     ElementTree.SubElement(domain, "metadata").append(_metadata(spec))

@@ -129,11 +129,15 @@ def domain_specs(
     return specs
 
 
-def define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> Defined:
+def define_pool(
+    connection: libvirt.virConnect, specs: Sequence[DomainSpec], *, is_in_use: bool = False
+) -> Defined:
     """Makes the pool's definitions equal to `specs`; doing it again changes nothing.
 
     Inactive domains are renewed when their definition differs, inactive surplus ones of the same
-    pool removed, active ones left as they are.
+    pool removed, active ones left as they are. With `is_in_use` a scaler is at work: then active
+    ones, too, get the definition that their next start follows, and what the scaler wrote down
+    about a domain stays.
 
     Raises:
         HypervisorError: when a name or the pool is taken by domains that are not ours, before any
@@ -142,7 +146,7 @@ def define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> 
     """
     added: list[libvirt.virDomain] = []
     try:
-        return _define_pool(connection, specs, added)
+        return _define_pool(connection, specs, added, is_in_use=is_in_use)
     except libvirt.libvirtError as error:
         for domain in added:
             with contextlib.suppress(libvirt.libvirtError):
@@ -153,7 +157,11 @@ def define_pool(connection: libvirt.virConnect, specs: Sequence[DomainSpec]) -> 
 
 
 def _define_pool(
-    connection: libvirt.virConnect, specs: Sequence[DomainSpec], added: list[libvirt.virDomain]
+    connection: libvirt.virConnect,
+    specs: Sequence[DomainSpec],
+    added: list[libvirt.virDomain],
+    *,
+    is_in_use: bool,
 ) -> Defined:
     present = {domain.name(): domain for domain in connection.listAllDomains()}
     pools = {spec.pool for spec in specs}
@@ -163,7 +171,7 @@ def _define_pool(
     }  # fmt: skip
     for spec in specs:
         _prepare_log(spec.console_log)
-        action = _define(connection, present.get(spec.name), spec)
+        action = _define(connection, present.get(spec.name), spec, is_in_use=is_in_use)
         if action == "added":
             added.append(connection.lookupByName(spec.name))
         done[action].append(spec.name)
@@ -228,8 +236,14 @@ def undefine_pool(connection: libvirt.virConnect, pool: str) -> list[str]:
 
 
 def generations_in_use(connection: libvirt.virConnect) -> set[str]:
-    """Images that defined domains boot from, of any pool: not to be pruned."""
-    return {value for domain in connection.listAllDomains() if (value := _of(domain, "generation"))}
+    """Images that domains run or would boot from, of any pool: not to be pruned."""
+    areas = (libvirt.VIR_DOMAIN_AFFECT_CURRENT, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    return {
+        value
+        for domain in connection.listAllDomains()
+        for area in areas
+        if (value := _attributes(domain, area).get("generation"))
+    }
 
 
 def pool_of(domain: libvirt.virDomain) -> str | None:
@@ -243,21 +257,34 @@ def _is_made_by_us(domain: libvirt.virDomain) -> bool:
 
 
 def _of(domain: libvirt.virDomain, attribute: str) -> str | None:
+    return _attributes(domain).get(attribute)
+
+
+def _attributes(
+    domain: libvirt.virDomain, area: int = libvirt.VIR_DOMAIN_AFFECT_CURRENT
+) -> dict[str, str]:
+    """Our metadata, of what runs or of the definition; empty when it carries none."""
+    if area == libvirt.VIR_DOMAIN_AFFECT_CONFIG and not domain.isPersistent():
+        return {}
+    kind, address = libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain_xml.METADATA_URI
     try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain_xml.METADATA_URI)
+        text = domain.metadata(kind, address, area)
     except libvirt.libvirtError as error:
         if error.get_error_code() in (
             libvirt.VIR_ERR_NO_DOMAIN_METADATA,
             libvirt.VIR_ERR_NO_DOMAIN,
         ):
-            return None
+            return {}
         raise
-    attributes: Mapping[str, str] = ElementTree.fromstring(text).attrib
-    return attributes.get(attribute)
+    return dict(ElementTree.fromstring(text).attrib)
 
 
 def _define(
-    connection: libvirt.virConnect, domain: libvirt.virDomain | None, spec: DomainSpec
+    connection: libvirt.virConnect,
+    domain: libvirt.virDomain | None,
+    spec: DomainSpec,
+    *,
+    is_in_use: bool,
 ) -> str:
     if domain is None:
         connection.defineXML(domain_xml.render(spec)).setAutostart(False)
@@ -265,6 +292,9 @@ def _define(
     present = domain_xml.key_of(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if present == domain_xml.definition_key(spec):
         return "unchanged"
+    if is_in_use:
+        _redefine(connection, domain, spec)
+        return "renewed"
     if domain.isActive():
         return "outdated"
     # A saved state holds the old image's memory and would fail on the new disk.
@@ -273,6 +303,28 @@ def _define(
     domain.undefineFlags(_UNDEFINE)
     connection.defineXML(domain_xml.render(spec)).setAutostart(False)
     return "renewed"
+
+
+def _redefine(connection: libvirt.virConnect, domain: libvirt.virDomain, spec: DomainSpec) -> None:
+    """Changes the definition of a domain that may run, or be started meanwhile.
+
+    What the definition does not say of itself (the operation under way, the scaler's token) is
+    the scaler's, and is put back.
+    """
+    text = domain_xml.render(spec, identity=domain.UUIDString())
+    written = _attributes(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    renewed = connection.defineXML(text)
+    defined = _attributes(renewed, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    kept = {name: value for name, value in written.items() if name not in defined}
+    if kept:
+        element = ElementTree.Element("domain", {**defined, **kept})
+        renewed.setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+            ElementTree.tostring(element, encoding="unicode"),
+            "virtscale",
+            domain_xml.METADATA_URI,
+            libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+        )
 
 
 def _prepare_log(path: Path) -> None:

@@ -88,15 +88,21 @@ class LibvirtWorld:
         self._daemon = daemon
         self.hypervisor = LibvirtHypervisor(daemon.uri, "default", clock=SystemClock())
 
-    def define(self, name, pool="default"):
+    def define(self, name, pool="default", generation=""):
         metadata = ""
         if pool is not None:
+            image = f" generation='{generation}'" if generation else ""
             metadata = (
                 f"<metadata><v:domain xmlns:v='{METADATA_URI}' pool='{pool}' tier='cold'"
-                " owner='virtscale'/></metadata>"
+                f" owner='virtscale'{image}/></metadata>"
             )
         with self._connection() as connection:
-            connection.defineXML(_DOMAIN.format(name=name, metadata=metadata))
+            text = _DOMAIN.format(name=name, metadata=metadata)
+            present = {domain.name(): domain for domain in connection.listAllDomains()}
+            if name in present:
+                identity = f"<uuid>{present[name].UUIDString()}</uuid>"
+                text = text.replace("</name>", f"</name>{identity}", 1)
+            connection.defineXML(text)
 
     def crash(self, name):
         pid = int((self._daemon.root / f"run/libvirt/qemu/run/{name}.pid").read_text())

@@ -126,6 +126,49 @@ async def test_a_paused_domain_is_paused(world):
     await world.hypervisor.destroy("a")
 
 
+async def test_a_running_domain_that_is_defined_anew_goes_on_with_its_image(world):
+    world.define("a", generation="old")
+    await world.hypervisor.start("a")
+    world.define("a", generation="new")
+    # Reads the metadata anew, as does whatever writes them.
+    await world.hypervisor.set_operation("a", Operation(OperationKind.START, 1.0, 1))
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("old", "new")
+    await world.hypervisor.set_operation("a", None)
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("old", "new")
+    await world.hypervisor.destroy("a")
+    await world.hypervisor.set_operation("a", None)
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("new", "new")
+
+
+async def test_goes_back_to_the_definition_that_last_worked(world):
+    world.define("a", generation="old")
+    await world.hypervisor.start("a")
+    await world.hypervisor.keep_definition("a")
+    assert (await record(world, "a")).kept_generation == "old"
+    world.define("a", generation="new")
+    # Has proved nothing: what runs is another.
+    await world.hypervisor.keep_definition("a")
+    assert (await record(world, "a")).kept_generation == "old"
+    operation = Operation(OperationKind.SHUTDOWN, 5.0, 9)
+    await world.hypervisor.set_operation("a", operation)
+    await world.hypervisor.destroy("a")
+    await world.hypervisor.roll_back("a")
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("old", "old")
+    # What is under way is not forgotten, nor who was here last.
+    assert (found.operation, found.token) == (operation, 9)
+
+
+async def test_nothing_to_go_back_to(world):
+    world.define("a", generation="new")
+    with pytest.raises(HypervisorError) as caught:
+        await world.hypervisor.roll_back("a")
+    assert caught.value.kind is ErrorKind.GONE
+
+
 @pytest.mark.parametrize("call", ["start", "shutdown", "destroy"])
 async def test_an_unknown_domain_is_gone(world, call):
     with pytest.raises(HypervisorError) as caught:

@@ -18,6 +18,9 @@ class FakeDomain:
     start_error: HypervisorError | None = None
     hears_the_power_button: bool = False
     shutdown_requests: int = 0
+    generation: str = ""
+    defined_generation: str = ""
+    kept_generation: str = ""
 
 
 class FakeHypervisor:
@@ -31,13 +34,26 @@ class FakeHypervisor:
         self.on_shutdown = lambda name: None
         self.on_off = lambda name: None
 
-    def define(self, name, pool="default"):
-        self.domains[name] = FakeDomain(name, pool)
+    def define(self, name, pool="default", generation=""):
+        """A new domain, or a new definition of one that goes on running as it is."""
+        domain = self.domains.setdefault(name, FakeDomain(name, pool))
+        domain.pool, domain.defined_generation = pool, generation
+        if domain.lifecycle is Lifecycle.OFF:
+            domain.generation = generation
 
     async def list(self):
         await self._answer()
         return tuple(
-            DomainRecord(one.name, one.lifecycle, one.cause, one.operation, one.token)
+            DomainRecord(
+                one.name,
+                one.lifecycle,
+                one.cause,
+                one.operation,
+                one.token,
+                one.generation,
+                one.defined_generation,
+                one.kept_generation,
+            )
             for one in self.domains.values()
             if one.pool == self.pool
         )
@@ -75,9 +91,21 @@ class FakeHypervisor:
         if operation is not None:
             domain.token = operation.token
 
+    async def keep_definition(self, name):
+        domain = await self._find(name)
+        if domain.generation == domain.defined_generation:
+            domain.kept_generation = domain.generation
+
+    async def roll_back(self, name):
+        domain = await self._find(name)
+        if not domain.kept_generation:
+            raise HypervisorError(ErrorKind.GONE, f"no copy of {name}'s definition is kept")
+        self.define(name, domain.pool, domain.kept_generation)
+
     def power_off(self, name, cause):
         domain = self.domains[name]
         domain.lifecycle, domain.cause = Lifecycle.OFF, cause
+        domain.generation = domain.defined_generation
         self.on_off(name)
 
     def crash(self, name):

@@ -43,6 +43,7 @@ class Faults:
     boot_never_finishes: float = 0.0
     start_fails: float = 0.0
     power_button_lost: float = 0.0
+    broken_generations: frozenset = frozenset()
 
 
 class WorldMetrics(MetricsFake):
@@ -136,6 +137,11 @@ class World:
         await self.scaler._executor.stop()
         self.scaler = self._new_scaler()
 
+    def redefine(self, generation):
+        """A new image for all domains; those that run go on with theirs."""
+        for name in self.hypervisor.domains:
+            self.hypervisor.define(name, generation=generation)
+
     def crash(self, name):
         self._is_fault = True
         self.hypervisor.crash(name)
@@ -159,6 +165,10 @@ class World:
         return sorted(
             one.name for one in self.workers.values() if one.is_connected and not one.is_cordoned
         )
+
+    def generations(self, *names):
+        """What runs in these domains, or in all that serve."""
+        return {self.hypervisor.domains[name].generation for name in names or self.serving}
 
     def demand(self):
         leased = sum(len(worker.leases) for worker in self.workers.values())
@@ -233,6 +243,8 @@ class World:
     def _boot(self, name):
         self.starts += 1
         if self.random.random() < self.faults.boot_never_finishes:
+            return
+        if self.hypervisor.domains[name].generation in self.faults.broken_generations:
             return
         length = self.boot_seconds * self.random.uniform(0.7, 1.3)
         self._boots[name] = self.clock.wall() + length

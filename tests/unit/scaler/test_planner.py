@@ -5,6 +5,7 @@ import pytest
 from scaler.planner import Action, Permissions, Plan, plan
 from scaler.pool import ActionKind, Lifecycle
 from scaler.reasons import Reason
+from scaler.rollout import Rollout
 from scaler.tracking import Timing
 
 TIMING = Timing()
@@ -15,8 +16,8 @@ SHUTDOWN, DESTROY, SETTLE = ActionKind.SHUTDOWN, ActionKind.DESTROY, ActionKind.
 
 @pytest.fixture
 def planned(make):
-    def planned(*views, desired, now=100.0, permissions=FREE):
-        return plan(make.pool(*views), desired, permissions, TIMING, now)
+    def planned(*views, desired, now=100.0, permissions=FREE, rollout=Rollout()):  # noqa: B008
+        return plan(make.pool(*views), desired, permissions, TIMING, now, rollout)
 
     return planned
 
@@ -249,3 +250,69 @@ def test_a_cordon_that_nobody_drains_is_drained_unless_a_signal_is_unknown(make,
 def test_one_action_per_domain_at_a_time(make, planned, kind):
     domain = make.view("a", "failed", in_flight=kind)
     assert not planned(domain, desired=0).actions
+
+
+def test_a_rollout_starts_one_more_than_is_desired(make, planned):
+    views = [make.view("a", "ready"), make.view("b", "off"), make.view("c", "off")]
+    result = planned(*views, desired=1, rollout=Rollout(surge=1, outdated=frozenset("a")))
+    assert acts(result) == [(START, "b", Reason.ROLLOUT_SURGE)]
+
+
+def test_a_rollout_keeps_below_the_ceiling(make, planned):
+    views = [make.view("a", "ready"), make.view("b", "off")]
+    result = planned(
+        *views,
+        desired=1,
+        permissions=Permissions(ceiling=1),
+        rollout=Rollout(surge=1, outdated=frozenset("a")),
+    )
+    assert not result.actions
+
+
+def test_outdated_domains_are_the_first_to_go(make, planned):
+    views = [
+        make.view("a", "ready", leases=0),
+        make.view("b", "ready", leases=3),
+        make.view("c", "ready", leases=1),
+    ]
+    result = planned(*views, desired=1, rollout=Rollout(surge=1, outdated=frozenset("b")))
+    assert acts(result) == [
+        (DRAIN, "b", Reason.ROLLOUT_REPLACES),
+        (DRAIN, "a", Reason.SCALE_IN),
+    ]
+    # Chosen among others, it may have become busy meanwhile.
+    assert result.actions[0].max_leases == 4
+
+
+def test_what_is_let_go_is_not_won_back(make, planned):
+    leaving = make.view("a", "draining", leases=1, worker_state="draining", in_flight=DRAIN)
+    result = planned(leaving, make.view("b", "off"), desired=1, rollout=Rollout(let_go={"a"}))
+    assert acts(result) == [(START, "b", Reason.SCALE_OUT)]
+
+
+def test_images_given_up_are_started_last(make, planned):
+    views = [
+        make.view("a", "off", defined_generation="bad"),
+        make.view("b", "off", defined_generation="good", failures=1),
+    ]
+    rollout = Rollout(avoided=frozenset({"bad"}), reason=Reason.ROLLOUT_GIVEN_UP)
+    result = planned(*views, desired=1, rollout=rollout)
+    assert acts(result) == [(START, "b", Reason.SCALE_OUT)]
+    assert result.reasons == (Reason.ROLLOUT_GIVEN_UP,)
+
+
+def test_definitions_are_put_back(make, planned):
+    result = planned(make.view("a", "off"), desired=0, rollout=Rollout(rolled_back=("a",)))
+    assert acts(result) == [(ActionKind.ROLL_BACK, "a", Reason.GENERATION_GIVEN_UP)]
+
+
+@pytest.mark.parametrize(
+    ("runs", "defined", "kept", "is_kept"),
+    [("n", "n", "", True), ("n", "n", "o", True), ("n", "n", "n", False), ("o", "n", "", False)],
+)
+def test_a_definition_that_works_is_kept(make, planned, runs, defined, kept, is_kept):
+    proved = make.view(
+        "a", "ready", generation=runs, defined_generation=defined, kept_generation=kept
+    )
+    kinds = [one.kind for one in planned(proved, desired=1).actions]
+    assert kinds == ([ActionKind.KEEP_DEFINITION] if is_kept else [])

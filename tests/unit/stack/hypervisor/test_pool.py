@@ -87,6 +87,31 @@ def test_a_changed_setting_renews_inactive_domains_and_leaves_active_ones(
     assert (done.renewed, done.outdated) == (("vs-2",), ("vs-1",))
 
 
+def test_beside_a_scaler_those_that_run_are_renewed_too_and_its_notes_stay(
+    connection: libvirt.virConnect, common: pool.PoolSpec
+) -> None:
+    pool.define_pool(connection, specs(common, 2))
+    running = connection.lookupByName("vs-1")
+    running.create()
+    identity = running.UUIDString()
+    note = "<domain pool='default' owner='virtscale' generation='sha256:ab' operation='drain'/>"
+    running.setMetadata(2, note, "virtscale", domain_xml.METADATA_URI, 3)
+    image = dataclasses.replace(common.image, generation="sha256:cd")
+
+    done = pool.define_pool(
+        connection, specs(dataclasses.replace(common, image=image), 2), is_in_use=True
+    )
+
+    assert done.renewed == ("vs-1", "vs-2")
+    assert running.UUIDString() == identity
+    assert running.isActive()
+    defined = running.metadata(2, domain_xml.METADATA_URI, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    assert "sha256:cd" in defined
+    assert "drain" in defined
+    assert "sha256:ab" in running.metadata(2, domain_xml.METADATA_URI, 0)
+    assert pool.generations_in_use(connection) == {"sha256:ab", "sha256:cd"}
+
+
 def test_inactive_surplus_domains_go_and_active_ones_stay(
     connection: libvirt.virConnect, common: pool.PoolSpec
 ) -> None:
