@@ -104,6 +104,9 @@ class ActionResult:
     error: str = ""
 
 
+_NOT_SEEN_RUNNING = (DomainState.OFF, DomainState.STARTING)
+
+
 def feed(settings: Settings, state: State, result: ActionResult, now: float) -> State:
     """The state after an action has reported back."""
     memory = state.tracks.get(result.domain)
@@ -115,7 +118,14 @@ def feed(settings: Settings, state: State, result: ActionResult, now: float) -> 
     if result.kind is ActionKind.START and result.outcome is Outcome.FAILED:
         memory = replace(memory, failures=memory.failures + 1)
         breaker = breaker.failed(settings.breaker, now)
+    elif _has_started(result) and memory.state in _NOT_SEEN_RUNNING:
+        # A guest that dies before the next look has failed to boot, not to start.
+        memory = replace(memory, state=DomainState.BOOTING)
     return replace(state, breaker=breaker, tracks={**state.tracks, result.domain: memory})
+
+
+def _has_started(result: ActionResult) -> bool:
+    return result.kind is ActionKind.START and result.outcome is Outcome.DONE
 
 
 def decide(

@@ -174,3 +174,16 @@ def test_scale_in_is_explained_by_the_policy_that_allows_it(make):
     assert now == 30
     assert acts(decision) == [("drain", "b", "scale_in")]
     assert decision.reason is Reason.CPU_FITS_ONE_FEWER
+
+
+def test_a_guest_that_dies_before_it_is_seen_running_has_failed_to_boot(off):
+    state = State()
+    for turn in range(2):
+        state, decision = decide(SETTINGS, state, seen(off), float(turn))
+        (start,) = decision.plan.actions
+        started = ActionResult(ActionKind.START, start.domain, Outcome.DONE)
+        state = feed(SETTINGS, state, started, turn + 0.5)
+    state, decision = decide(SETTINGS, state, seen(off), 2.0)
+    assert [incident.value for _, incident in decision.incidents] == ["boot_failed"]
+    assert state.breaker.failures == 2
+    assert decision.reason is Reason.BREAKER_OPEN
