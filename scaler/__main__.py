@@ -8,18 +8,24 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
+from scaler import policy_command
 from scaler.api import Api
-from scaler.config import ScalerConfig, pool_settings, signal_queries
+from scaler.config import ENVIRONMENT_PREFIX, ScalerConfig, pool_settings, signal_queries
 from scaler.decision_log import JsonLinesLog
 from scaler.dispatcher_fleet import DispatcherFleet
 from scaler.hold_file import HoldFile
 from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_hypervisor import LibvirtHypervisor
+from scaler.paced_source import PacedSource
+from scaler.policy_api import PolicyApi
+from scaler.policy_file import effective
+from scaler.policy_reload import PolicyReload
 from scaler.prometheus_source import PrometheusSource
 from scaler.reconciler import Ports, Reconciler
 from scaler.records import decision_record
@@ -32,15 +38,20 @@ from servicekit.lifecycle import StartError, Stop
 from servicekit.metrics import MetricsServer, new_registry
 from servicekit.tls import TokenFile, channel_credentials
 
-_PREFIX = "VIRTSCALE_SCALER_"
 _READY_TURN_SECONDS = 30.0
+_HISTORY_TIMEOUT_SECONDS = 20.0
+"""A query over days of samples may take longer than a turn; it is asked beside the turns."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["policy"]:
+        return policy_command.main(words[1:])
+    options = _parser().parse_args(words)
     try:
-        config = _load(options)
+        configured = _load(options)
+        config = effective(configured)
         if options.check_config:
             _dispatcher_credentials(config)
             sys.stdout.write("configuration OK\n")
@@ -53,12 +64,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return lifecycle.EXIT_USAGE
     if is_eval:
         return lifecycle.run(lambda _stop: _evaluate(config))
-    return lifecycle.run(lambda stop: _serve(config, stop))
+    reload = PolicyReload(configured)
+    return lifecycle.run(
+        lambda stop: _serve(config, stop, reload),
+        on_hangup=None if config.policies_file is None else reload,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="virtscale-scaler", description="Starts and stops the domains of a pool with the load."
+        prog="virtscale-scaler",
+        description="Starts and stops the domains of a pool with the load.",
+        epilog="policies without a service: virtscale-scaler policy --help",
     )
     parser.add_argument(
         "command",
@@ -75,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", dest="libvirt_uri", metavar="URI", help="libvirt URI")
     parser.add_argument("--prometheus-url", metavar="URL", help="Prometheus server")
     parser.add_argument("--dispatcher", metavar="HOST:PORT", help="dispatcher's gRPC API")
+    parser.add_argument("--policies-file", type=Path, metavar="FILE", help="read again at SIGHUP")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision log and hold")
     parser.add_argument("--dry-run", action="store_true", default=None, help="decide, do nothing")
     parser.add_argument("--listen-address", metavar="HOST:PORT", help="metrics and API")
@@ -89,7 +107,7 @@ def _load(options: argparse.Namespace) -> ScalerConfig:
     path = flags.pop("config")
     del flags["command"], flags["check_config"]
     return configuration.load(
-        ScalerConfig, path=path, environ=os.environ, prefix=_PREFIX, flags=flags
+        ScalerConfig, path=path, environ=os.environ, prefix=ENVIRONMENT_PREFIX, flags=flags
     )
 
 
@@ -128,6 +146,12 @@ async def _adapters(
         stale_after_seconds=config.stale_after_seconds,
         timeout_seconds=config.metrics_timeout_seconds,
     )
+    history = PrometheusSource(
+        config.prometheus_url,
+        stale_after_seconds=config.stale_after_seconds,
+        timeout_seconds=max(_HISTORY_TIMEOUT_SECONDS, config.metrics_timeout_seconds),
+    )
+    metrics = PacedSource(source, history, clock)
     hypervisor = LibvirtHypervisor(
         config.libvirt_uri,
         config.pool,
@@ -137,14 +161,16 @@ async def _adapters(
     )
     fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:
-        yield Ports(source, hypervisor, fleet, log, holds, clock)
+        yield Ports(metrics, hypervisor, fleet, log, holds, clock)
     finally:
         await fleet.close()
         hypervisor.close()
+        await metrics.close()
+        history.close()
         source.close()
 
 
-async def _serve(config: ScalerConfig, stop: Stop) -> int:
+async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
     with _exclusive(config.state_dir):
         log = JsonLinesLog(
             config.state_dir / "decisions.jsonl", max_bytes=config.decision_log_bytes
@@ -162,6 +188,11 @@ async def _serve(config: ScalerConfig, stop: Stop) -> int:
                 tick_seconds=config.tick_seconds,
                 is_dry_run=config.dry_run,
             )
+            reload.begin(
+                config,
+                lambda new: reconciler.reconfigure(pool_settings(new), signal_queries(new)),
+                telemetry.policies_read,
+            )
             api = Api(
                 telemetry.status,
                 log,
@@ -169,6 +200,7 @@ async def _serve(config: ScalerConfig, stop: Stop) -> int:
                 lambda: _wake(loop, reconciler),
                 is_remote_control=config.remote_control,
             )
+            policies = PolicyApi(reload.status, lambda: _run_in(loop, reload()))
             host, port = config.host_and_port
             server = MetricsServer(
                 registry,
@@ -176,7 +208,7 @@ async def _serve(config: ScalerConfig, stop: Stop) -> int:
                 host=host,
                 port=port,
                 ready=lambda: _unready(telemetry),
-                routes=api.routes(),
+                routes=api.routes() | {"/api/v1/policies": policies},
             )
             server.start()
             logs.get().info("scaler.started", pool=config.pool, port=server.port)
@@ -186,6 +218,10 @@ async def _serve(config: ScalerConfig, stop: Stop) -> int:
                 server.close()
     logs.get().info("scaler.stopped", reason=stop.reason)
     return lifecycle.EXIT_OK
+
+
+def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run_coroutine_threadsafe(work, loop).result(_READY_TURN_SECONDS)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, reconciler: Reconciler) -> None:

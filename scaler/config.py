@@ -9,86 +9,28 @@ from pydantic import Field, field_validator, model_validator
 
 from scaler.breaker import BreakerSettings
 from scaler.decision import Settings as PoolSettings
-from scaler.ports import SignalQuery
-from scaler.recommendation import (
-    CPU,
-    DEMAND,
-    DEMAND_AVERAGE,
-    BacklogPolicy,
-    Policy,
-    ReferencePolicy,
+from scaler.headroom import Headroom
+from scaler.policy_config import (
+    BacklogConfig,
+    PolicyConfig,
+    ReferenceConfig,
+    Seconds,
+    SomeSeconds,
+    checked_policies,
+    knows_load,
+    policy_queries,
+    policy_values,
 )
+from scaler.ports import SignalQuery
 from scaler.rollout import RolloutSettings
 from scaler.stabilization import Limits
 from scaler.tracking import Timing
 from servicekit.config import Settings
 from servicekit.tls import TlsFiles, is_loopback
 
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-SomeSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class Query(Settings):
-    """How to ask Prometheus for a signal. `$pool` stands for the pool's name."""
-
-    query: str = Field(min_length=1, max_length=10_000)
-    """PromQL with exactly one series as its answer."""
-    freshness: str | None = None
-    """PromQL for the Unix time of the newest sample behind the answer. Unset: the time of the
-    answer itself, which for a recording rule is that of its last evaluation."""
-
-
-_CPU_QUERY = Query(
-    query='pool:libvirt_domain_cpu_utilisation:avg30s{pool="$pool"}',
-    # The mean outlives its source by its window; the source itself does not.
-    freshness='max(timestamp(virtscale_domain_info{pool="$pool"}))',
-)
-_DEMAND_QUERY = Query(
-    query='pool:virtscale_demand_slots:current{pool="$pool"}',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
-)
-_DEMAND_AVERAGE_QUERY = Query(
-    query='pool:virtscale_demand_slots:avg10s{pool="$pool"}',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
-)
-
-
-class ReferenceConfig(Settings):
-    """Mean CPU above the target for a while: one more. One fewer could carry it: one fewer."""
-
-    kind: Literal["reference"] = "reference"
-    """Which policy this is."""
-    target_ratio: Ratio = 0.8
-    """Mean CPU utilisation to hold, 0 to 1."""
-    sustained_seconds: Seconds = 10.0
-    """How long the condition must hold without a break."""
-    averaging_seconds: Seconds = 30.0
-    """The window of `cpu`; after the pool changed the mean is not acted on for so long."""
-    cpu: Query = _CPU_QUERY
-    """Mean CPU utilisation of the pool's running domains, 0 to 1."""
-
-
-class BacklogConfig(Settings):
-    """Slots of demand over slots of a domain; jumps to the capacity needed in one step."""
-
-    kind: Literal["backlog"] = "backlog"
-    """Which policy this is."""
-    target_ratio: Ratio = 0.8
-    """Utilisation that the average demand shall cause, 0 to 1."""
-    tolerance_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Relative difference of demand that is not acted on."""
-    slots_per_domain: Annotated[float, Field(ge=1, le=10_000)] = 1.0
-    """Slots of a domain; used only while no worker is connected to tell."""
-    demand: Query = _DEMAND_QUERY
-    """Slots that would serve everything leased and waiting now."""
-    demand_average: Query = _DEMAND_AVERAGE_QUERY
-    """The same, averaged over some seconds."""
-
-
-PolicyConfig = Annotated[ReferenceConfig | BacklogConfig, Field(discriminator="kind")]
 
 
 class OutConfig(Settings):
@@ -129,6 +71,19 @@ class TimingConfig(Settings):
     """A guest that boots loses the power button's event: it is pressed again."""
     shutdown_deadline_seconds: SomeSeconds = 30.0
     """From the first shutdown request to cutting the power."""
+
+
+class HeadroomConfig(Settings):
+    """Spare domains on top of what the load needs.
+
+    Policies that only know how busy the domains are cannot take any: those that know the load are
+    `backlog`, and `target` with the measure `total`.
+    """
+
+    domains: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """So many."""
+    ratio: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    """Or such a share of the wish, whichever is more."""
 
 
 class BreakerConfig(Settings):
@@ -216,6 +171,11 @@ class ScalerConfig(Settings):
     """Where to log; standard error when unset."""
     logformat: Literal["json", "text"] = "json"
     """For machines or for people."""
+    headroom: HeadroomConfig = HeadroomConfig()
+    """Spare domains on top of the wish, within `max`."""
+    policies_file: Path | None = None
+    """YAML file with policies, min, max, scale_out, scale_in and headroom. What it sets replaces
+    what is set here; it is read again at SIGHUP."""
 
     @model_validator(mode="after")
     def _check_token(self) -> "ScalerConfig":
@@ -252,17 +212,22 @@ class ScalerConfig(Settings):
     @field_validator("policies")
     @classmethod
     def _check_policies(cls, value: tuple[PolicyConfig, ...]) -> tuple[PolicyConfig, ...]:
-        kinds = [policy.kind for policy in value]
-        if not kinds:
-            raise ValueError("needs at least one policy: reference, backlog")
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("names a policy twice")
-        return value
+        return checked_policies(value)
 
     @model_validator(mode="after")
     def _check_bounds(self) -> "ScalerConfig":
         if self.min > self.max:
             raise ValueError(f"min = {self.min} must not exceed max = {self.max}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_headroom(self) -> "ScalerConfig":
+        is_wanted = self.headroom.domains > 0 or self.headroom.ratio > 0
+        if is_wanted and not any(knows_load(policy) for policy in self.policies):
+            raise ValueError(
+                "headroom needs a policy that knows the load: backlog, or target with "
+                "measure: total"
+            )
         return self
 
     @property
@@ -285,46 +250,15 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
             in_cooldown_seconds=config.scale_in.cooldown_seconds,
             out_step=config.scale_out.step,
             in_step=config.scale_in.step,
+            headroom=Headroom(**config.headroom.model_dump()),
         ),
         timing=Timing(**config.timing.model_dump()),
         breaker=BreakerSettings(**config.breaker.model_dump()),
         rollout=RolloutSettings(**config.rollout.model_dump()),
-        policies=tuple(_policy(policy) for policy in config.policies),
-    )
-
-
-def _policy(config: ReferenceConfig | BacklogConfig) -> Policy:
-    if isinstance(config, ReferenceConfig):
-        return ReferencePolicy(
-            target_ratio=config.target_ratio,
-            sustained_seconds=config.sustained_seconds,
-            averaging_seconds=config.averaging_seconds,
-        )
-    return BacklogPolicy(
-        target_ratio=config.target_ratio,
-        tolerance_ratio=config.tolerance_ratio,
-        slots_per_domain=config.slots_per_domain,
+        policies=policy_values(config.policies),
     )
 
 
 def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:
     """One query per signal that the policies need."""
-    queries: dict[str, Query] = {}
-    for policy in config.policies:
-        if isinstance(policy, ReferenceConfig):
-            queries[CPU] = policy.cpu
-        else:
-            queries[DEMAND] = policy.demand
-            queries[DEMAND_AVERAGE] = policy.demand_average
-
-    def expand(text: str) -> str:
-        return text.replace("$pool", config.pool)
-
-    return tuple(
-        SignalQuery(
-            signal,
-            expand(query.query),
-            None if query.freshness is None else expand(query.freshness),
-        )
-        for signal, query in queries.items()
-    )
+    return policy_queries(config.policies, config.pool)

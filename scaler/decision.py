@@ -14,7 +14,7 @@ from scaler.planner import Action, Permissions, Plan
 from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
 from scaler.readings import Reading
 from scaler.reasons import Reason
-from scaler.recommendation import Policy, PolicyContext, Proposal, Sustained
+from scaler.recommendation import Policy, PolicyContext, PolicyMemory, Proposal
 from scaler.rollout import RolloutSettings, Trials
 from scaler.stabilization import Limits, Stabilised
 from scaler.tracking import Fleet, Incident, Timing, Track
@@ -49,6 +49,8 @@ class Observation:
     readings: Mapping[str, Reading]
     hold: Hold | None = None
     errors: tuple[str, ...] = ()
+    wall: float | None = None
+    """Seconds since the Unix epoch, for policies that follow the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class State:
     fleet: Fleet = field(default_factory=lambda: Fleet({}))
     breaker: Breaker = field(default_factory=Breaker)
     memory: stabilization.Memory = field(default_factory=stabilization.Memory)
-    sustained: Mapping[str, Sustained] = field(default_factory=dict)
+    policy_memory: Mapping[str, PolicyMemory] = field(default_factory=dict)
     trials: Trials = field(default_factory=Trials)
     ready_names: frozenset[str] | None = None
     ready_changed_at: float | None = None
@@ -225,17 +227,11 @@ def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: 
 def _propose(
     settings: Settings, state: State, pool: PoolView, observation: Observation, now: float
 ) -> tuple[State, tuple[Proposal, ...]]:
-    context = PolicyContext(pool, state.ready_changed_at, now)
-    proposals: list[Proposal] = []
-    sustained: dict[str, Sustained] = {}
-    for policy in settings.policies:
-        proposal, memory = recommendation.propose(
-            policy, observation.readings, context, state.sustained.get(policy.name)
-        )
-        proposals.append(proposal)
-        if memory is not None:
-            sustained[policy.name] = memory
-    return replace(state, sustained=sustained), tuple(proposals)
+    context = PolicyContext(pool, state.ready_changed_at, now, observation.wall)
+    proposals, memory = recommendation.recommend(
+        settings.policies, observation.readings, context, state.policy_memory
+    )
+    return replace(state, policy_memory=memory), proposals
 
 
 def _obstacle(state: State, observation: Observation, newest_token: int) -> Reason | None:

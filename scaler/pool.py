@@ -1,8 +1,11 @@
 """Domains, workers and the pool they make up, as values. Times are on the clock of `now`."""
 
+import math
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate
 
 
 class Lifecycle(StrEnum):
@@ -148,6 +151,29 @@ class DomainView:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """Slots of the domains that serve, which may differ in size."""
+
+    sums: tuple[float, ...]
+    """Slots of the smallest 0, 1, 2 ... domains."""
+    mean: float
+    """Slots of a domain that is not there yet."""
+
+    def domains_for(self, slots: float) -> int:
+        """Fewest domains that surely have so many slots.
+
+        The smallest are counted first, so that it does not matter which one a scale-in takes;
+        beyond them come domains of the mean size.
+        """
+        # Sums of floats that should be a whole number must not cost a domain more.
+        enough = slots - 1e-9 * self.mean
+        count = bisect_left(self.sums, enough)
+        if count < len(self.sums):
+            return count
+        return len(self.sums) - 1 + math.ceil((enough - self.sums[-1]) / self.mean)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolView:
     """The pool at one moment, domains in the order of their names."""
 
@@ -192,3 +218,13 @@ class PoolView:
             if domain.state is DomainState.READY and domain.worker is not None
         ]
         return max(1.0, sum(slots) / len(slots)) if slots else default
+
+    def capacity(self, default: float) -> Capacity:
+        """Slots of the domains that serve. `default` is the size while no worker tells one."""
+        mean = self.slots_per_domain(default)
+        sizes = sorted(
+            float(domain.worker.slots) if domain.worker is not None else mean
+            for domain in self.domains
+            if domain.state in SERVING
+        )
+        return Capacity(tuple(accumulate(sizes, initial=0.0)), mean)

@@ -19,6 +19,8 @@ class SignalQuery:
     """An expression with one series as its answer."""
     freshness: str | None = None
     """An expression for the time of the newest sample behind it; None: the answer's own."""
+    every_seconds: float = 0.0
+    """How often to ask at most; 0: at every turn. For what is costly and changes slowly."""
 
 
 class MetricsSource(Protocol):

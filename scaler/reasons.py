@@ -18,9 +18,17 @@ class Reason(StrEnum):
     POOL_IN_TRANSITION = "pool_in_transition"
     DEMAND = "demand"
     SIGNAL_UNKNOWN = "signal_unknown"
+    WAIT_GOAL = "wait_goal"
+    TARGET = "target"
+    DOMAINS_NOT_REPORTING = "domains_not_reporting"
+    SCHEDULE = "schedule"
+    OUTSIDE_SCHEDULE = "outside_schedule"
+    SEASONAL = "seasonal"
+    SEASONAL_HISTORY_TOO_SHORT = "seasonal_history_too_short"
 
     # What changed or held the recommendation on its way to the desired capacity.
     NO_SIGNAL = "no_signal"
+    HEADROOM = "headroom"
     WITHIN_TOLERANCE = "within_tolerance"
     OUT_WINDOW = "out_window"
     IN_WINDOW = "in_window"

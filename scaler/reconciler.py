@@ -85,10 +85,16 @@ class Reconciler:
         self._executor = Executor(ports.hypervisor, ports.fleet, ports.clock, self._report)
         self._logged: tuple[object, ...] = ()
         self._logged_at = float("-inf")
+        self._reconfigured: tuple[Settings, tuple[SignalQuery, ...]] | None = None
 
     def wake(self) -> None:
         """Starts the next turn now. Only from the loop's thread."""
         self._wakeup.set()
+
+    def reconfigure(self, settings: Settings, queries: Sequence[SignalQuery]) -> None:
+        """Decides by these from the next turn on; what is remembered stays."""
+        self._reconfigured = settings, tuple(queries)
+        self.wake()
 
     async def run(self, stop: Stop) -> None:
         """Turns until the end is requested. What is under way is left to the next start."""
@@ -104,6 +110,9 @@ class Reconciler:
 
     async def turn(self) -> Decision:
         """One turn: observe, decide, record, act."""
+        if self._reconfigured is not None:
+            # Not within a turn: signals are read for the policies that will look at them.
+            (self._settings, self._queries), self._reconfigured = self._reconfigured, None
         self._take_results()
         observation = await self._observe()
         now, wall = self._ports.clock.monotonic(), self._ports.clock.wall()
@@ -150,8 +159,8 @@ class Reconciler:
             ports.metrics.read(self._queries),
         )
         # The core knows only one clock; the wall's may jump, so moments become ages.
-        now = ports.clock.monotonic()
-        offset = now - ports.clock.wall()
+        now, wall = ports.clock.monotonic(), ports.clock.wall()
+        offset = now - wall
         errors = tuple(str(one) for one in (domains, workers) if isinstance(one, Exception))
         return Observation(
             domains=None
@@ -163,6 +172,7 @@ class Reconciler:
             readings=readings,
             hold=ports.holds.get(),
             errors=errors,
+            wall=wall,
         )
 
     def _record(self, decision: Decision, now: float, wall: float) -> None:

@@ -5,8 +5,9 @@ they always hold.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from scaler.headroom import Headroom, with_headroom
 from scaler.pool import PoolView
 from scaler.reasons import Reason
 from scaler.recommendation import Proposal
@@ -24,6 +25,7 @@ class Limits:
     in_cooldown_seconds: float = 10.0
     out_step: int = 4
     in_step: int = 1
+    headroom: Headroom = field(default_factory=Headroom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def stabilise(
     """The desired capacity, and the memory for the next turn."""
     current = pool.current
     steps: list[Step] = []
-    recommended = _combine(proposals, current, steps)
+    recommended = _combine(proposals, current, limits.headroom, steps)
     watching_since = now if memory.watching_since is None else memory.watching_since
     horizon = now - max(limits.out_window_seconds, limits.in_window_seconds)
     history = (
@@ -84,8 +86,11 @@ def scaled(memory: Memory, *, out: bool, now: float) -> Memory:
     return replace(memory, last_out_at=now) if out else replace(memory, last_in_at=now)
 
 
-def _combine(proposals: Sequence[Proposal], current: int, steps: list[Step]) -> int:
+def _combine(
+    proposals: Sequence[Proposal], current: int, headroom: Headroom, steps: list[Step]
+) -> int:
     """The safest rule: out by the highest known wish, in only when all policies know and agree."""
+    unspared, proposals = proposals, with_headroom(proposals, headroom)
     lows = _known(proposal.low for proposal in proposals)
     highs = _known(proposal.high for proposal in proposals)
     wishes = _known(proposal.desired for proposal in proposals)
@@ -93,6 +98,7 @@ def _combine(proposals: Sequence[Proposal], current: int, steps: list[Step]) -> 
         steps.append(Step(Reason.NO_SIGNAL, current, current))
         return current
     wanted = max(wishes)
+    _held(max(_known(one.desired for one in unspared)), wanted, Reason.HEADROOM, steps)
     if current < max(lows):
         return wanted
     if current > max(highs):

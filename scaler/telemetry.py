@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -52,6 +52,21 @@ class Telemetry:
             buckets=_TICK_BUCKETS,
             registry=registry,
         )
+        self._policy_reloads = Counter(
+            "virtscale_scaler_policy_reloads",
+            "Times that the policies file was read again, by whether it could be used.",
+            ["pool", "outcome"],
+            registry=registry,
+        )
+        self._policies_refused = Gauge(
+            "virtscale_scaler_policies_refused",
+            "1 while the policies file is faulty and the policies before it are in use.",
+            ["pool"],
+            registry=registry,
+        )
+        self._policies_refused.labels(pool).set(0)
+        for outcome in ("taken", "refused"):
+            self._policy_reloads.labels(pool, outcome)
         # Counters that exist only after their first event hide that event from increase().
         for reason in Reason:
             self._decisions.labels(pool, reason.value)
@@ -72,6 +87,11 @@ class Telemetry:
         status = {"pool": self._pool, **status_record(decision, state, wall)}
         with self._lock:
             self._status = status
+
+    def policies_read(self, is_good: bool) -> None:
+        """The policies file was read again."""
+        self._policy_reloads.labels(self._pool, "taken" if is_good else "refused").inc()
+        self._policies_refused.labels(self._pool).set(float(not is_good))
 
     def resulted(self, result: ActionResult) -> None:
         """See `Observer.resulted`."""

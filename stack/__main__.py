@@ -13,6 +13,7 @@ from stack.commands import (
     failed,
     image,
     pepper,
+    policy,
     status,
     submit,
     top,
@@ -41,6 +42,7 @@ for module in (up, down, status, top, submit, verify, watch, export, failed, exp
 app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> int:

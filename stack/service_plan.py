@@ -103,6 +103,8 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
         # Half the scaler's own default: to start a guest again costs seconds here, not minutes.
         "scale_in": {"window_seconds": 15.0},
     }
+    if settings.policies_file is not None:
+        config["policies_file"] = str(settings.policies_file.absolute())
     return _own("scaler", state, settings, config, settings.port("scaler_port"))
 
 

@@ -79,6 +79,8 @@ class UpSettings(Settings):
     """Memory of each domain in MiB."""
     policy: Literal["both", "reference", "backlog"] = "both"
     """What the scaler decides by: the reference rule on CPU, the backlog, or both together."""
+    policies_file: Path | None = None
+    """YAML file with policies of your own; what it sets replaces `policy`, `min` and `max`."""
     seed: int | None = None
     """Seed of numbers and arrivals; the same seed gives the same run."""
     profile: Profile = "legacy-sha256"

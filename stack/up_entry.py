@@ -10,7 +10,7 @@ from servicekit import lifecycle, logs
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.lifecycle import StartError
-from stack import orphans, privilege, service_plan
+from stack import orphans, policies, privilege, service_plan
 from stack.lock import StackLock
 from stack.paths import StateDirectory
 from stack.screen import Screen
@@ -40,6 +40,9 @@ def run_up(
         logfile = settings.logfile and settings.logfile.absolute()
         become_stack_user(state)
         _check_readable()
+        if settings.policies_file is not None:
+            limits = {"min": settings.min, "max": settings.max}
+            policies.check(state, settings.policies_file, limits=limits)
         orphans.adopt_and_reap()
         logs.configure("up", level=settings.loglevel, file=logfile or state.log("up"))
 

@@ -77,6 +77,10 @@ _Policy = Annotated[
         metavar="both|reference|backlog", help="What the scaler decides by (default both)."
     ),
 ]
+_PoliciesFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Policies of your own (see: virtscale policy --help)."),
+]
 _Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
 ]
@@ -153,6 +157,7 @@ def up(
     vcpus: _Vcpus = None,
     memory: _Memory = None,
     policy: _Policy = None,
+    policies_file: _PoliciesFile = None,
     seed: _Seed = None,
     profile: _Profile = None,
     number_formats: _NumberFormats = None,

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from scaler.policies.seasonal import history_queries
 from scaler.ports import SignalQuery
 from scaler.prometheus_source import PrometheusSource
 from scaler.readings import Empty, Failed, Known, NotANumber, Stale
@@ -224,3 +225,32 @@ async def test_a_silent_server_fails_in_time_and_blocks_nothing(odd_server):
     source.close()
     assert reading == {"x": Failed("no answer in time")}
     assert time.monotonic() - started < 2
+
+
+async def test_the_past_is_asked_for_in_one_instant_query(server):
+    """The seasonal policy's queries, with seasons of a second."""
+    server.exposition.series["past_load"] = [4.0]
+    server.until(lambda: server.shows("past_load", 1))
+    level, seasons = history_queries(
+        "past_load", quantile=1.0, seasons=3, season_seconds=1, lead_seconds=0, spread_seconds=1
+    )
+    queries = [
+        SignalQuery("level", level, "vector(time())", 10.0),
+        SignalQuery("seasons", seasons, "vector(time())", 10.0),
+        SignalQuery("never", history_of_nothing(), "vector(time())", 10.0),
+    ]
+    source = PrometheusSource(server.url)
+    try:
+        deadline = time.monotonic() + 20
+        while (readings := await source.read(queries))["seasons"] != Known(3.0, 0.0):
+            assert time.monotonic() < deadline, readings
+            await asyncio.sleep(0.1)
+    finally:
+        source.close()
+    assert readings["level"] == Known(4.0, 0.0)
+    assert readings["never"] == Known(0.0, 0.0)
+
+
+def history_of_nothing():
+    arguments = {"season_seconds": 60, "lead_seconds": 0, "spread_seconds": 1}
+    return history_queries("nothing", quantile=1.0, seasons=2, **arguments)[1]

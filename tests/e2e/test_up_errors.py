@@ -92,6 +92,7 @@ def refused(*arguments: str, given: str = "", environ: Mapping[str, str] | None 
         (["--scaler-port", "0"], ["scaler_port = 0"]),
         (["--scaler-port", "20500", "--collector-port", "20500"], ["both 20500"]),
         (["--define"], ["define needs url"]),
+        (["--policies-file", "/nowhere.yaml"], ["policies_file = /nowhere.yaml: no such file"]),
         (["--summary", "/nowhere/out.json"], ["/nowhere/out.json", "choose another file"]),
     ],
 )
@@ -110,6 +111,17 @@ def test_every_fault_of_a_configuration_file_is_named_at_once(state: Path) -> No
     text = refused("up", "--state", str(state), "--config", str(config))
     for word in ("delta = -1", "unknown key 'typo'", "memory = 'lots'", str(config)):
         assert word in text
+
+
+def test_every_fault_of_a_policies_file_is_named_before_anything_starts(state: Path) -> None:
+    file = state / "policies.yaml"
+    file.write_text("min: 9\npolicies: [{kind: magic}, {kind: target}]\n", encoding="utf-8")
+    text = refused("up", "--state", str(state), "--policies-file", str(file))
+    for word in (str(file), "'magic'", "policies.1.target.signal is not set"):
+        assert word in text
+    file.write_text("min: 9\n", encoding="utf-8")
+    text = refused("up", "--state", str(state), "--max", "3", "--policies-file", str(file))
+    assert "min = 9 must not exceed max = 3" in text
 
 
 def test_a_busy_port_is_named_with_service_and_option(state: Path) -> None:

@@ -1,8 +1,13 @@
 import re
 from pathlib import Path
 
+import yaml
+
+from scaler.config import ScalerConfig
+from scaler.policy_file import PolicyFile
 from scaler.pool import DomainState
 from scaler.reasons import Reason
+from servicekit.config import check
 
 SCALING = (Path(__file__).parents[3] / "docs" / "SCALING.md").read_text(encoding="utf-8")
 
@@ -15,3 +20,10 @@ def test_every_reason_is_explained_in_order():
 def test_every_state_is_explained_in_order():
     table = SCALING.split("## States")[1].split("## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [state.value for state in DomainState]
+
+
+def test_every_example_of_a_configuration_is_one(tmp_path):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", SCALING, re.M | re.S)
+    assert len(blocks) == 2
+    for model, block in zip((ScalerConfig, PolicyFile), blocks, strict=True):
+        check(model, yaml.safe_load(block), source="docs/SCALING.md")

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -102,3 +103,18 @@ async def test_runs_until_it_is_stopped_and_wakes_at_once(world):
     assert turns[:2] == [Reason.PAUSED, Reason.MIN]
     stop.request("test")
     await running
+
+
+async def test_new_settings_are_taken_between_turns_and_nothing_is_forgotten(world):
+    live = world.scaler
+    await world.run(20)
+    before = live._state
+    world.submit(30)
+    more = replace(SETTINGS, limits=Limits(max=2), policies=(BacklogPolicy("jobs"),))
+    live.reconfigure(more, QUERIES)
+    await world.run(2)
+    decision = await world.step()
+    assert decision.desired == 2
+    assert [one.policy for one in decision.proposals] == ["jobs"]
+    assert live._state.memory.watching_since == before.memory.watching_since
+    assert live._state.token == before.token

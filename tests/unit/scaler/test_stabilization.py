@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from scaler.headroom import Headroom
 from scaler.reasons import Reason
 from scaler.recommendation import Proposal
 from scaler.stabilization import Limits, Memory, Step, scaled, stabilise
@@ -116,3 +119,14 @@ def test_history_is_no_longer_than_the_windows(make):
     for now in range(1000):
         memory, _ = stabilise(memory, [wish(1)], pool, LIMITS, float(now))
     assert len(memory.history) == 31
+
+
+def test_headroom_is_on_top_of_the_load_and_within_the_maximum(run):
+    limits = Limits(max=5, out_window_seconds=0.0, headroom=Headroom(domains=2))
+    load = Proposal("b", Reason.DEMAND, 2, 2, 2, is_complete=True, takes_headroom=True)
+    assert run(1, load, limits=limits) == (4, (Step(Reason.HEADROOM, 2, 4),))
+    assert run(4, load, limits=limits) == (4, (Step(Reason.HEADROOM, 2, 4),))
+    assert run(4, wish(4), limits=limits) == (4, ())
+    more = replace(load, desired=4, low=4, high=4)
+    assert run(4, more, limits=limits)[0] == 5
+    assert run(5, load, limits=limits)[0] == 4

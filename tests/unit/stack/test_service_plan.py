@@ -95,6 +95,14 @@ def test_the_scaler_gets_pool_sources_and_policies(state, policy, kinds):
     assert slots in ([], [2.0])
 
 
+def test_the_scaler_is_told_of_policies_of_one_s_own(state):
+    settings = SETTINGS.model_copy(update={"policies_file": Path("mine.yaml")})
+    config = config_of(service_plan.scaler(state, settings, "test:///default"))
+    assert config["policies_file"] == str(Path("mine.yaml").absolute())
+    config = config_of(service_plan.scaler(state, SETTINGS, "test:///default"))
+    assert "policies_file" not in config
+
+
 def test_the_files_rendered_are_accepted_by_the_services(state):
     from collector.config import CollectorSettings
     from dispatcher.config import DispatcherSettings

@@ -1,0 +1,36 @@
+"""Spare domains on top of what the load needs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scaler.policies.proposal import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Domains on top of a wish: so many, or such a share of it, whichever is more."""
+
+    domains: int = 0
+    ratio: float = 0.0
+
+    def on(self, wish: int) -> int:
+        """Spare domains for a wish."""
+        return max(self.domains, math.ceil(wish * self.ratio - 1e-9))
+
+
+def with_headroom(proposals: Sequence[Proposal], headroom: Headroom) -> tuple[Proposal, ...]:
+    """The proposals with headroom on those that take it."""
+    return tuple(_raised(proposal, headroom) for proposal in proposals)
+
+
+def _raised(proposal: Proposal, headroom: Headroom) -> Proposal:
+    desired, low, high = proposal.desired, proposal.low, proposal.high
+    if not proposal.takes_headroom or desired is None or low is None or high is None:
+        return proposal
+    return replace(
+        proposal,
+        desired=desired + headroom.on(desired),
+        low=low + headroom.on(low),
+        high=high + headroom.on(high),
+    )
