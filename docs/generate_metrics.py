@@ -28,10 +28,13 @@ from dispatcher.jobs import Counts  # noqa: E402
 from dispatcher.sessions import WorkerState, WorkerView  # noqa: E402
 from dispatcher.store_metrics import StoreMetrics  # noqa: E402
 from scaler import telemetry as scaler_telemetry  # noqa: E402
+from scaler.alert_telemetry import AlertTelemetry  # noqa: E402
+from scaler.alerts import Effect  # noqa: E402
 from scaler.config import ScalerConfig, pool_settings, signal_queries  # noqa: E402
 from scaler.decision import ActionResult, Observation, Outcome, State, decide  # noqa: E402
 from scaler.pool import ActionKind  # noqa: E402
 from scaler.readings import Known  # noqa: E402
+from scaler.reasons import Reason  # noqa: E402
 from scaler.tracking import Incident  # noqa: E402
 
 TARGET = ROOT / "docs" / "METRICS.md"
@@ -135,10 +138,13 @@ def scaler_rows() -> list[Row]:
     config = ScalerConfig()
     registry = CollectorRegistry()
     telemetry = scaler_telemetry.Telemetry(config.pool, registry)
+    alert_telemetry = AlertTelemetry(config.pool, registry)
+    alert_telemetry.asked("alertmanager", True)
     readings = {query.signal: Known(0.5, 0.0) for query in signal_queries(config)}
     observation = Observation(domains=(), workers=(), readings=readings)
     state, decision = decide(pool_settings(config), State(), observation, 0.0)
-    decision = replace(decision, incidents=(("d0", Incident.BOOT_FAILED),))
+    effect = Effect("more", ("Busy",), 2, Reason.ALERT_RAISE)
+    decision = replace(decision, incidents=(("d0", Incident.BOOT_FAILED),), effects=(effect,))
     telemetry.decided(decision, state, 0.0)
     telemetry.decided(decision, state, 1.0)
     telemetry.resulted(ActionResult(ActionKind.START, "d0", Outcome.DONE))

@@ -4,24 +4,28 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from scaler import policy_command
+from scaler import alert_listing, listener, policy_command
+from scaler.alert_desk import AlertDesk
+from scaler.alert_telemetry import AlertTelemetry
 from scaler.api import Api
 from scaler.config import ENVIRONMENT_PREFIX, ScalerConfig, pool_settings, signal_queries
 from scaler.decision_log import JsonLinesLog
 from scaler.dispatcher_fleet import DispatcherFleet
-from scaler.hold_file import HoldFile
 from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_hypervisor import LibvirtHypervisor
+from scaler.override_file import OverrideFile
 from scaler.paced_source import PacedSource
 from scaler.policy_api import PolicyApi
 from scaler.policy_file import effective
@@ -35,7 +39,7 @@ from servicekit import lifecycle, logs
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError
 from servicekit.lifecycle import StartError, Stop
-from servicekit.metrics import MetricsServer, new_registry
+from servicekit.metrics import Application, new_registry
 from servicekit.tls import TokenFile, channel_credentials
 
 _READY_TURN_SECONDS = 30.0
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = effective(configured)
         if options.check_config:
             _dispatcher_credentials(config)
+            listener.Credentials(config)
             sys.stdout.write("configuration OK\n")
             return lifecycle.EXIT_OK
         is_eval = options.command == "eval"
@@ -93,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prometheus-url", metavar="URL", help="Prometheus server")
     parser.add_argument("--dispatcher", metavar="HOST:PORT", help="dispatcher's gRPC API")
     parser.add_argument("--policies-file", type=Path, metavar="FILE", help="read again at SIGHUP")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision log and hold")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision log, overrides")
     parser.add_argument("--dry-run", action="store_true", default=None, help="decide, do nothing")
     parser.add_argument("--listen-address", metavar="HOST:PORT", help="metrics and API")
     parser.add_argument("--loglevel", choices=["debug", "info", "warning", "error"])
@@ -137,7 +142,7 @@ def _dispatcher_credentials(
 
 @contextlib.asynccontextmanager
 async def _adapters(
-    config: ScalerConfig, log: JsonLinesLog, holds: HoldFile
+    config: ScalerConfig, log: JsonLinesLog, holds: OverrideFile
 ) -> AsyncIterator[Ports]:
     clock = SystemClock()
     credentials, token = _dispatcher_credentials(config)
@@ -175,15 +180,24 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         log = JsonLinesLog(
             config.state_dir / "decisions.jsonl", max_bytes=config.decision_log_bytes
         )
-        holds = HoldFile(config.state_dir / "hold.json")
+        holds = OverrideFile(config.state_dir / "overrides.json")
         registry = new_registry("scaler")
         telemetry = Telemetry(config.pool, registry)
+        alert_telemetry = AlertTelemetry(config.pool, registry)
+        credentials = listener.Credentials(config)
+        settings = pool_settings(config)
+        desk = AlertDesk(
+            settings.alert_rules,
+            ttl_seconds=config.alert_source.ttl_seconds,
+            monotonic=SystemClock().monotonic,
+            path=config.state_dir / "alerts.json" if config.alerts else None,
+        )
         loop = asyncio.get_running_loop()
         async with _adapters(config, log, holds) as ports:
             reconciler = Reconciler(
-                pool_settings(config),
+                settings,
                 signal_queries(config),
-                ports,
+                replace(ports, alerts=desk),
                 [telemetry, ServiceLog(config.pool, is_dry_run=config.dry_run)],
                 tick_seconds=config.tick_seconds,
                 is_dry_run=config.dry_run,
@@ -193,28 +207,24 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 lambda new: reconciler.reconfigure(pool_settings(new), signal_queries(new)),
                 telemetry.policies_read,
             )
-            api = Api(
-                telemetry.status,
-                log,
-                holds,
-                lambda: _wake(loop, reconciler),
-                is_remote_control=config.remote_control,
-            )
-            policies = PolicyApi(reload.status, lambda: _run_in(loop, reload()))
-            host, port = config.host_and_port
-            server = MetricsServer(
-                registry,
-                service="scaler",
-                host=host,
-                port=port,
-                ready=lambda: _unready(telemetry),
-                routes=api.routes() | {"/api/v1/policies": policies},
+            wake = functools.partial(_wake, loop, reconciler)
+            api = Api(telemetry.status, log, holds, wake, is_remote_control=config.remote_control)
+            routes: dict[str, Application] = {
+                **api.routes(),
+                **listener.override_routes(config, holds, telemetry.status, wake),
+                **listener.alert_routes(desk, credentials, alert_telemetry, wake),
+                "/api/v1/policies": PolicyApi(reload.status, lambda: _run_in(loop, reload())),
+            }
+            server = listener.server(
+                config, registry, credentials, lambda: _unready(telemetry), routes
             )
             server.start()
             logs.get().info("scaler.started", pool=config.pool, port=server.port)
+            listing = asyncio.create_task(_list_alerts(config, desk, alert_telemetry, wake, stop))
             try:
                 await reconciler.run(stop)
             finally:
+                listing.cancel()
                 server.close()
     logs.get().info("scaler.stopped", reason=stop.reason)
     return lifecycle.EXIT_OK
@@ -224,12 +234,43 @@ def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) ->
     asyncio.run_coroutine_threadsafe(work, loop).result(_READY_TURN_SECONDS)
 
 
+async def _list_alerts(
+    config: ScalerConfig,
+    desk: AlertDesk,
+    telemetry: AlertTelemetry,
+    wake: Callable[[], None],
+    stop: Stop,
+) -> None:
+    """Asks for the alerts that fire, where somebody is configured to be asked."""
+    source = config.alert_source
+    if not config.alerts or not source.is_asking:
+        return
+    servers = []
+    if source.alertmanager_url is not None:
+        servers.append(alert_listing.alertmanager(source.alertmanager_url))
+    if source.ask_prometheus:
+        servers.append(alert_listing.prometheus(config.prometheus_url))
+    resynchronisation = alert_listing.Resynchronisation(
+        servers,
+        desk,
+        SystemClock(),
+        seconds=source.resync_seconds,
+        timeout_seconds=config.metrics_timeout_seconds,
+        changed=wake,
+        count=telemetry.asked,
+    )
+    try:
+        await resynchronisation.run(stop)
+    finally:
+        resynchronisation.close()
+
+
 def _wake(loop: asyncio.AbstractEventLoop, reconciler: Reconciler) -> None:
     loop.call_soon_threadsafe(reconciler.wake)
 
 
 async def _evaluate(config: ScalerConfig) -> int:
-    holds = HoldFile(config.state_dir / "hold.json")
+    holds = OverrideFile(config.state_dir / "overrides.json", is_read_only=True)
     async with _adapters(config, JsonLinesLog(None), holds) as ports:
         reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
         decision = await reconciler.evaluate()

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
+from scaler import http_requests
 from scaler.decision import Hold
+from scaler.http_requests import RefusedError as _RefusedError
 from scaler.ports import HoldStore
 from servicekit.metrics import Application, StartResponse, respond
-from servicekit.tls import is_loopback
 
 _MAX_BODY_BYTES = 10_000
 _MAX_TEXT = 200
@@ -97,15 +98,7 @@ class Api:
         return self._set(None, environ)
 
     def _set(self, hold: Hold | None, environ: dict[str, Any]) -> Answer:
-        if environ.get("HTTP_ORIGIN"):
-            # Only browsers send it: a web page must not pause a pool behind its reader's back.
-            raise _RefusedError("403 Forbidden", "requests from web pages are refused")
-        if not (self._is_remote_control or is_loopback(str(environ.get("REMOTE_ADDR", "")))):
-            raise _RefusedError(
-                "403 Forbidden",
-                "orders are taken from this host only; set remote_control: true to take them "
-                "from everybody who reaches this port",
-            )
+        http_requests.need_own_host(environ, is_remote_control=self._is_remote_control)
         try:
             self._holds.set(hold)
         except OSError as error:
@@ -114,12 +107,6 @@ class Api:
             ) from None
         self._wake()
         return "200 OK", {"paused": hold is not None}
-
-
-class _RefusedError(Exception):
-    def __init__(self, status: str, text: str) -> None:
-        self.status = status
-        super().__init__(text)
 
 
 def _number(query: dict[str, list[str]], name: str, default: float, most: float) -> float:
@@ -136,22 +123,7 @@ def _number(query: dict[str, list[str]], name: str, default: float, most: float)
 
 
 def _body(environ: dict[str, Any]) -> dict[str, Any]:
-    try:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        length = 0
-    if length > _MAX_BODY_BYTES:
-        raise _RefusedError("413 Content Too Large", f"at most {_MAX_BODY_BYTES} bytes")
-    content = environ["wsgi.input"].read(length) if length > 0 else b""
-    if not content.strip():
-        return {}
-    try:
-        body = json.loads(content)
-    except ValueError:
-        raise _RefusedError("400 Bad Request", "the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise _RefusedError("400 Bad Request", "the body must be a JSON object")
-    return body
+    return http_requests.read_body(environ, _MAX_BODY_BYTES)
 
 
 def _text(body: dict[str, Any], name: str, default: str) -> str:

@@ -7,22 +7,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from scaler.alert_config import AlertRuleConfig, AlertSourceConfig, alert_faults, alert_rules
 from scaler.breaker import BreakerSettings
 from scaler.decision import Settings as PoolSettings
 from scaler.headroom import Headroom
 from scaler.policy_config import (
     BacklogConfig,
     PolicyConfig,
+    Query,
+    Ratio,
     ReferenceConfig,
     Seconds,
     SomeSeconds,
     checked_policies,
+    expanded,
     knows_load,
     policy_queries,
     policy_values,
 )
 from scaler.ports import SignalQuery
 from scaler.rollout import RolloutSettings
+from scaler.saturation import HOST_PRESSURE, THROUGHPUT, SaturationSettings
 from scaler.stabilization import Limits
 from scaler.tracking import Timing
 from servicekit.config import Settings
@@ -31,6 +36,21 @@ from servicekit.tls import TlsFiles, is_loopback
 ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+_PRESSURE_QUERY = Query(
+    # Of the time in which virtual CPUs could run, the share in which the host ran something else.
+    query=(
+        "sum(rate(libvirt_domain_vcpu_delay_seconds_total[30s])) / "
+        "(sum(rate(libvirt_domain_vcpu_delay_seconds_total[30s])) + "
+        "(sum(rate(libvirt_domain_vcpu_time_seconds_total[30s])) > 0))"
+    ),
+    freshness="max(timestamp(libvirt_domain_vcpu_delay_seconds_total))",
+)
+_THROUGHPUT_QUERY = Query(
+    query="sum(rate(virtscale_dispatcher_job_service_seconds_count[30s]))",
+    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+)
 
 
 class OutConfig(Settings):
@@ -108,6 +128,24 @@ class RolloutConfig(Settings):
     """So many failed boots, and no good one, end the rollout of an image."""
 
 
+class SaturationConfig(Settings):
+    """A scale-out that does not help is not repeated. Off while one of its signals is unknown."""
+
+    pressure_ratio: Ratio = 0.2
+    """Share of the time in which domains wait for the host's CPUs; from here on saturated."""
+    gain_ratio: Ratio = 0.25
+    """Least growth of throughput, relative to that of the domains, that a scale-out must bring."""
+    settle_seconds: SomeSeconds = 40.0
+    """From the newest domain's Hello to the judgement; at least the window of the queries."""
+    retry_seconds: SomeSeconds = 300.0
+    """Scaling out is withheld for so long, or until the pressure falls."""
+    pressure: Query = _PRESSURE_QUERY
+    """Pressure on the host's CPUs, 0 to 1; with node_exporter also
+    `rate(node_pressure_cpu_waiting_seconds_total[30s])`."""
+    throughput: Query = _THROUGHPUT_QUERY
+    """Jobs finished per second."""
+
+
 def default_state_dir() -> Path:
     """Where services of this kind keep state: under /var/lib for root, else in the user's home."""
     if os.geteuid() == 0:
@@ -136,7 +174,7 @@ class ScalerConfig(Settings):
     dispatcher_token_file: Path | None = None
     """File with the token that the dispatcher asks for; it needs the role `fleet`."""
     state_dir: Path = Field(default_factory=default_state_dir)
-    """Keeps the decision log and the hold."""
+    """Keeps the decision log, overrides and alerts."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """Longest time from one turn to the next."""
     stale_after_seconds: SomeSeconds = 10.0
@@ -157,6 +195,8 @@ class ScalerConfig(Settings):
     """What boot failures lead to."""
     rollout: RolloutConfig = RolloutConfig()
     """How new images roll through the pool."""
+    saturation: SaturationConfig | None = SaturationConfig()
+    """How a scale-out that does not help is recognised; null: it is not."""
     dry_run: bool = False
     """Decide, log and export everything, do nothing."""
     decision_log_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
@@ -176,6 +216,30 @@ class ScalerConfig(Settings):
     policies_file: Path | None = None
     """YAML file with policies, min, max, scale_out, scale_in and headroom. What it sets replaces
     what is set here; it is read again at SIGHUP."""
+    alerts: tuple[AlertRuleConfig, ...] = ()
+    """What alerts do while they fire."""
+    alert_source: AlertSourceConfig = AlertSourceConfig()
+    """Where alerts come from."""
+    tls: TlsFiles | None = None
+    """TLS of `listen_address`, for metrics, API and webhook alike."""
+    insecure: bool = False
+    """Take notifications of alerts from other hosts without TLS: their token crosses the network
+    in clear."""
+
+    @model_validator(mode="after")
+    def _check_alerts(self) -> "ScalerConfig":
+        faults = alert_faults(self.alerts, self.alert_source, self.max)
+        host = self.host_and_port[0]
+        is_open = self.alert_source.token_file is not None and not is_loopback(host)
+        if is_open and not self.insecure and (self.tls is None or not self.tls.is_set):
+            faults.append(
+                f"listen_address = {self.listen_address} can be reached from other hosts, and the "
+                "token for alerts would be sent in clear; set tls.certificate and tls.key "
+                "(virtscale certs makes them), or insecure: true"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     @model_validator(mode="after")
     def _check_token(self) -> "ScalerConfig":
@@ -256,9 +320,22 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
         breaker=BreakerSettings(**config.breaker.model_dump()),
         rollout=RolloutSettings(**config.rollout.model_dump()),
         policies=policy_values(config.policies),
+        alert_rules=alert_rules(config.alerts, config.pool),
+        alert_base_kept_seconds=config.alert_source.ttl_seconds,
+        saturation=_saturation(config.saturation),
     )
+
+
+def _saturation(config: SaturationConfig | None) -> SaturationSettings | None:
+    if config is None:
+        return None
+    return SaturationSettings(**config.model_dump(exclude={"pressure", "throughput"}))
 
 
 def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:
     """One query per signal that the policies need."""
-    return policy_queries(config.policies, config.pool)
+    queries = policy_queries(config.policies, config.pool)
+    if config.saturation is None:
+        return queries
+    own = {HOST_PRESSURE: config.saturation.pressure, THROUGHPUT: config.saturation.throughput}
+    return (*queries, *(expanded(name, query, config.pool) for name, query in own.items()))

@@ -8,14 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from scaler import planner, recommendation, rollout, stabilization, tracking
+from scaler import (
+    alerts,
+    maintenance,
+    overrides,
+    recommendation,
+    rollout,
+    saturation,
+    stabilization,
+    tracking,
+)
+from scaler.alerts import AlertRule, Base, Effect, Sight
 from scaler.breaker import Breaker, BreakerSettings
+from scaler.overrides import NO_ORDERS, Hold, Orders
 from scaler.planner import Action, Permissions, Plan
 from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
 from scaler.readings import Reading
 from scaler.reasons import Reason
 from scaler.recommendation import Policy, PolicyContext, PolicyMemory, Proposal
 from scaler.rollout import RolloutSettings, Trials
+from scaler.saturation import Saturation, SaturationSettings
 from scaler.stabilization import Limits, Stabilised
 from scaler.tracking import Fleet, Incident, Timing, Track
 
@@ -30,14 +42,11 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     policies: tuple[Policy, ...] = ()
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An operator's order to take no action."""
-
-    author: str = ""
-    reason: str = ""
+    alert_rules: tuple[AlertRule, ...] = ()
+    alert_base_kept_seconds: float = 120.0
+    """See `alerts.judge`."""
+    saturation: SaturationSettings | None = None
+    """None: a useless scale-out is not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,8 @@ class Observation:
     errors: tuple[str, ...] = ()
     wall: float | None = None
     """Seconds since the Unix epoch, for policies that follow the calendar."""
+    orders: Orders = NO_ORDERS
+    alerts: Sight = alerts.NO_ALERTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class State:
     trials: Trials = field(default_factory=Trials)
     ready_names: frozenset[str] | None = None
     ready_changed_at: float | None = None
+    saturation: Saturation = field(default_factory=Saturation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,11 @@ class Decision:
     incidents: tuple[tuple[str, Incident], ...] = ()
     hold: Hold | None = None
     errors: tuple[str, ...] = ()
+    orders: Orders = NO_ORDERS
+    effects: tuple[Effect, ...] = ()
+    """What alerts demand."""
+    bases: Mapping[str, Base] = field(default_factory=dict)
+    """For the next observation's `alerts`."""
 
 
 class Outcome(StrEnum):
@@ -117,6 +134,9 @@ def feed(settings: Settings, state: State, result: ActionResult, now: float) -> 
         return state
     memory = replace(memory, in_flight=None)
     breaker = state.breaker
+    if result.kind is ActionKind.START:
+        answered = result.outcome in (Outcome.DONE, Outcome.FAILED)
+        memory = replace(memory, is_start_answered=answered)
     if result.kind is ActionKind.START and result.outcome is Outcome.FAILED:
         memory = replace(memory, failures=memory.failures + 1)
         breaker = breaker.failed(settings.breaker, now)
@@ -148,11 +168,17 @@ def decide(
         state.memory, proposals, tracked.pool, settings.limits, now
     )
     state = replace(state, memory=memory)
+    state, stabilised = _withhold(settings, state, stabilised, tracked.pool, observation, now)
+    stabilised, effects, bases = _intervene(
+        settings, observation, stabilised, tracked.pool.current, now
+    )
     obstacle = _obstacle(state, observation, newest)
     if obstacle is not None:
         plan = Plan(reasons=(obstacle,))
     else:
         permissions = _permissions(settings, state, tracked.pool, stabilised, now)
+        if observation.orders.blocks_in or any(one.blocks_in for one in effects):
+            permissions = permissions._replace(may_drain_cordoned=False)
         renewal = rollout.assess(
             settings.rollout,
             state.trials,
@@ -160,10 +186,16 @@ def decide(
             stabilised.desired,
             permissions.ceiling,
             may_start=permissions.starts is None and permissions.fleet_known,
-            may_lower=stabilised.is_complete,
+            may_lower=permissions.may_drain_cordoned,
         )
-        plan = planner.plan(
-            tracked.pool, stabilised.desired, permissions, settings.timing, now, renewal
+        plan = maintenance.plan(
+            tracked.pool,
+            stabilised.desired,
+            permissions,
+            settings.timing,
+            now,
+            observation.orders.drained,
+            renewal,
         )
         state = _launch(state, plan, now)
     return state, Decision(
@@ -178,6 +210,9 @@ def decide(
         incidents=tracked.incidents,
         hold=observation.hold,
         errors=observation.errors,
+        orders=observation.orders,
+        effects=effects,
+        bases=bases,
     )
 
 
@@ -198,6 +233,8 @@ def _blind(state: State, observation: Observation, now: float) -> Decision:
         readings=observation.readings,
         hold=observation.hold,
         errors=observation.errors,
+        orders=observation.orders,
+        bases=observation.alerts.bases,
     )
 
 
@@ -232,6 +269,45 @@ def _propose(
         settings.policies, observation.readings, context, state.policy_memory
     )
     return replace(state, policy_memory=memory), proposals
+
+
+def _intervene(
+    settings: Settings, observation: Observation, stabilised: Stabilised, current: int, now: float
+) -> tuple[Stabilised, tuple[Effect, ...], dict[str, Base]]:
+    """Alerts may raise what the policies came to; overrides win over both."""
+    effects, bases = alerts.judge(
+        settings.alert_rules,
+        observation.alerts,
+        current,
+        settings.alert_base_kept_seconds,
+        now,
+    )
+    stabilised = alerts.apply(stabilised, effects)
+    stabilised = overrides.apply(stabilised, observation.orders, current, settings.limits)
+    return stabilised, effects, bases
+
+
+def _withhold(
+    settings: Settings,
+    state: State,
+    stabilised: Stabilised,
+    pool: PoolView,
+    observation: Observation,
+    now: float,
+) -> tuple[State, Stabilised]:
+    """Takes back a scale-out that would be of no use to a saturated host."""
+    if settings.saturation is None:
+        return state, stabilised
+    memory = saturation.observe(
+        settings.saturation,
+        state.saturation,
+        pool,
+        observation.readings.get(saturation.HOST_PRESSURE),
+        observation.readings.get(saturation.THROUGHPUT),
+        now,
+    )
+    stabilised = saturation.withhold(memory, stabilised, pool, settings.limits.min)
+    return replace(state, saturation=memory), stabilised
 
 
 def _obstacle(state: State, observation: Observation, newest_token: int) -> Reason | None:
@@ -273,6 +349,8 @@ def _launch(state: State, plan: Plan, now: float) -> State:
         track = replace(tracks[action.domain], in_flight=action.kind)
         if action.kind in (ActionKind.SHUTDOWN, ActionKind.DESTROY):
             track = replace(track, shutdown_sent_at=now)
+        if action.kind is ActionKind.START:
+            track = replace(track, is_start_answered=False)
         tracks[action.domain] = track
         if action.kind in (ActionKind.START, ActionKind.CANCEL_DRAIN):
             memory = stabilization.scaled(memory, out=True, now=now)
@@ -283,6 +361,14 @@ def _launch(state: State, plan: Plan, now: float) -> State:
 
 # They keep the pool from being renewed, not from changing its size.
 _BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP)
+_DEMANDED = (
+    Reason.ALERT_FLOOR,
+    Reason.ALERT_RAISE,
+    Reason.OVERRIDE_HOLD,
+    Reason.OVERRIDE_FLOOR,
+    Reason.OVERRIDE_CEILING,
+)
+"""Steps of alerts and overrides that cause scaling rather than prevent it."""
 _SCALING = (Reason.SCALE_OUT, Reason.DEMAND_RETURNED, Reason.CORDONED_NEEDED, Reason.SCALE_IN)
 
 
@@ -301,7 +387,10 @@ def _headline(
 
 
 def _cause(proposals: tuple[Proposal, ...], stabilised: Stabilised, pool: PoolView) -> Reason:
-    """Why capacity changes: the policy with the highest wish, or a bound."""
+    """Why capacity changes: an order, an alert, the policy with the highest wish, or a bound."""
+    demanded = [step for step in stabilised.steps if step.reason in _DEMANDED]
+    if demanded:
+        return demanded[-1].reason
     bounds = [step for step in stabilised.steps if step.reason in (Reason.MIN, Reason.MAX)]
     if bounds and (bounds[-1].reason is Reason.MIN or stabilised.desired < pool.current):
         return bounds[-1].reason

@@ -18,10 +18,8 @@ from scaler.pool import (
     WorkerState,
 )
 from scaler.reasons import Reason
-from scaler.rollout import Rollout
+from scaler.rollout import NO_ROLLOUT, Rollout
 from scaler.tracking import Timing
-
-_NO_ROLLOUT = Rollout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def plan(
     permissions: Permissions,
     timing: Timing,
     now: float,
-    rollout: Rollout = _NO_ROLLOUT,
+    rollout: Rollout = NO_ROLLOUT,
 ) -> Plan:
     """Actions that bring the pool towards `desired` domains, and renew it."""
     draft = _Draft()
@@ -155,7 +153,10 @@ def _start(
         draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
     startable = sorted(
         (domain for domain in pool.domains if _is_startable(domain, permissions)),
+        # A start that may still be carried out has its place under the ceiling: it is asked again
+        # before any other domain is.
         key=lambda domain: (
+            not domain.is_start_doubtful,
             domain.defined_generation in rollout.avoided,
             domain.failures,
             domain.name,
@@ -257,6 +258,8 @@ def _oblige(
     operation = domain.operation
     if domain.state is DomainState.OFF and operation is not None:
         lifts = operation.kind is not OperationKind.START
+        if domain.is_start_doubtful:
+            return
         if permissions.fleet_known or not lifts:
             _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
     elif domain.state is DomainState.READY and operation is not None:

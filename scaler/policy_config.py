@@ -328,6 +328,12 @@ def policy_queries(policies: Sequence[PolicyConfig], pool: str) -> tuple[SignalQ
     )
 
 
+def expanded(signal: str, query: Query, pool: str) -> SignalQuery:
+    """The query of a signal, `$pool` replaced."""
+    freshness = None if query.freshness is None else query.freshness.replace("$pool", pool)
+    return SignalQuery(signal, query.query.replace("$pool", pool), freshness)
+
+
 def _queries(config: PolicyConfig) -> Iterator[SignalQuery]:
     match config:
         case ReferenceConfig():

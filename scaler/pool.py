@@ -132,6 +132,8 @@ class DomainView:
     """See `DomainRecord`."""
     defined_generation: str = ""
     kept_generation: str = ""
+    is_start_doubtful: bool = False
+    """It is off, but a start call without an answer may still be carried out."""
 
     @property
     def is_active(self) -> bool:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from scaler.alerts import Base, Sight
 from scaler.decision import Hold
+from scaler.overrides import Override
 from scaler.pool import DomainRecord, Operation, WorkerRecord
 from scaler.readings import Reading
 
@@ -124,6 +126,26 @@ class DecisionLog(Protocol):
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Keeps a record. A log that cannot be written must not stop the scaler."""
+        ...
+
+
+class OverrideStore(Protocol):
+    """A person's orders; they survive a restart."""
+
+    def active(self) -> tuple[Override, ...]:
+        """Those in force, oldest first."""
+        ...
+
+
+class AlertBoard(Protocol):
+    """The alerts that fire, and the bases of the rules, which survive a restart."""
+
+    def sight(self, now: float) -> Sight:
+        """What is known at `now`, on the clock of the core."""
+        ...
+
+    def remember(self, bases: Mapping[str, Base]) -> None:
+        """Keeps the bases. A file that cannot be written must not stop the scaler."""
         ...
 
 

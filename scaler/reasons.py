@@ -39,6 +39,15 @@ class Reason(StrEnum):
     IN_STEP = "in_step"
     MIN = "min"
     MAX = "max"
+    ALERT_FLOOR = "alert_floor"
+    ALERT_RAISE = "alert_raise"
+    ALERT_BLOCKS_IN = "alert_blocks_in"
+    OVERRIDE_HOLD = "override_hold"
+    OVERRIDE_FLOOR = "override_floor"
+    OVERRIDE_CEILING = "override_ceiling"
+    OVERRIDE_BLOCKS_IN = "override_blocks_in"
+    OVERRIDE_BLOCKS_OUT = "override_blocks_out"
+    HOST_SATURATED = "host_saturated"
 
     # What kept a plan from reaching the desired capacity.
     PAUSED = "paused"
@@ -74,3 +83,4 @@ class Reason(StrEnum):
     ROLLOUT_REPLACES = "rollout_replaces"
     DEFINITION_PROVED = "definition_proved"
     GENERATION_GIVEN_UP = "generation_given_up"
+    MAINTENANCE = "maintenance"

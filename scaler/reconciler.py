@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from scaler import overrides
+from scaler.alerts import NO_ALERTS
 from scaler.decision import (
     ActionResult,
     Decision,
@@ -16,15 +18,17 @@ from scaler.decision import (
     feed,
 )
 from scaler.executor import Executor
-from scaler.pool import DomainRecord, WorkerRecord
+from scaler.moments import Moments, date
+from scaler.pool import WorkerRecord
 from scaler.ports import (
+    AlertBoard,
     DecisionLog,
     FleetControl,
     FleetError,
-    HoldStore,
     Hypervisor,
     HypervisorError,
     MetricsSource,
+    OverrideStore,
     SignalQuery,
 )
 from scaler.records import decision_record, fingerprint, result_record
@@ -42,8 +46,9 @@ class Ports:
     hypervisor: Hypervisor
     fleet: FleetControl
     log: DecisionLog
-    holds: HoldStore
+    overrides: OverrideStore
     clock: Clock
+    alerts: AlertBoard | None = None
 
 
 class Observer(Protocol):
@@ -80,6 +85,7 @@ class Reconciler:
         self._log_every_seconds = log_every_seconds
         self._is_dry_run = is_dry_run
         self._state = State()
+        self._moments: Moments = {}
         self._results: list[ActionResult] = []
         self._wakeup = asyncio.Event()
         self._executor = Executor(ports.hypervisor, ports.fleet, ports.clock, self._report)
@@ -118,8 +124,11 @@ class Reconciler:
         now, wall = self._ports.clock.monotonic(), self._ports.clock.wall()
         self._state, decision = decide(self._settings, self._state, observation, now)
         self._record(decision, now, wall)
+        if self._ports.alerts is not None:
+            # Before the actions: a base taken anew after a crash would count what they have raised.
+            self._ports.alerts.remember(decision.bases)
         for action in decision.plan.actions:
-            if self._is_dry_run:
+            if self._is_dry_run or decision.orders.is_dry_run:
                 self._report(ActionResult(action.kind, action.domain, Outcome.SKIPPED))
                 continue
             assert self._state.token is not None
@@ -160,19 +169,22 @@ class Reconciler:
         )
         # The core knows only one clock; the wall's may jump, so moments become ages.
         now, wall = ports.clock.monotonic(), ports.clock.wall()
+        given = ports.overrides.active()
         offset = now - wall
         errors = tuple(str(one) for one in (domains, workers) if isinstance(one, Exception))
+        if not isinstance(domains, Exception):
+            domains, self._moments = date(domains, self._moments, offset, now)
         return Observation(
-            domains=None
-            if isinstance(domains, Exception)
-            else tuple(_on_clock(record, offset, now) for record in domains),
+            domains=None if isinstance(domains, Exception) else domains,
             workers=None
             if isinstance(workers, Exception)
             else tuple(_worker_on_clock(worker, offset) for worker in workers),
             readings=readings,
-            hold=ports.holds.get(),
+            hold=overrides.pause(given),
             errors=errors,
             wall=wall,
+            orders=overrides.orders(given),
+            alerts=NO_ALERTS if ports.alerts is None else ports.alerts.sight(now),
         )
 
     def _record(self, decision: Decision, now: float, wall: float) -> None:
@@ -181,7 +193,8 @@ class Reconciler:
         record = decision_record(decision, wall)
         news = fingerprint(record)
         is_due = now - self._logged_at >= self._log_every_seconds
-        has_acted = bool(decision.plan.actions) and not self._is_dry_run
+        is_dry_run = self._is_dry_run or decision.orders.is_dry_run
+        has_acted = bool(decision.plan.actions) and not is_dry_run
         if news != self._logged or has_acted or decision.incidents or is_due:
             self._ports.log.append(record)
             self._logged, self._logged_at = news, now
@@ -210,14 +223,6 @@ async def _known(call: Awaitable[Value]) -> Value | Exception:
         return await call
     except (HypervisorError, FleetError) as error:
         return error
-
-
-def _on_clock(record: DomainRecord, offset: float, now: float) -> DomainRecord:
-    operation = record.operation
-    if operation is None:
-        return record
-    since = min(now, operation.since + offset)
-    return replace(record, operation=replace(operation, since=since))
 
 
 def _worker_on_clock(worker: WorkerRecord, offset: float) -> WorkerRecord:

@@ -36,6 +36,16 @@ def decision_record(decision: Decision, wall: float) -> dict[str, Any]:
         if decision.hold is None
         else {"author": decision.hold.author, "reason": decision.hold.reason},
         "errors": list(decision.errors),
+        "overrides": sorted(kind.value for kind in decision.orders.kinds),
+        "alerts": [
+            {
+                "rule": effect.rule,
+                "reason": effect.reason.value,
+                "least": effect.least,
+                "alerts": list(effect.alerts),
+            }
+            for effect in decision.effects
+        ],
     }
 
 
@@ -79,6 +89,8 @@ def fingerprint(record: Mapping[str, Any]) -> tuple[object, ...]:
         tuple(record["limits"]),
         record["hold"] is None,
         tuple(record["errors"]),
+        tuple(record["overrides"]),
+        tuple((one["rule"], one["reason"]) for one in record["alerts"]),
     )
 
 

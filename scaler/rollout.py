@@ -63,6 +63,13 @@ class Rollout:
     reason: Reason | None = None
     """Why the rollout stands still."""
 
+    def without(self, names: frozenset[str]) -> "Rollout":
+        """The same for a pool that lacks these domains."""
+        rolled_back = tuple(name for name in self.rolled_back if name not in names)
+        return replace(self, outdated=self.outdated - names, rolled_back=rolled_back)
+
+
+NO_ROLLOUT = Rollout()
 
 _REPLACEABLE = frozenset({DomainState.READY, DomainState.SILENT})
 

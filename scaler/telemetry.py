@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from scaler.decision import ActionResult, Decision, Outcome, State
+from scaler.overrides import OverrideKind
 from scaler.pool import DomainState
 from scaler.readings import usable_value
 from scaler.reasons import Reason
@@ -127,8 +128,24 @@ class _Snapshot(Collector):
         yield from self._signals(decision)
         yield self._per_pool(
             "paused",
-            "1 while an operator holds scaling, from the scaler's hold file.",
+            "1 while an operator holds scaling, from the scaler's overrides.",
             float(decision.hold is not None),
+        )
+        yield _gauge(
+            "override_active",
+            "1 while there is an override of the kind, from the scaler's overrides.",
+            ["pool", "kind"],
+            [
+                ((self._pool, kind.value), float(kind in decision.orders.kinds))
+                for kind in OverrideKind
+            ],
+        )
+        yield _gauge(
+            "alert_demand_domains",
+            "Domains that a rule for alerts demands at least, while an alert that matches it "
+            "fires. Absent otherwise.",
+            ["pool", "rule"],
+            sorted(_demands(decision, self._pool).items()),
         )
         yield self._per_pool(
             "fleet_known",
@@ -205,6 +222,14 @@ def _gauge(
     return family
 
 
+def _demands(decision: Decision, pool: str) -> dict[tuple[str, ...], float]:
+    least: dict[tuple[str, ...], float] = {}
+    for effect in decision.effects:
+        labels = (pool, effect.rule)
+        least[labels] = max(effect.least, least.get(labels, 0.0))
+    return least
+
+
 class ServiceLog:
     """An `Observer` that writes the service's log: news, actions, incidents, errors."""
 
@@ -221,7 +246,8 @@ class ServiceLog:
         news = (fingerprint(record), tuple(map(str, record["actions"])))
         if news != self._told:
             self._told = news
-            self._logger.info("capacity.decided", dry_run=self._is_dry_run, **_brief(record))
+            is_dry_run = self._is_dry_run or decision.orders.is_dry_run
+            self._logger.info("capacity.decided", dry_run=is_dry_run, **_brief(record))
 
     def resulted(self, result: ActionResult) -> None:
         """See `Observer.resulted`."""
@@ -259,6 +285,10 @@ def _brief(record: dict[str, Any]) -> dict[str, Any]:
         ],
         "limits": record["limits"],
         "hold": record["hold"],
+        "alerts": [
+            f"{one['rule']}/{one['reason']} >= {one['least']}: {', '.join(one['alerts'])}"
+            for one in record["alerts"]
+        ],
         "errors": record["errors"],
     }
     return {name: value for name, value in brief.items() if value not in ([], None)}

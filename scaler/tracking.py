@@ -24,6 +24,9 @@ from scaler.pool import (
 _CONNECTED_BEFORE_START_SECONDS = 2.0
 """The start is recorded by one clock and the connection by another; so far may they differ."""
 
+_START_DOUBT_SECONDS = 120.0
+"""A start call that got no answer may be carried out so much later: libvirt waits for its locks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -50,6 +53,8 @@ class Track:
     shutdown_sent_at: float | None = None
     failures: int = 0
     in_flight: ActionKind | None = None
+    is_start_answered: bool = False
+    """The last start call has succeeded or failed, or its domain was seen active since."""
 
 
 class Incident(StrEnum):
@@ -97,7 +102,7 @@ def track(
         before = tracks.get(record.name)
         known = before is not None
         before = before or Track()
-        worker = _session(fleet.workers.get(record.name), record)
+        worker = _session(fleet.workers.get(record.name), record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
         if known:
             incident = _incident(before, after, record)
@@ -105,13 +110,23 @@ def track(
                 incidents.append((record.name, incident))
                 after = _count_boot(after, incident)
         kept[record.name] = after
-        views.append(_view(record, worker, after))
+        views.append(_view(record, worker, after, now))
     vanished = sorted(set(tracks) - kept.keys())
     incidents.extend((name, Incident.VANISHED) for name in vanished)
     return Tracked(kept, PoolView.of(views), tuple(incidents))
 
 
-def _view(record: DomainRecord, worker: WorkerRecord | None, memory: Track) -> DomainView:
+def _view(
+    record: DomainRecord, worker: WorkerRecord | None, memory: Track, now: float
+) -> DomainView:
+    operation = record.operation
+    is_start_doubtful = (
+        memory.state is DomainState.OFF
+        and operation is not None
+        and operation.kind is OperationKind.START
+        and not memory.is_start_answered
+        and now - operation.since < _START_DOUBT_SECONDS
+    )
     return DomainView(
         name=record.name,
         state=memory.state,
@@ -126,13 +141,19 @@ def _view(record: DomainRecord, worker: WorkerRecord | None, memory: Track) -> D
         generation=record.generation,
         defined_generation=record.defined_generation,
         kept_generation=record.kept_generation,
+        is_start_doubtful=is_start_doubtful,
     )
 
 
-def _session(worker: WorkerRecord | None, record: DomainRecord) -> WorkerRecord | None:
+def _session(
+    worker: WorkerRecord | None, record: DomainRecord, timing: Timing, now: float
+) -> WorkerRecord | None:
     """The worker, unless its session is a left-over from before the domain's start."""
     operation = record.operation
     if worker is None or operation is None or operation.kind is not OperationKind.START:
+        return worker
+    if now - operation.since >= timing.boot_deadline_seconds:
+        # The dispatcher ends a silent session much sooner: this one lives, the start is misdated.
         return worker
     oldest = operation.since - _CONNECTED_BEFORE_START_SECONDS
     if worker.connected_since is None or worker.connected_since < oldest:
@@ -158,7 +179,8 @@ def _follow(
     after = replace(before, silent_since=silent_since)
     state = _state(after, record, worker, fleet, timing, now)
     sent_at = before.shutdown_sent_at if state is DomainState.SHUTTING_DOWN else None
-    return replace(after, state=state, shutdown_sent_at=sent_at)
+    answered = before.is_start_answered or record.lifecycle is not Lifecycle.OFF
+    return replace(after, state=state, shutdown_sent_at=sent_at, is_start_answered=answered)
 
 
 def _state(
@@ -182,7 +204,10 @@ def _state(
         return DomainState.SHUTTING_DOWN
     if operation in (OperationKind.SHUTDOWN, OperationKind.DESTROY):
         return DomainState.SHUTTING_DOWN
-    if record.lifecycle is Lifecycle.CRASHED or memory.state is DomainState.FAILED:
+    # A failed domain whose worker comes while nobody can destroy it works after all.
+    is_destroyed = memory.in_flight is ActionKind.DESTROY
+    is_failed = memory.state is DomainState.FAILED and (is_destroyed or not _is_connected(worker))
+    if record.lifecycle is Lifecycle.CRASHED or is_failed:
         return DomainState.FAILED
     if operation is OperationKind.DRAIN:
         return DomainState.DRAINING

@@ -2,6 +2,8 @@
 
 import errno
 import socket
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -55,7 +57,8 @@ class MetricsServer:
     """Serves /metrics, /-/healthy, /-/ready and a landing page in threads of its own.
 
     `routes` adds applications by path prefix, longest first. A slow or silent client holds only its
-    own thread, for at most 10 s.
+    own thread, for at most 10 s. `tls` gives the context of the next connection; without it nothing
+    is encrypted.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class MetricsServer:
         port: int,
         ready: Readiness = lambda: None,
         routes: dict[str, Application] | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._registry = registry
         self._service = service
@@ -76,6 +80,7 @@ class MetricsServer:
             self._server = _Server((host, port), _Handler)
         except OSError as error:
             raise StartError(listen_error(f"{service} metrics", host, port, error)) from None
+        self._server.tls = tls
         self._server.set_app(self._application)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name=f"{service}-metrics", daemon=True
@@ -176,12 +181,28 @@ def listen_error(
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    tls: Callable[[], ssl.SSLContext] | None = None
     # Without it a second service could share the port and take half of the scrapes.
     allow_reuse_port = False
 
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is None:
+            return connection, address
+        # The handshake comes with the first read, in the connection's own thread and time.
+        wrapped = self.tls().wrap_socket(
+            connection, server_side=True, do_handshake_on_connect=False
+        )
+        return wrapped, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that breaks off, or speaks no TLS, is no news; a fault of ours is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def server_bind(self) -> None:
         # After a kill -9 the old process's connections linger in TIME_WAIT for a minute.

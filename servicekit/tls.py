@@ -99,10 +99,11 @@ def read_pems(files: TlsFiles, name: str, *, now: float) -> Pems:
 class ServerTls:
     """A listener's credentials. New connections use the files as they were last read and good."""
 
-    def __init__(self, files: TlsFiles, name: str, *, now: float) -> None:
-        """See `read_pems`."""
+    def __init__(self, files: TlsFiles, name: str, *, now: float, protocol: str = "h2") -> None:
+        """See `read_pems`. `protocol` is what is spoken on top: `h2` or `http/1.1` (ALPN)."""
         self.files = files
         self.name = name
+        self.protocol = protocol
         self.reload(now=now)
 
     @property
@@ -112,7 +113,7 @@ class ServerTls:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """For the next handshake of HTTP/2; clients must show a certificate when a CA is set."""
+        """For the next handshake; clients must show a certificate when a CA is set."""
         return self._context
 
     def reload(self, *, now: float) -> None:
@@ -123,7 +124,7 @@ class ServerTls:
 
         """
         pems = read_pems(self.files, self.name, now=now)
-        self._context = _server_context(self.files, self.name, pems)
+        self._context = _server_context(self.files, self.name, pems, self.protocol)
         self._not_after = pems.not_after
 
 
@@ -273,13 +274,13 @@ def _certificate(path: Path | None, name: str, now: float, faults: list[str]) ->
     return content if len(faults) == before else b""
 
 
-def _server_context(files: TlsFiles, name: str, pems: Pems) -> ssl.SSLContext:
+def _server_context(files: TlsFiles, name: str, pems: Pems, protocol: str) -> ssl.SSLContext:
     assert files.certificate is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # What HTTP/2 allows with TLS 1.2 (RFC 9113, appendix A); those of 1.3 are not named here.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     # No resumed sessions: each connection shows its certificate to the authority of its time.
     context.options |= ssl.OP_NO_TICKET
     context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1

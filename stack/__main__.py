@@ -12,6 +12,7 @@ from stack.commands import (
     export,
     failed,
     image,
+    override,
     pepper,
     policy,
     status,
@@ -43,6 +44,7 @@ app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")
 app.add_typer(policy.app, name="policy")
+app.add_typer(override.app, name="override")
 
 
 def main() -> int:

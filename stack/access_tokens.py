@@ -54,9 +54,14 @@ def read(path: Path) -> list[Entry]:
     return entries
 
 
+def new() -> str:
+    """A token that nobody can guess."""
+    return "vst_" + secrets.token_urlsafe(32)
+
+
 def add(path: Path, name: str, roles: Sequence[str], until: str = "") -> str:
     """Makes a token, puts its digest into the file and returns it; an older one is replaced."""
-    token = "vst_" + secrets.token_urlsafe(32)
+    token = new()
     digest = "sha256:" + hashlib.sha256(token.encode()).hexdigest()
     others = [entry for entry in read(path) if entry.name != name]
     _write(path, [*others, Entry(name, tuple(roles), until, digest)])

@@ -38,6 +38,15 @@ SENTENCES = {
     "in_step": "not so many domains leave at once",
     "min": "the pool's minimum",
     "max": "the pool's maximum",
+    "alert_floor": "an alert demands so many domains while it fires",
+    "alert_raise": "an alert demands more domains than ran when it began",
+    "alert_blocks_in": "an alert blocks scaling in while it fires",
+    "override_hold": "a person holds the pool at that number",
+    "override_floor": "a person has set a floor",
+    "override_ceiling": "a person has set a ceiling",
+    "override_blocks_in": "a person has blocked scaling in",
+    "override_blocks_out": "a person has blocked scaling out",
+    "host_saturated": "the last scale-out did not help: the host has no CPU time left to give",
     "paused": "scaling is paused",
     "fenced": "another scaler works on the domains",
     "hypervisor_unknown": "libvirt does not answer",
@@ -69,6 +78,7 @@ SENTENCES = {
     "rollout_replaces": "it runs an old image",
     "definition_proved": "its definition works; a copy is kept to go back to",
     "generation_given_up": "its image does not boot; its definition is put back",
+    "maintenance": "a person ordered it drained for maintenance",
 }
 
 
@@ -133,6 +143,13 @@ def lines(record: dict[str, Any]) -> list[str]:
         f"  action:   {action['action']} {action['domain']}: {sentence(action.get('reason'))}"
         for action in record.get("actions") or []
     ]
+    told += [
+        f"  alert:    {', '.join(alert.get('alerts') or [])} ({alert.get('rule')}) demands "
+        f"{_count(alert.get('least'))}: {sentence(alert.get('reason'))}"
+        for alert in record.get("alerts") or []
+    ]
+    if record.get("overrides"):
+        told.append(f"  ordered:  {', '.join(record['overrides'])} (virtscale override list)")
     hold = record.get("hold")
     if hold:
         told.append(f"  paused by {hold.get('author')}: {hold.get('reason') or 'no reason given'}")

@@ -32,11 +32,21 @@ async def post(url: str, body: Any, *, seconds: float = 5.0) -> Any:
         HttpError: when it is refused or does not come.
 
     """
+    return await send("POST", url, body, seconds=seconds)
+
+
+async def send(method: str, url: str, body: Any = None, *, seconds: float = 5.0) -> Any:
+    """Sends a JSON document, or nothing when it is None; returns the answer.
+
+    Raises:
+        HttpError: when it is refused or does not come.
+
+    """
     request = urllib.request.Request(
         url,
-        data=json.dumps(body).encode(),
+        data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
-        method="POST",
+        method=method,
     )
     return await asyncio.to_thread(_json, request, seconds)
 
@@ -79,8 +89,16 @@ def _read(request: urllib.request.Request, seconds: float) -> bytes:
             return body
     except urllib.error.HTTPError as error:
         with error:
-            text = error.read(500).decode("utf-8", "replace").strip()
-        raise HttpError(text or f"HTTP {error.code}") from None
+            text = error.read(10_000).decode("utf-8", "replace").strip()
+        raise HttpError(_refusal(text) or f"HTTP {error.code}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise HttpError(f"no answer: {reason}") from None
+
+
+def _refusal(text: str) -> str:
+    """Our services say why in the field `error` of a JSON object."""
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return text[:500]

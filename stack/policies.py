@@ -23,6 +23,17 @@ def check(state: StateDirectory, file: Path, *, limits: Mapping[str, int] | None
     return _run(state, "check", str(file.absolute()), limits=limits or {}).strip()
 
 
+def ask(state: StateDirectory, file: Path, *, prometheus: str, pool: str) -> str:
+    """The same, and what every query of it answers at a Prometheus (`host:port`).
+
+    Raises:
+        ConfigError: with every fault of the file, or every query that is refused.
+
+    """
+    words = ("check", str(file.absolute()), "--prometheus-url", f"http://{prometheus}")
+    return _run(state, *words, limits={"pool": pool}).strip()
+
+
 def effective(state: StateDirectory, file: Path) -> str:
     """The file with everything that it leaves out, as YAML.
 
@@ -58,7 +69,7 @@ def as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
 
 
-def _run(state: StateDirectory, *words: str, limits: Mapping[str, int]) -> str:
+def _run(state: StateDirectory, *words: str, limits: Mapping[str, int | str]) -> str:
     given = {f"VIRTSCALE_SCALER_{name.upper()}": str(value) for name, value in limits.items()}
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "scaler", "policy", *words],

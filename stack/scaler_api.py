@@ -69,6 +69,16 @@ async def hold(address: str, *, is_held: bool) -> None:
     await http_api.post(f"http://{address}/api/v1/{'pause' if is_held else 'resume'}", body)
 
 
+async def order(address: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """A question or order under `/api/v1/`, such as `overrides`; returns the answer.
+
+    Raises:
+        HttpError: when the scaler refuses or does not answer.
+
+    """
+    return dict(await http_api.send(method, f"http://{address}/api/v1/{path}", body))
+
+
 def view(record: dict[str, Any]) -> DecisionView:
     """A decision of the log for the table."""
     return DecisionView(

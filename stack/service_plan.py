@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -20,6 +21,7 @@ from stack.supervisor import Service
 _PROMETHEUS_RETENTION = "7d"
 _PROMETHEUS = ("prometheus", "prometheus")
 _ALERTMANAGER = ("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
+_ALERTS_PATH = "/api/v1/alerts"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "VIRTSCALE_STATE")
 
 
@@ -102,6 +104,24 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
         "policies": policies[settings.policy],
         # Half the scaler's own default: to start a guest again costs seconds here, not minutes.
         "scale_in": {"window_seconds": 15.0},
+        # What prometheus/rules/scaling.yml has alerts for.
+        "alerts": [
+            {"name": "pool-behind", "match": {"alertname": "VirtscalePoolBehind"}, "raise": 1},
+            {
+                "name": "queue-long",
+                "match": {"alertname": "VirtscaleQueueLong"},
+                "floor": min(2, settings.max),
+            },
+            {
+                "name": "workers-lost",
+                "match": {"alertname": "VirtscaleWorkersLost"},
+                "block_scale_in": True,
+            },
+        ],
+        "alert_source": {
+            "token_file": str(site_secrets.of(state).token_file(site_secrets.ALERTS)),
+            "alertmanager_url": f"http://{HOST}:{settings.port('alertmanager_port')}",
+        },
     }
     if settings.policies_file is not None:
         config["policies_file"] = str(settings.policies_file.absolute())
@@ -131,7 +151,8 @@ def prometheus(state: StateDirectory, settings: UpSettings) -> Service:
 def alertmanager(state: StateDirectory, settings: UpSettings) -> Service:
     """The real Alertmanager, alone: no cluster port."""
     home = state.of("alertmanager")
-    config = render_alertmanager(source_root() / "prometheus", home, settings)
+    token = site_secrets.of(state).token_file(site_secrets.ALERTS)
+    config = render_alertmanager(source_root() / "prometheus", home, settings, token)
     return Service(
         "alertmanager",
         (
@@ -205,15 +226,18 @@ def render_prometheus(source: Path, target: Path, settings: UpSettings) -> Path:
     return _dump(target / "prometheus.yml", document)
 
 
-def render_alertmanager(source: Path, target: Path, settings: UpSettings) -> Path:
-    """Copies Alertmanager's configuration with this run's scaler port; returns the file."""
+def render_alertmanager(source: Path, target: Path, settings: UpSettings, token: Path) -> Path:
+    """Copies Alertmanager's configuration with this run's scaler and its token; returns the file.
+
+    Other webhooks stay as they are, and are not shown the token.
+    """
     document = _load(source / "alertmanager.yml")
     for receiver in document.get("receivers", []):
         for hook in receiver.get("webhook_configs", []):
-            url = str(hook.get("url", ""))
-            if "://" in url:
-                path = url.split("://", 1)[1].partition("/")[2]
-                hook["url"] = f"http://{HOST}:{settings.port('scaler_port')}/{path}"
+            path = urlsplit(str(hook.get("url", ""))).path
+            if path == _ALERTS_PATH:
+                hook["url"] = f"http://{HOST}:{settings.port('scaler_port')}{path}"
+                hook["http_config"] = {"authorization": {"credentials_file": str(token)}}
     return _dump(target / "alertmanager.yml", document)
 
 

@@ -13,6 +13,8 @@ from stack.guest_credentials import GuestTls
 from stack.paths import StateDirectory
 
 UP, SCALER, COMMANDS = "up", "scaler", "commands"
+ALERTS = "alerts"
+"""Shown by Alertmanager to the scaler; the dispatcher does not know it."""
 _ROLES: Mapping[str, tuple[str, ...]] = {
     # `up` feeds load, follows results and drains workers at the end.
     UP: ("submit", "read", "fleet"),
@@ -28,7 +30,7 @@ class SiteSecrets:
     site: Site
 
     def token_file(self, name: str) -> Path:
-        """The token of `UP`, `SCALER` or `COMMANDS`."""
+        """The token of `UP`, `SCALER`, `COMMANDS` or `ALERTS`."""
         return self.site.token(name)
 
     def ensure(self, now: float) -> None:
@@ -43,6 +45,7 @@ class SiteSecrets:
         self._ensure("server", "dispatcher", certificates.server_names([]), now)
         for name, roles in _ROLES.items():
             self._ensure_token(name, roles)
+        self._ensure_alert_token()
 
     def workers(self, worker_ids: Iterable[str], now: float) -> dict[str, GuestTls]:
         """What each worker's domain needs.
@@ -82,6 +85,13 @@ class SiteSecrets:
             pass  # there is none, or it is damaged: a new one is as good
         token = access_tokens.add(tokens, name, roles)
         certificates.write_private(path, f"{token}\n".encode())
+
+    def _ensure_alert_token(self) -> None:
+        path = self.site.token(ALERTS)
+        try:
+            TokenFile(path)
+        except ConfigError:
+            certificates.write_private(path, f"{access_tokens.new()}\n".encode())
 
 
 def of(state: StateDirectory) -> SiteSecrets:

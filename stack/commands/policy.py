@@ -49,10 +49,25 @@ def show(
 
 
 @app.command(help="Tell every fault of a policies file at once. Nothing is changed.")
-def check(file: _File, state: options.State = None) -> None:
+def check(
+    file: _File,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", help="Also ask the stack's Prometheus every query of it."),
+    ] = False,
+    state: options.State = None,
+) -> None:
     """Checks a file."""
+    directory = options.state_directory(state)
     with options.plain_errors():
-        typer.echo(_policies().check(options.state_directory(state), file))
+        if not ask:
+            typer.echo(_policies().check(directory, file))
+            return
+        from stack import endpoints
+
+        found = endpoints.read(directory)
+        told = _policies().ask(directory, file, prometheus=found.prometheus, pool=found.pool)
+        typer.echo(told)
 
 
 @app.command(

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.server
+import json
 import math
 import shutil
 import threading
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from scaler.__main__ import main as scaler
 from scaler.policies.seasonal import history_queries
 from scaler.ports import SignalQuery
 from scaler.prometheus_source import PrometheusSource
@@ -254,3 +256,26 @@ async def test_the_past_is_asked_for_in_one_instant_query(server):
 def history_of_nothing():
     arguments = {"season_seconds": 60, "lead_seconds": 0, "spread_seconds": 1}
     return history_queries("nothing", quantile=1.0, seasons=2, **arguments)[1]
+
+
+def test_a_policies_file_is_checked_against_a_prometheus(server, tmp_path, capsys):
+    server.exposition.series |= {"good": [3.0], "many": [1.0, 2.0]}
+    server.until(lambda: server.shows("good", 1) and server.shows("many", 2))
+    file = tmp_path / "policies.yaml"
+
+    def check(*queries):
+        policies = [
+            {"kind": "target", "name": f"p{number}", "signal": {"query": query}}
+            for number, query in enumerate(queries)
+        ]
+        file.write_text(json.dumps({"policies": policies}))
+        code = scaler(["policy", "check", str(file), "--prometheus-url", server.url])
+        return code, capsys.readouterr()
+
+    code, told = check("good", "absent")
+    assert code == 0
+    assert told.out.splitlines()[1:] == ["signal p0.value: 3", "signal p1.value: empty"]
+    code, told = check("good", "many", "sum(")
+    assert code == 1
+    assert "signal p1.value: expected 1 series, got 2" in told.err
+    assert "signal p2.value: refused" in told.err

@@ -183,7 +183,7 @@ class Node:
             counts=recovered.counts,
             unfinished=recovered.unfinished,
             cordons=recovered.cordons,
-            absent=recovered.connected,
+            absent=sorted(recovered.connected),  # in order, for the seed
             absent_until=now + RESTART_GRACE,
         )
         telemetry = Telemetry(CollectorRegistry())

@@ -1,9 +1,13 @@
 """The whole scaler on virtual time, with faults. A failure prints its seed."""
 
+from dataclasses import replace
+
 import pytest
 
+from scaler.alerts import AlertRule, Firing, Matcher, Sight
 from scaler.breaker import BreakerSettings
 from scaler.decision import Hold, Settings
+from scaler.overrides import Override, OverrideKind
 from scaler.pool import OperationKind
 from scaler.readings import Empty, NotANumber, Stale
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
@@ -225,3 +229,127 @@ async def test_survives_a_random_history(world_of, seed):
     assert len(world.active) == 1
     operations = [one.operation for one in world.hypervisor.domains.values()]
     assert operations == [None] * len(operations)
+
+
+BUSY = Firing("f", {"alertname": "Busy"})
+
+
+class BoardFake:
+    """An `AlertBoard` whose alerts a test sets; it outlives the scaler."""
+
+    def __init__(self):
+        self.firing = []
+        self.bases = {}
+
+    def sight(self, now):
+        return Sight(tuple(self.firing), self.bases)
+
+    def remember(self, bases):
+        self.bases = dict(bases)
+
+
+def order(kind, domains=None, domain=""):
+    return Override(kind, OverrideKind(kind), "ann", "test", 0.0, None, domains, domain)
+
+
+def with_alerts(*rules, **limits):
+    return replace(settings(**limits), alert_rules=rules)
+
+
+async def test_an_alert_keeps_the_pool_larger_while_it_fires(world_of):
+    rule = AlertRule("more", (Matcher("alertname", "Busy"),), raise_by=2)
+    world = world_of(settings=with_alerts(rule))
+    board = world.alerts = BoardFake()
+    await world.kill_scaler()
+    await world.run(60)
+    assert len(world.serving) == 1
+    board.firing = [BUSY]
+    await world.run(30)
+    assert len(world.serving) == 3
+    # Neither the policies nor restarts change that, and it does not add to itself.
+    for _ in range(4):
+        await world.kill_scaler()
+        await world.run(60)
+        assert len(world.active) == 3
+    board.firing = []
+    await world.run(200)
+    assert len(world.active) == 1
+    assert board.bases == {}
+
+
+async def test_an_alert_that_comes_and_goes_does_not_climb(world_of):
+    rule = AlertRule("more", (Matcher("alertname", "Busy"),), raise_by=1)
+    world = world_of(settings=with_alerts(rule))
+    board = world.alerts = BoardFake()
+    await world.kill_scaler()
+    await world.run(30)
+    for _ in range(20):
+        board.firing = [BUSY]
+        await world.run(10)
+        board.firing = []
+        await world.run(10)
+        assert len(world.active) <= 2
+
+
+async def test_an_alert_blocks_scaling_in_but_not_out(world_of):
+    rule = AlertRule("stay", (Matcher("alertname", "Busy"),), blocks_in=True)
+    world = world_of(settings=with_alerts(rule))
+    board = world.alerts = BoardFake()
+    await world.kill_scaler()
+    world.arrivals_per_second = 2.5
+    await world.run(60)
+    board.firing = [BUSY]
+    serving = world.serving
+    world.arrivals_per_second = 0.0
+    await world.run(300)
+    assert world.serving == serving
+    world.arrivals_per_second = 3.9
+    await world.run(60)
+    assert len(world.serving) == 4
+    board.firing, world.arrivals_per_second = [], 0.0
+    await world.run(300)
+    assert len(world.active) == 1
+
+
+@pytest.mark.parametrize(
+    ("orders", "load", "serving"),
+    [
+        ([order("floor", 3)], 0.0, 3),
+        ([order("ceiling", 2)], 3.9, 2),
+        ([order("hold", 2)], 3.9, 2),
+        ([order("hold", 0)], 0.0, 0),
+        ([order("floor", 4), order("ceiling", 2)], 0.0, 2),
+        ([order("block_out")], 3.9, 1),
+        ([order("dry_run")], 3.9, 1),
+    ],
+)
+async def test_orders_win_over_policies_until_they_are_lifted(world_of, orders, load, serving):
+    world = world_of()
+    await world.run(30)
+    world.holds.overrides = orders
+    world.arrivals_per_second = load
+    await world.run(120)
+    assert len(world.active) == serving
+    world.holds.overrides = []
+    world.arrivals_per_second = 2.5
+    await world.run(120)
+    assert len(world.serving) >= 3
+
+
+async def test_a_domain_is_drained_for_maintenance_and_comes_back(world_of):
+    world = world_of(domains=2, settings=settings(max=2))
+    world.job_seconds = 20.0
+    world.submit(1)
+    await world.run(15)
+    (busy,) = [worker.name for worker in world.workers.values() if worker.leases]
+    world.holds.overrides = [order("drain", domain=busy)]
+    await world.run(60)
+    # The other one took its place, and no job was cut off (the world checks that).
+    assert world.active == world.serving
+    assert [busy] != world.serving != []
+    world.submit(8)
+    await world.run(60)
+    assert busy not in world.active
+    world.holds.overrides = []
+    await world.run(30)
+    assert len(world.serving) == 2

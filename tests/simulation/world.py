@@ -7,9 +7,10 @@ import asyncio
 import math
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaler.decision import Settings
+from scaler.overrides import Override, OverrideKind
 from scaler.pool import Lifecycle
 from scaler.ports import ErrorKind, HypervisorError, SignalQuery
 from scaler.readings import Failed
@@ -66,14 +67,17 @@ class LogFake:
 
 
 class HoldFake:
+    """An `OverrideStore`: one pause (`hold`), and what a test puts into `overrides`."""
+
     def __init__(self):
         self.hold = None
+        self.overrides = []
 
-    def get(self):
-        return self.hold
-
-    def set(self, hold):
-        self.hold = hold
+    def active(self):
+        if self.hold is None:
+            return tuple(self.overrides)
+        pause = Override("p", OverrideKind.PAUSE, self.hold.author, self.hold.reason, 0.0)
+        return (*self.overrides, pause)
 
 
 class World:
@@ -92,6 +96,7 @@ class World:
         self.metrics = WorldMetrics()
         self.log = LogFake()
         self.holds = HoldFake()
+        self.alerts = None
         self.workers = {}
         self._boots = {}
         self._going_off = {}
@@ -113,6 +118,7 @@ class World:
 
     def _new_scaler(self):
         ports = Ports(self.metrics, self.hypervisor, self.fleet, self.log, self.holds, self.clock)
+        ports = replace(ports, alerts=self.alerts)
         return Reconciler(self.settings, QUERIES, ports)
 
     # What a test does.

@@ -6,14 +6,14 @@ import pytest
 from scaler.api import Api
 from scaler.decision import Hold
 from scaler.decision_log import JsonLinesLog
-from scaler.hold_file import HoldFile
+from scaler.override_file import OverrideFile
 
 
 class Client:
     def __init__(self):
         self.status_record = {"pool": "default", "desired": 2}
         self.log = JsonLinesLog(None)
-        self.holds = HoldFile(None)
+        self.holds = OverrideFile(None)
         self.wakes = 0
         self.api = Api(lambda: self.status_record, self.log, self.holds, self._wake)
 
@@ -111,7 +111,7 @@ def test_another_host_may_look_but_not_pause_unless_that_is_wanted(client):
 
 
 def test_an_order_that_cannot_be_kept_is_refused(client, tmp_path):
-    client.holds = HoldFile(tmp_path / "missing" / "hold.json")
+    client.holds = OverrideFile(tmp_path / "missing" / "overrides.json")
     client.api = Api(lambda: {}, client.log, client.holds, client._wake)
     code, answer = client.call("POST", "/api/v1/pause")
     assert (code, client.wakes) == (500, 0)

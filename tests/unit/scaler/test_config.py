@@ -14,7 +14,7 @@ def test_the_defaults_make_both_policies_and_ask_for_their_signals():
     assert settings.policies == (ReferencePolicy(), BacklogPolicy())
     assert (settings.limits.min, settings.limits.max) == (1, 4)
     queries = {one.signal: one for one in signal_queries(config(pool="web"))}
-    assert set(queries) == {"cpu", "demand", "demand_average"}
+    assert set(queries) == {"cpu", "demand", "demand_average", "host_pressure", "throughput"}
     assert queries["cpu"].query == 'pool:libvirt_domain_cpu_utilisation:avg30s{pool="web"}'
     assert all("$pool" not in f"{one.query}{one.freshness}" for one in queries.values())
 
@@ -39,7 +39,8 @@ def test_everything_can_be_set():
 
 
 def test_only_signals_that_a_policy_needs_are_asked_for():
-    values = config(policies=[{"kind": "reference", "cpu": {"query": "x", "freshness": "y"}}])
+    policy = {"kind": "reference", "cpu": {"query": "x", "freshness": "y"}}
+    values = config(policies=[policy], saturation=None)
     (query,) = signal_queries(values)
     assert (query.signal, query.query, query.freshness) == ("cpu", "x", "y")
 

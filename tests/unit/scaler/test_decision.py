@@ -15,6 +15,7 @@ from scaler.pool import ActionKind, DomainState
 from scaler.readings import Empty, Known
 from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.saturation import SaturationSettings
 from scaler.stabilization import Limits
 
 SETTINGS = Settings(
@@ -187,3 +188,37 @@ def test_a_guest_that_dies_before_it_is_seen_running_has_failed_to_boot(off):
     assert [incident.value for _, incident in decision.incidents] == ["boot_failed"]
     assert state.breaker.failures == 2
     assert decision.reason is Reason.BREAKER_OPEN
+
+
+@pytest.mark.parametrize(("outcome", "again"), [(Outcome.RETRYABLE, "a"), (Outcome.FAILED, "b")])
+def test_a_start_without_an_answer_is_repeated_and_a_refused_one_is_not(make, outcome, again):
+    domains = [make.record("a"), make.record("b")]
+    state, _ = decide(SETTINGS, State(), seen(domains), 0.0)
+    state = feed(SETTINGS, state, ActionResult(ActionKind.START, "a", outcome), 20.0)
+    domains[0] = make.record("a", op="start", since=0.0)
+    _, decision = decide(SETTINGS, state, seen(domains), 20.0)
+    assert acts(decision)[0] == ("start", again, "scale_out")
+
+
+def test_a_scale_out_that_did_not_help_a_saturated_host_is_not_repeated(make):
+    """Two domains on one core: twice the domains, the same throughput, half of the time waiting."""
+    settings = Settings(
+        limits=Limits(max=4, out_window_seconds=0.0),
+        policies=(BacklogPolicy(),),
+        saturation=SaturationSettings(settle_seconds=10.0),
+    )
+    records = [make.record(name, "running") for name in "ab"] + [make.record("c"), make.record("d")]
+    state = State()
+    decision = None
+    for now in range(40):
+        ready = 1 if now < 5 else 2
+        workers = [make.worker(name, leases=1) for name in "ab"[:ready]]
+        readings = signals(demand=1.5 if now < 15 else 4.0)
+        readings["host_pressure"] = Known(0.5, 1.0)
+        readings["throughput"] = Known(10.0, 1.0)
+        state, decision = decide(settings, state, seen(records, workers, readings), float(now))
+    assert decision.reason is Reason.HOST_SATURATED
+    assert acts(decision) == []
+    readings["host_pressure"] = Empty()
+    state, decision = decide(settings, state, seen(records, workers, readings), 40.0)
+    assert [one[:2] for one in acts(decision)] == [("start", "c"), ("start", "d")]

@@ -1,10 +1,6 @@
 import json
 
-import pytest
-
-from scaler.decision import Hold
 from scaler.decision_log import JsonLinesLog, read
-from scaler.hold_file import HoldFile
 
 
 def test_the_log_survives_a_restart_and_a_line_cut_short(tmp_path):
@@ -44,27 +40,3 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):
     log.append({"time": 1.0})
     log.append({"time": 2.0})
     assert len(log.recent(10)) == 2
-
-
-def test_a_hold_survives_a_restart(tmp_path):
-    path = tmp_path / "hold.json"
-    HoldFile(path).set(Hold("ann", "maintenance"))
-    holds = HoldFile(path)
-    assert holds.get() == Hold("ann", "maintenance")
-    holds.set(None)
-    assert HoldFile(path).get() is None
-    holds.set(None)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"author": "x"}'])
-def test_a_hold_that_cannot_be_read_still_holds(tmp_path, content):
-    path = tmp_path / "hold.json"
-    path.write_text(content)
-    assert HoldFile(path).get() is not None
-
-
-def test_a_hold_that_cannot_be_kept_is_not_given(tmp_path):
-    holds = HoldFile(tmp_path / "missing" / "hold.json")
-    with pytest.raises(OSError, match="No such file"):
-        holds.set(Hold("ann"))
-    assert holds.get() is None

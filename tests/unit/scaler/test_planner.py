@@ -1,5 +1,7 @@
 """Scenarios that compare whole plans."""
 
+from dataclasses import replace
+
 import pytest
 
 from scaler.planner import Action, Permissions, Plan, plan
@@ -316,3 +318,12 @@ def test_a_definition_that_works_is_kept(make, planned, runs, defined, kept, is_
     )
     kinds = [one.kind for one in planned(proved, desired=1).actions]
     assert kinds == ([ActionKind.KEEP_DEFINITION] if is_kept else [])
+
+
+def test_a_start_that_may_still_be_carried_out_is_asked_again_before_another(make, planned):
+    """Else both would run in the end, and the pool would have more domains than its maximum."""
+    doubtful = make.view("b", "off", operation=make.operation("start", 90.0), failures=1)
+    doubtful = replace(doubtful, is_start_doubtful=True)
+    result = planned(make.view("a", "off"), doubtful, desired=1)
+    assert acts(result) == [(START, "b", Reason.SCALE_OUT)]
+    assert planned(make.view("a", "off"), doubtful, desired=0) == Plan()

@@ -17,7 +17,8 @@ WINDOW = {"start": "0 8 * * *", "duration_seconds": 3600, "min": 2}
 
 
 def config(*policies, **values):
-    return check(ScalerConfig, {"pool": "web", "policies": list(policies), **values}, source="test")
+    values = {"pool": "web", "saturation": None, "policies": list(policies), **values}
+    return check(ScalerConfig, values, source="test")
 
 
 def test_every_kind_becomes_its_value():

@@ -74,5 +74,5 @@ def test_what_is_in_effect_can_be_written_as_such_a_file(with_file):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     config = check(ScalerConfig, {"policies_file": tmp_path / "none"}, source="test")
-    with pytest.raises(ConfigError, match="policies_file = .*none: no such file"):
+    with pytest.raises(ConfigError, match="none: no such file"):
         effective(config)

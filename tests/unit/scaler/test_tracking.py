@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scaler.pool import ActionKind, DomainState
@@ -73,9 +75,36 @@ def test_a_boot_fails_at_its_deadline_and_stays_failed(make, see):
     assert state(result) is DomainState.FAILED
     assert result.incidents == (("a", Incident.BOOT_FAILED),)
     assert result.tracks["a"].failures == 1
-    late = see(record, make.worker("a", connected=60.5), memory=result.tracks["a"], now=61.0)
+    destroyed = replace(result.tracks["a"], in_flight=ActionKind.DESTROY)
+    late = see(record, make.worker("a", connected=60.5), memory=destroyed, now=61.0)
     assert state(late) is DomainState.FAILED
     assert late.incidents == ()
+
+
+def test_a_failed_domain_that_nobody_could_destroy_works_once_its_worker_comes(make, see):
+    record = make.record("a", "running", "start", since=0.0)
+    worker = make.worker("a", connected=70.0)
+    assert state(see(record, worker, memory=Track(DomainState.FAILED))) is DomainState.READY
+
+
+def test_a_session_older_than_its_start_is_believed_once_the_boot_is_over(make, see):
+    """The wall clock was set back: the start seems to be later than it was."""
+    record, worker = make.record("a", "running", "start", since=40.0), make.worker("a")
+    assert state(see(record, worker, now=99.0)) is DomainState.BOOTING
+    assert state(see(record, worker, now=100.0)) is DomainState.READY
+
+
+def test_a_start_without_an_answer_is_in_doubt_until_it_is_seen_or_too_old(make, see):
+    record = make.record("a", "off", "start", since=90.0)
+
+    def is_doubtful(memory=None, now=100.0):
+        return see(record, memory=memory, now=now).pool.domains[0].is_start_doubtful
+
+    assert is_doubtful()
+    assert not is_doubtful(Track(is_start_answered=True))
+    assert not is_doubtful(now=211.0)
+    running = see(make.record("a", "running", "start", since=90.0))
+    assert not is_doubtful(running.tracks["a"])
 
 
 @pytest.mark.parametrize("known_since", [None, 50.0])

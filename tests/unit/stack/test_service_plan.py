@@ -159,12 +159,46 @@ def test_a_webhook_is_sent_to_this_run_s_scaler(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     (source / "alertmanager.yml").write_text(
-        "receivers:\n- name: s\n  webhook_configs:\n  - url: http://127.0.0.1:9182/api/alerts\n",
+        "receivers:\n- name: s\n  webhook_configs:\n  - url: http://127.0.0.1:9182/api/v1/alerts\n"
+        "  - url: https://chat.example.org/hook\n",
         encoding="utf-8",
     )
-    path = service_plan.render_alertmanager(source, tmp_path, SETTINGS)
+    token = tmp_path / "token"
+    path = service_plan.render_alertmanager(source, tmp_path, SETTINGS, token)
     (receiver,) = yaml.safe_load(path.read_text(encoding="utf-8"))["receivers"]
-    assert receiver["webhook_configs"] == [{"url": "http://127.0.0.1:21002/api/alerts"}]
+    assert receiver["webhook_configs"] == [
+        {
+            "url": "http://127.0.0.1:21002/api/v1/alerts",
+            "http_config": {"authorization": {"credentials_file": str(token)}},
+        },
+        {"url": "https://chat.example.org/hook"},
+    ]
+
+
+def test_alertmanager_and_the_scaler_share_a_token(state, bin_directory):
+    service = service_plan.alertmanager(state, SETTINGS)
+    path = next(one.partition("=")[2] for one in service.command if "--config.file=" in one)
+    document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    (hook,) = next(one for one in document["receivers"] if one["name"] == "scaler")[
+        "webhook_configs"
+    ]
+    scaler = config_of(service_plan.scaler(state, SETTINGS, "test:///default"))
+    shown = hook["http_config"]["authorization"]["credentials_file"]
+    assert shown == scaler["alert_source"]["token_file"]
+    assert hook["url"] == "http://127.0.0.1:21002/api/v1/alerts"
+
+
+def test_the_scaler_has_a_rule_for_every_alert_that_is_sent_to_it(state):
+    rules = yaml.safe_load(
+        (service_plan.source_root() / "prometheus" / "rules" / "scaling.yml").read_text("utf-8")
+    )
+    sent = {one["alert"] for group in rules["groups"] for one in group["rules"]}
+    scaler = config_of(service_plan.scaler(state, SETTINGS, "test:///default"))
+    assert {one["match"]["alertname"] for one in scaler["alerts"]} == sent
+    lonely = config_of(
+        service_plan.scaler(state, SETTINGS.model_copy(update={"min": 1, "max": 1}), "test:///x")
+    )
+    assert [one["floor"] for one in lonely["alerts"] if "floor" in one] == [1]
 
 
 def test_a_configuration_that_is_missing_says_what_to_run(tmp_path):

@@ -1,0 +1,123 @@
+"""What the scaler's HTTP applications share: refusals, JSON bodies, and who may give orders."""
+
+import hmac
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from servicekit.metrics import StartResponse, respond
+from servicekit.tls import TokenFile, is_loopback
+
+Answer = tuple[str, dict[str, Any]]
+Environment = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a body: which field, the value it has, and what is allowed."""
+
+    field: str
+    value: str
+    fix: str
+
+    def __str__(self) -> str:
+        """One sentence."""
+        return f"{self.field} = {self.value}: {self.fix}"
+
+
+class RefusedError(Exception):
+    """A request is not carried out. `status` is the HTTP status line."""
+
+    def __init__(self, status: str, text: str, faults: Sequence[Fault] = ()) -> None:
+        self.status = status
+        self.faults = tuple(faults)
+        super().__init__(text)
+
+
+def bad_request(faults: Sequence[Fault]) -> RefusedError:
+    """400 with every fault."""
+    return RefusedError("400 Bad Request", "; ".join(map(str, faults)), faults)
+
+
+def reply(start_response: StartResponse, answer: Callable[[], Answer]) -> Iterable[bytes]:
+    """The answer as JSON; a refusal too."""
+    try:
+        status, body = answer()
+    except RefusedError as refusal:
+        status, body = refusal.status, {"error": str(refusal)}
+        if refusal.faults:
+            body["faults"] = [asdict(fault) for fault in refusal.faults]
+    text = json.dumps(body) + "\n"
+    return respond(start_response, status, text, content_type="application/json")
+
+
+def read_body(environ: Environment, most_bytes: int) -> dict[str, Any]:
+    """The body, a JSON object; empty when there is none.
+
+    Raises:
+        RefusedError: it is too large, is no JSON object, or does not arrive.
+
+    """
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        length = 0
+    if length > most_bytes:
+        raise RefusedError("413 Content Too Large", f"at most {most_bytes} bytes")
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise RefusedError("411 Length Required", "send the body in one piece, with its length")
+    try:
+        content = environ["wsgi.input"].read(length) if length > 0 else b""
+    except OSError:
+        raise RefusedError("408 Request Timeout", "the body did not arrive") from None
+    if len(content) < length:
+        raise RefusedError("400 Bad Request", "the body is cut short")
+    if not content.strip():
+        return {}
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise RefusedError("400 Bad Request", "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise RefusedError("400 Bad Request", "the body must be a JSON object")
+    return body
+
+
+def need_own_host(environ: Environment, *, is_remote_control: bool) -> None:
+    """Orders come from this host, unless others are wanted, and never from a web page.
+
+    Raises:
+        RefusedError: this one does not.
+
+    """
+    if environ.get("HTTP_ORIGIN"):
+        # Only browsers send it: a web page must not pause a pool behind its reader's back.
+        raise RefusedError("403 Forbidden", "requests from web pages are refused")
+    if not (is_remote_control or is_loopback(str(environ.get("REMOTE_ADDR", "")))):
+        raise RefusedError(
+            "403 Forbidden",
+            "orders are taken from this host only; set remote_control: true to take them "
+            "from everybody who reaches this port",
+        )
+
+
+def need_token(environ: Environment, token: TokenFile) -> None:
+    """The caller shows the token as `Authorization: Bearer`.
+
+    Raises:
+        RefusedError: it does not. How long that takes says nothing about the token.
+
+    """
+    scheme, _, shown = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    is_right = hmac.compare_digest(shown.strip().encode(), token.read().encode())
+    if scheme.lower() != "bearer" or not is_right:
+        raise RefusedError(
+            "401 Unauthorized", "send the header `Authorization: Bearer TOKEN` with the right token"
+        )
+
+
+def shown(value: object) -> str:
+    """A faulty value, short enough for an error."""
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,107 @@
+"""The scaler's HTTP listener: metrics, API, overrides and the webhook on one port."""
+
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from scaler.alert_api import AlertApi, Desk
+from scaler.alert_telemetry import AlertTelemetry
+from scaler.config import ScalerConfig, pool_settings
+from scaler.override_api import OverrideApi, Store
+from servicekit import logs
+from servicekit.config import ConfigError
+from servicekit.metrics import Application, MetricsServer, Readiness
+from servicekit.tls import FileWatch, ServerTls, TokenFile
+
+
+class Credentials:
+    """What the listener shows and asks for, from the files of a configuration.
+
+    Raises:
+        ConfigError: a file cannot be used.
+
+    """
+
+    def __init__(self, config: ScalerConfig, wall: Callable[[], float] = time.time) -> None:
+        path, files = config.alert_source.token_file, config.tls
+        self.token = None if path is None else TokenFile(path)
+        self._wall = wall
+        self._tls: ServerTls | None = None
+        if files is not None and files.paths:
+            self._tls = ServerTls(files, "tls", now=wall(), protocol="http/1.1")
+            self._watch = FileWatch(files.paths)
+
+    @property
+    def tls(self) -> Callable[[], ssl.SSLContext] | None:
+        """For `MetricsServer`."""
+        return None if self._tls is None else self._context
+
+    def _context(self) -> ssl.SSLContext:
+        """Reads the files again when they have changed; bad ones do not replace good ones."""
+        assert self._tls is not None
+        if self._watch.has_changed():
+            try:
+                self._tls.reload(now=self._wall())
+                logs.get().info("credentials.replaced", setting="tls")
+            except ConfigError as error:
+                logs.get().error("credentials.refused", setting="tls", error=str(error))
+        return self._tls.context
+
+
+def alert_routes(
+    desk: Desk, credentials: Credentials, telemetry: AlertTelemetry, wake: Callable[[], None]
+) -> dict[str, Application]:
+    """The webhook's."""
+    return AlertApi(desk, credentials.token, wake, telemetry.received).routes()
+
+
+def override_routes(
+    config: ScalerConfig,
+    store: Store,
+    status: Callable[[], dict[str, Any] | None],
+    wake: Callable[[], None],
+) -> dict[str, Application]:
+    """Those of overrides; a drain must name a domain that `status` knows."""
+
+    def domains() -> list[str] | None:
+        newest = status()
+        # While libvirt does not answer the status lists none.
+        if newest is None or newest["desired"] is None:
+            return None
+        return [str(one["name"]) for one in newest["domains"]]
+
+    return OverrideApi(
+        store,
+        wake,
+        limits=pool_settings(config).limits,
+        domains=domains,
+        is_remote_control=config.remote_control,
+    ).routes()
+
+
+def server(
+    config: ScalerConfig,
+    registry: CollectorRegistry,
+    credentials: Credentials,
+    ready: Readiness,
+    routes: dict[str, Application],
+) -> MetricsServer:
+    """The listener, bound and not yet answering.
+
+    Raises:
+        StartError: the address cannot be used.
+
+    """
+    host, port = config.host_and_port
+    return MetricsServer(
+        registry,
+        service="scaler",
+        host=host,
+        port=port,
+        ready=ready,
+        routes=routes,
+        tls=credentials.tls,
+    )
