@@ -14,7 +14,15 @@ if _MISSING := [name for name in _NEEDED if importlib.util.find_spec(name) is No
         f" .venv-bench/bin/python -m bench {' '.join(sys.argv[1:])}".rstrip()
     )
 
-from bench import chaos, dispatch, latency, scaleout, worker  # noqa: E402 - needs the path above
+from bench import (  # noqa: E402 - needs the path above
+    chaos,
+    decide,
+    dispatch,
+    elasticity,
+    latency,
+    scaleout,
+    worker,
+)
 from bench.rig import ended_by_signals  # noqa: E402
 
 
@@ -37,6 +45,10 @@ def command_line() -> argparse.ArgumentParser:
     worker.add_arguments(
         benchmarks.add_parser("worker", help="hashes per CPU second and memory of a worker")
     )
+    elasticity.add_arguments(
+        benchmarks.add_parser("elasticity", help="the scaler beside others, simulated, by seeds")
+    )
+    decide.add_arguments(benchmarks.add_parser("decide", help="what a turn of the scaler costs"))
     return parser
 
 

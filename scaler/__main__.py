@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["policy"]:
-        return policy_command.main(words[1:])
+        return policy_command.main(words[1:], _patient_source)
     options = _parser().parse_args(words)
     try:
         configured = _load(options)
@@ -140,6 +140,14 @@ def _dispatcher_credentials(
     )
 
 
+def _patient_source(config: ScalerConfig) -> PrometheusSource:
+    return PrometheusSource(
+        config.prometheus_url,
+        stale_after_seconds=config.stale_after_seconds,
+        timeout_seconds=max(_HISTORY_TIMEOUT_SECONDS, config.metrics_timeout_seconds),
+    )
+
+
 @contextlib.asynccontextmanager
 async def _adapters(
     config: ScalerConfig, log: JsonLinesLog, holds: OverrideFile
@@ -151,11 +159,7 @@ async def _adapters(
         stale_after_seconds=config.stale_after_seconds,
         timeout_seconds=config.metrics_timeout_seconds,
     )
-    history = PrometheusSource(
-        config.prometheus_url,
-        stale_after_seconds=config.stale_after_seconds,
-        timeout_seconds=max(_HISTORY_TIMEOUT_SECONDS, config.metrics_timeout_seconds),
-    )
+    history = _patient_source(config)
     metrics = PacedSource(source, history, clock)
     hypervisor = LibvirtHypervisor(
         config.libvirt_uri,
@@ -208,10 +212,17 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 telemetry.policies_read,
             )
             wake = functools.partial(_wake, loop, reconciler)
-            api = Api(telemetry.status, log, holds, wake, is_remote_control=config.remote_control)
+            api = Api(
+                telemetry.status,
+                log,
+                holds,
+                wake,
+                is_remote_control=config.remote_control,
+                token=credentials.control,
+            )
             routes: dict[str, Application] = {
                 **api.routes(),
-                **listener.override_routes(config, holds, telemetry.status, wake),
+                **listener.override_routes(config, holds, credentials, telemetry.status, wake),
                 **listener.alert_routes(desk, credentials, alert_telemetry, wake),
                 "/api/v1/policies": PolicyApi(reload.status, lambda: _run_in(loop, reload())),
             }

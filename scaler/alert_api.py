@@ -50,6 +50,7 @@ class AlertApi:
         self._wake = wake
         self._count = count
         self._logger = logs.get()
+        self._told = ""
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -71,7 +72,10 @@ class AlertApi:
             body = http_requests.read_body(environ, MAX_BODY_BYTES)
         except RefusedError as refusal:
             self._count(Receipt.REFUSED, 0)
-            self._logger.warning("alerts.refused", error=str(refusal))
+            if str(refusal) != self._told:
+                # Anybody can cause these; the counter has them all.
+                self._logger.warning("alerts.refused", error=str(refusal))
+            self._told = str(refusal)
             raise
         try:
             notification = read_webhook(body)
@@ -79,6 +83,7 @@ class AlertApi:
             self._count(Receipt.MALFORMED, 0)
             self._logger.warning("alerts.malformed", error=str(error))
             raise bad_request(error.faults) from None
+        self._told = ""
         self._count(Receipt.ACCEPTED, notification.truncated)
         if notification.truncated:
             self._logger.warning("alerts.truncated", missing=notification.truncated)

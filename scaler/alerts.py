@@ -86,7 +86,7 @@ class AlertRule:
     name: str
     matchers: tuple[Matcher, ...]
     raise_by: int | None = None
-    """So many domains more than ran when it began."""
+    """So many domains more than served when it began."""
     floor: int | None = None
     blocks_in: bool = False
 

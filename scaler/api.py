@@ -10,6 +10,7 @@ from scaler.decision import Hold
 from scaler.http_requests import RefusedError as _RefusedError
 from scaler.ports import HoldStore
 from servicekit.metrics import Application, StartResponse, respond
+from servicekit.tls import TokenFile
 
 _MAX_BODY_BYTES = 10_000
 _MAX_TEXT = 200
@@ -38,12 +39,14 @@ class Api:
         wake: Callable[[], None],
         *,
         is_remote_control: bool = False,
+        token: TokenFile | None = None,
     ) -> None:
         self._status = status
         self._decisions = decisions
         self._holds = holds
         self._wake = wake
         self._is_remote_control = is_remote_control
+        self._token = token
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -98,7 +101,9 @@ class Api:
         return self._set(None, environ)
 
     def _set(self, hold: Hold | None, environ: dict[str, Any]) -> Answer:
-        http_requests.need_own_host(environ, is_remote_control=self._is_remote_control)
+        http_requests.need_right_to_order(
+            environ, is_remote_control=self._is_remote_control, token=self._token
+        )
         try:
             self._holds.set(hold)
         except OSError as error:

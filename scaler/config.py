@@ -220,6 +220,8 @@ class ScalerConfig(Settings):
     """What alerts do while they fire."""
     alert_source: AlertSourceConfig = AlertSourceConfig()
     """Where alerts come from."""
+    control_token_file: Path | None = None
+    """File with the token that orders must show: pause, resume and overrides. Unset: none."""
     tls: TlsFiles | None = None
     """TLS of `listen_address`, for metrics, API and webhook alike."""
     insecure: bool = False

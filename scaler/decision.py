@@ -7,6 +7,7 @@ Production, `eval`, dry run and the simulation call the same `decide`. Effects c
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import attrgetter
 
 from scaler import (
     alerts,
@@ -78,6 +79,8 @@ class State:
     ready_names: frozenset[str] | None = None
     ready_changed_at: float | None = None
     saturation: Saturation = field(default_factory=Saturation)
+    tracked: tracking.Tracked | None = field(default=None, compare=False, repr=False)
+    """The last turn's pool; only saves time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +161,12 @@ def decide(
     state = replace(state, fleet=fleet)
     if observation.domains is None:
         return state, _blind(state, observation, now)
-    newest = max((record.token for record in observation.domains), default=0)
+    newest = max(map(attrgetter("token"), observation.domains), default=0)
     if state.token is None:
         state = replace(state, token=newest + 1)
-    tracked = tracking.track(state.tracks, observation.domains, fleet, settings.timing, now)
+    tracked = tracking.track(
+        state.tracks, observation.domains, fleet, settings.timing, now, state.tracked
+    )
     state = _remember(settings, state, tracked, now)
     state, proposals = _propose(settings, state, tracked.pool, observation, now)
     memory, stabilised = stabilization.stabilise(
@@ -245,15 +250,18 @@ def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: 
             breaker = breaker.succeeded()
         elif incident is Incident.BOOT_FAILED:
             breaker = breaker.failed(settings.breaker, now)
-    ready = frozenset(
-        domain.name for domain in tracked.pool.domains if domain.state is DomainState.READY
-    )
+    ready = state.ready_names
+    if ready is None or tracked.has_moved:
+        ready = frozenset(
+            domain.name for domain in tracked.pool.domains if domain.state is DomainState.READY
+        )
     changed_at = state.ready_changed_at
     if state.ready_names is not None and ready != state.ready_names:
         changed_at = now
     return replace(
         state,
         tracks=tracked.tracks,
+        tracked=tracked,
         breaker=breaker,
         trials=rollout.observed(state.trials, tracked.pool, tracked.incidents),
         ready_names=ready,
@@ -278,7 +286,8 @@ def _intervene(
     effects, bases = alerts.judge(
         settings.alert_rules,
         observation.alerts,
-        current,
+        # An alert that fires already when an empty pool begins is no reason for a lower base.
+        max(current, settings.limits.min),
         settings.alert_base_kept_seconds,
         now,
     )

@@ -23,6 +23,8 @@ class Executor:
         self._fleet = fleet
         self._clock = clock
         self._report = report
+        self.written: dict[str, tuple[Operation, float]] = {}
+        """By domain: the newest operation written, and the monotonic time then."""
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def launch(self, action: Action, token: int) -> None:
@@ -118,5 +120,7 @@ class Executor:
         if action.is_repeated:
             # The deadline counts from the first time.
             return
-        operation = Operation(kind, self._clock.wall(), token)
+        # To the millisecond, as the metadata keep it: it must be known again.
+        operation = Operation(kind, round(self._clock.wall(), 3), token)
+        self.written[action.domain] = (operation, self._clock.monotonic())
         await self._hypervisor.set_operation(action.domain, operation)

@@ -84,8 +84,12 @@ def read_body(environ: Environment, most_bytes: int) -> dict[str, Any]:
     return body
 
 
-def need_own_host(environ: Environment, *, is_remote_control: bool) -> None:
+def need_right_to_order(
+    environ: Environment, *, is_remote_control: bool, token: TokenFile | None
+) -> None:
     """Orders come from this host, unless others are wanted, and never from a web page.
+
+    With `token` who gives them must show it: a guest may reach every port of its host's loopback.
 
     Raises:
         RefusedError: this one does not.
@@ -100,6 +104,8 @@ def need_own_host(environ: Environment, *, is_remote_control: bool) -> None:
             "orders are taken from this host only; set remote_control: true to take them "
             "from everybody who reaches this port",
         )
+    if token is not None:
+        need_token(environ, token)
 
 
 def need_token(environ: Environment, token: TokenFile) -> None:

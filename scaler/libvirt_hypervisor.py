@@ -148,6 +148,8 @@ class LibvirtHypervisor:
     ) -> None:
         def change() -> None:
             domain = self._connect().lookupByName(name)
+            # Since it was listed, somebody may have defined another domain of that name.
+            self._own_attributes(domain)
             if done is not None and done(domain):
                 return
             try:
@@ -234,6 +236,13 @@ class LibvirtHypervisor:
         if cached is None or now - cached.read_at >= _METADATA_REFRESH_SECONDS:
             cached = self._metadata[identity] = _read(domain, now)
         return cached
+
+    def _own_attributes(self, domain: Any) -> dict[str, str]:
+        """The domain's metadata as they are now; GONE when it is not of the pool."""
+        attributes = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
+        if attributes is None or attributes.get("pool") != self._pool:
+            raise self._not_ours(domain)
+        return attributes
 
     def _write(self, domain: Any, operation: Operation | None) -> None:
         # What runs and what is defined may differ, and must go on to.

@@ -28,6 +28,8 @@ class Credentials:
     def __init__(self, config: ScalerConfig, wall: Callable[[], float] = time.time) -> None:
         path, files = config.alert_source.token_file, config.tls
         self.token = None if path is None else TokenFile(path)
+        orders = config.control_token_file
+        self.control = None if orders is None else TokenFile(orders)
         self._wall = wall
         self._tls: ServerTls | None = None
         if files is not None and files.paths:
@@ -61,6 +63,7 @@ def alert_routes(
 def override_routes(
     config: ScalerConfig,
     store: Store,
+    credentials: Credentials,
     status: Callable[[], dict[str, Any] | None],
     wake: Callable[[], None],
 ) -> dict[str, Application]:
@@ -79,6 +82,7 @@ def override_routes(
         limits=pool_settings(config).limits,
         domains=domains,
         is_remote_control=config.remote_control,
+        token=credentials.control,
     ).routes()
 
 

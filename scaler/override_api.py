@@ -10,6 +10,7 @@ from scaler.http_requests import Answer, Environment, Fault, RefusedError, bad_r
 from scaler.overrides import COUNTED, Override, OverrideKind, TooManyError
 from scaler.stabilization import Limits
 from servicekit.metrics import Application, StartResponse
+from servicekit.tls import TokenFile
 
 PATH = "/api/v1/overrides"
 _MAX_BODY_BYTES = 10_000
@@ -66,12 +67,14 @@ class OverrideApi:
         limits: Limits,
         domains: Callable[[], list[str] | None] = lambda: None,
         is_remote_control: bool = False,
+        token: TokenFile | None = None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._limits = limits
         self._domains = domains
         self._is_remote_control = is_remote_control
+        self._token = token
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -102,7 +105,7 @@ class OverrideApi:
         }
 
     def _add(self, environ: Environment) -> Answer:
-        http_requests.need_own_host(environ, is_remote_control=self._is_remote_control)
+        self._need_right(environ)
         body = http_requests.read_body(environ, _MAX_BODY_BYTES)
         order = read_order(body, self._limits, self._domains())
         try:
@@ -114,8 +117,13 @@ class OverrideApi:
         self._wake()
         return "201 Created", {"override": overrides.to_record(made), **self._list()}
 
+    def _need_right(self, environ: Environment) -> None:
+        http_requests.need_right_to_order(
+            environ, is_remote_control=self._is_remote_control, token=self._token
+        )
+
     def _remove(self, override_id: str, environ: Environment) -> Answer:
-        http_requests.need_own_host(environ, is_remote_control=self._is_remote_control)
+        self._need_right(environ)
         try:
             found = self._store.remove(override_id) if _ID.fullmatch(override_id) else None
         except OSError as error:

@@ -64,6 +64,8 @@ class Permissions(NamedTuple):
 
 # Drains that the planner begins, of domains that it has chosen among others.
 _CHOSEN = (Reason.SCALE_IN, Reason.ROLLOUT_REPLACES)
+_WITHOUT_OBLIGATION = (DomainState.OFF, DomainState.READY)
+"""States in which a domain without an operation needs nothing."""
 
 
 class _Draft:
@@ -103,6 +105,10 @@ def plan(
     returned = _roll_back(rollout, draft)
     chosen = won_back | started | leaving | returned
     for domain in pool.domains:
+        if domain.operation is None and domain.state in _WITHOUT_OBLIGATION:
+            if _is_proved(domain) and domain.in_flight is None and domain.name not in chosen:
+                draft.add(ActionKind.KEEP_DEFINITION, domain, Reason.DEFINITION_PROVED)
+            continue
         if domain.in_flight is None and domain.name not in chosen:
             _oblige(domain, desired, pool, permissions, timing, draft, now)
     return draft.finish(now)
@@ -264,8 +270,6 @@ def _oblige(
             _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
     elif domain.state is DomainState.READY and operation is not None:
         _settle(domain, Reason.BOOT_FINISHED, draft, lifts_cordon=False)
-    elif domain.state is DomainState.READY and _is_proved(domain):
-        draft.add(ActionKind.KEEP_DEFINITION, domain, Reason.DEFINITION_PROVED)
     elif domain.state is DomainState.BOOTING and operation is not None:
         draft.moments.append(operation.since + timing.boot_deadline_seconds)
     elif domain.state is DomainState.FAILED:
@@ -284,6 +288,8 @@ def _oblige(
 
 def _is_proved(domain: DomainView) -> bool:
     """Its worker works, so the image of its definition does; no copy of that is kept yet."""
+    if domain.state is not DomainState.READY:
+        return False
     generation = domain.generation
     is_current = generation != "" and generation == domain.defined_generation
     return is_current and generation != domain.kept_generation

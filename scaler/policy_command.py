@@ -4,24 +4,34 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
 from scaler.config import ENVIRONMENT_PREFIX, ScalerConfig, signal_queries
 from scaler.policy_file import document, effective
-from scaler.prometheus_source import PrometheusSource
+from scaler.ports import MetricsSource
 from scaler.readings import Failed, describe, usable_value
 from servicekit import config as configuration
 from servicekit.config import ConfigError
 from servicekit.lifecycle import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 
-_PATIENCE_SECONDS = 20.0
+
+class ClosableSource(MetricsSource, Protocol):
+    """A source of this command's own."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+        ...
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code."""
+Connect = Callable[[ScalerConfig], ClosableSource]
+
+
+def main(arguments: Sequence[str], connect: Connect) -> int:
+    """Returns the exit code. `connect` makes the source that is asked, if one is to be."""
     options = _parser().parse_args(arguments)
     try:
         config = effective(_load(options))
@@ -33,19 +43,14 @@ def main(arguments: Sequence[str]) -> int:
         names = ", ".join(policy.name for policy in config.policies)
         sys.stdout.write(f"policies OK: {names}; {config.min} to {config.max} domains\n")
         if options.prometheus_url is not None:
-            return asyncio.run(_ask(config))
+            return asyncio.run(_ask(config, connect(config)))
     else:
         sys.stdout.write(yaml.safe_dump(document(config), sort_keys=False, allow_unicode=True))
     return EXIT_OK
 
 
-async def _ask(config: ScalerConfig) -> int:
+async def _ask(config: ScalerConfig, source: ClosableSource) -> int:
     """Tells what every query answers; refused ones are faults, empty ones may be right."""
-    source = PrometheusSource(
-        config.prometheus_url,
-        stale_after_seconds=config.stale_after_seconds,
-        timeout_seconds=_PATIENCE_SECONDS,
-    )
     try:
         readings = await source.read(signal_queries(config))
     finally:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
+from operator import attrgetter
 
 
 class Lifecycle(StrEnum):
@@ -185,12 +186,12 @@ class PoolView:
     @classmethod
     def of(cls, domains: list[DomainView]) -> "PoolView":
         """Sorts and counts."""
-        ordered = tuple(sorted(domains, key=lambda domain: domain.name))
-        return cls(ordered, Counter(domain.state for domain in ordered))
+        ordered = tuple(sorted(domains, key=attrgetter("name")))
+        return cls(ordered, Counter(map(attrgetter("state"), ordered)))
 
     def count(self, *states: DomainState) -> int:
         """Domains in any of `states`."""
-        return sum(self.counts[state] for state in states)
+        return sum(map(self.counts.__getitem__, states))
 
     @property
     def current(self) -> int:

@@ -173,7 +173,9 @@ class Reconciler:
         offset = now - wall
         errors = tuple(str(one) for one in (domains, workers) if isinstance(one, Exception))
         if not isinstance(domains, Exception):
-            domains, self._moments = date(domains, self._moments, offset, now)
+            domains, self._moments = date(
+                domains, self._moments, self._executor.written, offset, now
+            )
         return Observation(
             domains=None if isinstance(domains, Exception) else domains,
             workers=None

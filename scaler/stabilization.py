@@ -68,10 +68,10 @@ def stabilise(
     recommended = _combine(proposals, current, limits.headroom, steps)
     watching_since = now if memory.watching_since is None else memory.watching_since
     horizon = now - max(limits.out_window_seconds, limits.in_window_seconds)
-    history = (
-        *(entry for entry in memory.history if entry[0] >= horizon),
-        (now, recommended),
-    )
+    first = 0
+    while first < len(memory.history) and memory.history[first][0] < horizon:
+        first += 1
+    history = (*memory.history[first:], (now, recommended))
     memory = replace(memory, history=history, watching_since=watching_since)
     desired = _apply_window(memory, recommended, current, limits, now, steps)
     desired = _apply_cooldown(memory, desired, current, limits, now, steps)

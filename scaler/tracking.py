@@ -4,8 +4,8 @@ Nothing here must survive a restart: with no memory the same observation leads t
 only silence is timed from the restart on.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from scaler.pool import (
@@ -79,12 +79,32 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A domain's view, and all that it was made from."""
+
+    record: DomainRecord
+    worker: WorkerRecord | None
+    track: Track
+    view: DomainView
+    is_at_rest: bool
+    """True when the same record, worker and track make the same view at any time."""
+
+
+_AT_REST = (DomainState.OFF, DomainState.READY)
+"""States that no passing of time changes, while no operation is under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tracked:
-    """One turn's result."""
+    """One turn's result. `seen` only saves time: without it the result is the same."""
 
     tracks: dict[str, Track]
     pool: PoolView
     incidents: tuple[tuple[str, Incident], ...]
+    has_moved: bool = True
+    """False when every domain is in the state of the turn before."""
+    seen: tuple[Seen, ...] = field(default=(), compare=False, repr=False)
+    """In the order of the records."""
 
 
 def track(
@@ -93,27 +113,77 @@ def track(
     fleet: Fleet,
     timing: Timing,
     now: float,
+    last: Tracked | None = None,
 ) -> Tracked:
-    """Brings memory and pool up to date with what was observed at `now`."""
-    kept: dict[str, Track] = {}
-    views: list[DomainView] = []
+    """Brings memory and pool up to date with what was observed at `now`.
+
+    `last` is the result of the turn before; most domains are still what they were then.
+    """
+    kept = dict(tracks)
     incidents: list[tuple[str, Incident]] = []
-    for record in records:
-        before = tracks.get(record.name)
+    seen: list[Seen | None] = [None] * len(records)
+    if last is not None and len(last.seen) == len(records):
+        seen = list(last.seen)
+    has_moved = len(tracks) != len(records)
+    for place in _unsure(seen, records, fleet.workers, tracks):
+        record, same = records[place], seen[place]
+        name = record.name
+        before, sent = tracks.get(name), fleet.workers.get(name)
+        if _is_same(same, record, sent, before):
+            continue
         known = before is not None
         before = before or Track()
-        worker = _session(fleet.workers.get(record.name), record, timing, now)
+        worker = _session(sent, record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
         if known:
             incident = _incident(before, after, record)
             if incident is not None:
                 incidents.append((record.name, incident))
                 after = _count_boot(after, incident)
-        kept[record.name] = after
-        views.append(_view(record, worker, after, now))
-    vanished = sorted(set(tracks) - kept.keys())
-    incidents.extend((name, Incident.VANISHED) for name in vanished)
-    return Tracked(kept, PoolView.of(views), tuple(incidents))
+        view = _view(record, worker, after, now)
+        kept[name] = after
+        is_idle = view.in_flight is None and record.operation is None
+        is_at_rest = is_idle and view.state in _AT_REST
+        seen[place] = Seen(record, sent, after, view, is_at_rest)
+        has_moved = has_moved or not known or after.state is not before.state
+    if len(kept) != len(records):
+        for name in sorted(kept.keys() - {record.name for record in records}):
+            del kept[name]
+            incidents.append((name, Incident.VANISHED))
+    found = tuple(one for one in seen if one is not None)
+    pool = PoolView.of([one.view for one in found])
+    return Tracked(kept, pool, tuple(incidents), has_moved, found)
+
+
+def _unsure(
+    seen: Sequence[Seen | None],
+    records: Sequence[DomainRecord],
+    workers: Mapping[str, WorkerRecord],
+    tracks: Mapping[str, Track],
+) -> list[int]:
+    """Places of domains that are not, object for object, what they were in the last turn."""
+    worker_of, track_of = workers.get, tracks.get
+    return [
+        place
+        for place, (same, record) in enumerate(zip(seen, records, strict=True))
+        if same is None
+        or not same.is_at_rest
+        or same.record is not record
+        or same.worker is not worker_of(record.name)
+        or same.track is not track_of(record.name)
+    ]
+
+
+def _is_same(
+    same: Seen | None, record: DomainRecord, worker: WorkerRecord | None, track: Track | None
+) -> bool:
+    return (
+        same is not None
+        and same.is_at_rest
+        and same.track is track
+        and same.worker == worker
+        and same.record == record
+    )
 
 
 def _view(
@@ -176,10 +246,15 @@ def _follow(
     silent_since: float | None = None
     if record.lifecycle is Lifecycle.RUNNING and fleet.known_since is not None:
         silent_since = None if _is_connected(worker) else (before.silent_since or now)
-    after = replace(before, silent_since=silent_since)
+    after = before
+    if silent_since != before.silent_since:
+        after = replace(before, silent_since=silent_since)
     state = _state(after, record, worker, fleet, timing, now)
     sent_at = before.shutdown_sent_at if state is DomainState.SHUTTING_DOWN else None
     answered = before.is_start_answered or record.lifecycle is not Lifecycle.OFF
+    is_same = state is after.state and sent_at == after.shutdown_sent_at
+    if is_same and answered == after.is_start_answered:
+        return after
     return replace(after, state=state, shutdown_sent_at=sent_at, is_start_answered=answered)
 
 

@@ -25,18 +25,22 @@ async def get(url: str, *, seconds: float = 2.0) -> Any:
     return await asyncio.to_thread(_json, urllib.request.Request(url), seconds)
 
 
-async def post(url: str, body: Any, *, seconds: float = 5.0) -> Any:
+async def post(url: str, body: Any, *, seconds: float = 5.0, token: str = "") -> Any:
     """Posts a JSON document; returns the answer.
 
     Raises:
         HttpError: when it is refused or does not come.
 
     """
-    return await send("POST", url, body, seconds=seconds)
+    return await send("POST", url, body, seconds=seconds, token=token)
 
 
-async def send(method: str, url: str, body: Any = None, *, seconds: float = 5.0) -> Any:
+async def send(
+    method: str, url: str, body: Any = None, *, seconds: float = 5.0, token: str = ""
+) -> Any:
     """Sends a JSON document, or nothing when it is None; returns the answer.
+
+    `token` is shown as a bearer token, when there is one.
 
     Raises:
         HttpError: when it is refused or does not come.
@@ -45,7 +49,10 @@ async def send(method: str, url: str, body: Any = None, *, seconds: float = 5.0)
     request = urllib.request.Request(
         url,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={
+            "Content-Type": "application/json",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        },
         method=method,
     )
     return await asyncio.to_thread(_json, request, seconds)

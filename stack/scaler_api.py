@@ -58,7 +58,7 @@ async def override(address: str) -> str:
     return f"paused by {hold.get('author', 'unknown')}" + (f": {reason}" if reason else "")
 
 
-async def hold(address: str, *, is_held: bool) -> None:
+async def hold(address: str, *, is_held: bool, token: str = "") -> None:
     """Holds scaling in both directions, or lets it go on.
 
     Raises:
@@ -66,17 +66,21 @@ async def hold(address: str, *, is_held: bool) -> None:
 
     """
     body = {"author": "console", "reason": "typed `pause`"} if is_held else {}
-    await http_api.post(f"http://{address}/api/v1/{'pause' if is_held else 'resume'}", body)
+    await http_api.post(
+        f"http://{address}/api/v1/{'pause' if is_held else 'resume'}", body, token=token
+    )
 
 
-async def order(address: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+async def order(
+    address: str, method: str, path: str, body: Any = None, *, token: str = ""
+) -> dict[str, Any]:
     """A question or order under `/api/v1/`, such as `overrides`; returns the answer.
 
     Raises:
         HttpError: when the scaler refuses or does not answer.
 
     """
-    return dict(await http_api.send(method, f"http://{address}/api/v1/{path}", body))
+    return dict(await http_api.send(method, f"http://{address}/api/v1/{path}", body, token=token))
 
 
 def view(record: dict[str, Any]) -> DecisionView:

@@ -101,6 +101,7 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
         "dispatcher": f"{HOST}:{settings.port('dispatcher_port')}",
         "dispatcher_token_file": str(site_secrets.of(state).token_file(site_secrets.SCALER)),
         "state_dir": str(state.of("scaler")),
+        "control_token_file": str(site_secrets.of(state).token_file(site_secrets.CONTROL)),
         "policies": policies[settings.policy],
         # Half the scaler's own default: to start a guest again costs seconds here, not minutes.
         "scale_in": {"window_seconds": 15.0},

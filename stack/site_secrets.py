@@ -15,6 +15,8 @@ from stack.paths import StateDirectory
 UP, SCALER, COMMANDS = "up", "scaler", "commands"
 ALERTS = "alerts"
 """Shown by Alertmanager to the scaler; the dispatcher does not know it."""
+CONTROL = "control"
+"""Shown to the scaler with orders: by the console and by `virtscale override`."""
 _ROLES: Mapping[str, tuple[str, ...]] = {
     # `up` feeds load, follows results and drains workers at the end.
     UP: ("submit", "read", "fleet"),
@@ -30,7 +32,7 @@ class SiteSecrets:
     site: Site
 
     def token_file(self, name: str) -> Path:
-        """The token of `UP`, `SCALER`, `COMMANDS` or `ALERTS`."""
+        """The token of `UP`, `SCALER`, `COMMANDS`, `ALERTS` or `CONTROL`."""
         return self.site.token(name)
 
     def ensure(self, now: float) -> None:
@@ -45,7 +47,8 @@ class SiteSecrets:
         self._ensure("server", "dispatcher", certificates.server_names([]), now)
         for name, roles in _ROLES.items():
             self._ensure_token(name, roles)
-        self._ensure_alert_token()
+        for name in (ALERTS, CONTROL):
+            self._ensure_plain_token(name)
 
     def workers(self, worker_ids: Iterable[str], now: float) -> dict[str, GuestTls]:
         """What each worker's domain needs.
@@ -86,8 +89,8 @@ class SiteSecrets:
         token = access_tokens.add(tokens, name, roles)
         certificates.write_private(path, f"{token}\n".encode())
 
-    def _ensure_alert_token(self) -> None:
-        path = self.site.token(ALERTS)
+    def _ensure_plain_token(self, name: str) -> None:
+        path = self.site.token(name)
         try:
             TokenFile(path)
         except ConfigError:

@@ -364,8 +364,10 @@ class UpSession:
         return f"mean time between requests: {delta:g} s, steady"
 
     async def _hold(self, is_held: bool) -> str:
+        address = f"{HOST}:{self._settings.port('scaler_port')}"
+        token = site_secrets.of(self._state).token_file(site_secrets.CONTROL)
         try:
-            await scaler_api.hold(f"{HOST}:{self._settings.port('scaler_port')}", is_held=is_held)
+            await scaler_api.hold(address, is_held=is_held, token=TokenFile(token).read())
         except http_api.HttpError as error:
             return f"the scaler did not take it: {error}"
         return "scaling is held until you type resume" if is_held else "scaling goes on"

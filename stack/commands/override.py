@@ -211,11 +211,16 @@ def _lift(state: Path | None, as_json: bool, none: str, **order: str) -> None:
 def _call(
     state: Path | None, method: str, *, path: str = "overrides", body: Any = None
 ) -> dict[str, Any]:
-    from stack import endpoints, scaler_api
+    from servicekit.tls import TokenFile
+    from stack import endpoints, scaler_api, site_secrets
 
     with options.plain_errors():
-        found = endpoints.read(options.state_directory(state))
-        return asyncio.run(scaler_api.order(found.scaler, method, path, body))
+        directory = options.state_directory(state)
+        found = endpoints.read(directory)
+        token = ""
+        if method != "GET":
+            token = TokenFile(site_secrets.of(directory).token_file(site_secrets.CONTROL)).read()
+        return asyncio.run(scaler_api.order(found.scaler, method, path, body, token=token))
 
 
 def _author() -> str:

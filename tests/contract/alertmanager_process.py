@@ -34,7 +34,8 @@ _DOMAIN = """
 class Scene:
     """The three processes in one temporary directory."""
 
-    def __init__(self, *, shown_token=TOKEN, **source):
+    def __init__(self, *, shown_token=TOKEN, rule=None, **source):
+        """`rule`: an alert that Prometheus fires, without telling Alertmanager."""
         self.root = Path(tempfile.mkdtemp(prefix="vs-alerts-"))
         first = free_ports(3)
         self.ports = dict(
@@ -51,6 +52,8 @@ class Scene:
         (self.root / "token").write_text(TOKEN)
         (self.root / "shown").write_text(shown_token)
         self._write_configurations(source)
+        if rule is not None:
+            self.set_rules({"alert": rule, "expr": "vector(1)"})
         self.start("prometheus", ["prometheus", *self._prometheus_options()])
         self.start("alertmanager", ["prometheus-alertmanager", *self._alertmanager_options()])
         self.start_scaler()
@@ -59,7 +62,9 @@ class Scene:
         names = [f"vs-{number}" for number in range(1, 5)]
         domains = "".join(_DOMAIN.format(name=name) for name in names)
         (self.root / "node.xml").write_text(f"<node>{domains}</node>")
-        self._dump("prometheus.yml", {"global": {"scrape_interval": "1s"}})
+        every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        rule_files = [str(self.root / "rules.yml")]
+        self._dump("prometheus.yml", {"global": every, "rule_files": rule_files})
         hook = {
             "url": f"https://127.0.0.1:{self.ports['scaler']}/api/v1/alerts",
             "send_resolved": True,
@@ -134,6 +139,11 @@ class Scene:
         process = self._processes.pop("scaler")
         process.send_signal(signal.SIGKILL)
         process.wait(20)
+
+    def set_rules(self, *rules):
+        self._dump("rules.yml", {"groups": [{"name": "scaling", "rules": list(rules)}]})
+        if "prometheus" in self._processes:
+            self._processes["prometheus"].send_signal(signal.SIGHUP)
 
     def ask_alertmanager(self):
         """From its next start on the scaler asks Alertmanager."""

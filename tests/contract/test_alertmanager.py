@@ -74,6 +74,13 @@ def test_notifications_that_are_all_lost_do_no_harm(scene_of):
     scene.until(lambda: scene.desired() == 1)
 
 
+def test_prometheus_alone_can_be_asked(scene_of):
+    scene = scene_of(rule="Busy", ask_prometheus=True, resync_seconds=1, ttl_seconds=4)
+    scene.until(lambda: scene.desired() == 3)
+    scene.set_rules()
+    scene.until(lambda: scene.desired() == 1)
+
+
 def test_our_fingerprint_is_alertmanager_s(scene_of):
     scene = scene_of()
     scene.tell(name="Ünïcode")

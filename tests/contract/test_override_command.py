@@ -1,8 +1,10 @@
 """`virtscale override` as a person calls it, and the scaler's API and file behind it."""
 
+import asyncio
 import getpass
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -15,9 +17,11 @@ from scaler.override_file import OverrideFile
 from scaler.overrides import OverrideKind
 from scaler.stabilization import Limits
 from servicekit.metrics import MetricsServer, new_registry
-from stack import endpoints
+from servicekit.tls import TokenFile
+from stack import endpoints, scaler_api, site_secrets
 from stack.commands.override import app
 from stack.endpoints import Endpoints
+from stack.http_api import HttpError
 from stack.lock import StackLock
 from stack.paths import StateDirectory
 
@@ -30,10 +34,12 @@ class Scene:
         self.state.create()
         self.store = OverrideFile(self.state.of("scaler") / "overrides.json")
         limits = Limits(min=1, max=4)
+        site_secrets.ensure(self.state, time.time())
+        token = TokenFile(site_secrets.of(self.state).token_file(site_secrets.CONTROL))
         orders = OverrideApi(
-            self.store, lambda: None, limits=limits, domains=lambda: ["vs-1", "vs-2"]
+            self.store, lambda: None, limits=limits, domains=lambda: ["vs-1", "vs-2"], token=token
         )
-        holds = Api(lambda: {}, JsonLinesLog(None), self.store, lambda: None)
+        holds = Api(lambda: {}, JsonLinesLog(None), self.store, lambda: None, token=token)
         self.server = MetricsServer(
             new_registry("scaler"),
             service="scaler",
@@ -144,6 +150,14 @@ def test_programs_get_json(override):
 )
 def test_what_is_wrong_is_told_with_the_fix(override, words, code, text):
     assert text in override(*words, code=code)
+    assert override.kinds == []
+
+
+def test_who_does_not_show_the_token_may_not_order(override):
+    address = f"127.0.0.1:{override.server.port}"
+    for path, body in (("overrides", {"kind": "pause"}), ("pause", {}), ("resume", {})):
+        with pytest.raises(HttpError, match="Authorization: Bearer"):
+            asyncio.run(scaler_api.order(address, "POST", path, body, token="guess"))
     assert override.kinds == []
 
 

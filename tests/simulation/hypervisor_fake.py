@@ -85,8 +85,6 @@ class FakeHypervisor:
 
     async def set_operation(self, name, operation):
         domain = await self._find(name)
-        if domain.pool != self.pool:
-            raise HypervisorError(ErrorKind.GONE, f"domain {name} is not of pool {self.pool}")
         domain.operation = operation
         if operation is not None:
             domain.token = operation.token
@@ -121,6 +119,6 @@ class FakeHypervisor:
 
     async def _find(self, name):
         await self._answer()
-        if name not in self.domains:
-            raise HypervisorError(ErrorKind.GONE, f"no domain {name}")
+        if name not in self.domains or self.domains[name].pool != self.pool:
+            raise HypervisorError(ErrorKind.GONE, f"no domain {name} of pool {self.pool}")
         return self.domains[name]

@@ -31,6 +31,11 @@ class GuestWorker(SimulatedWorker):
         if self.guest.is_on and not self.guest.is_powering_off:
             super().restart()
 
+    def _work(self):
+        before = set(self._busy)
+        super()._work()
+        self.world.begun.update(lease.key for lease in self._busy.keys() - before)
+
 
 class Guest:
     """From power on to power off. `boot_seconds` may be NEVER."""

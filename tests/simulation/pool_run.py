@@ -3,6 +3,7 @@
 python -m tests.simulation.pool_run --seconds 600          # fresh seeds
 python -m tests.simulation.pool_run --seed 17              # one seed again, with its trace
 python -m tests.simulation.pool_run --scale-ins 10000      # jobs lost or run twice by a scale-in
+    python -m tests.simulation.pool_run --scale-ins 1000 --blind
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from servicekit import logs
-from tests.simulation import virtual_loop
+from tests.simulation import pool_scale_ins, virtual_loop
 from tests.simulation.pool_world import PoolWorld
 from tests.simulation.virtual_loop import pass_time
 
@@ -101,8 +102,14 @@ def main(arguments=None):
     parser.add_argument("--first", type=int, default=None, help="first seed; default: the time")
     parser.add_argument("--faults", type=int, default=FAULTS, help="faults per seed")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failing seed")
+    parser.add_argument("--scale-ins", type=int, help="scale in so often, without faults")
+    parser.add_argument("--blind", action="store_true", help="scale in as a rule without leases")
     options = parser.parse_args(arguments)
     logs.configure("simulation", level="error", form="text", file=Path(os.devnull))
+    if options.scale_ins is not None:
+        tally = pool_scale_ins.count(options.scale_ins, is_blind=options.blind)
+        sys.stdout.write(f"{tally}\n")
+        return int(not options.blind and bool(tally.lost or tally.run_twice))
     if options.seed is not None:
         return _replay(options.seed, options.faults)
     return _many(options)

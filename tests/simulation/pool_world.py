@@ -8,7 +8,7 @@ Every choice comes from one seed.
 import asyncio
 import contextlib
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from scaler.breaker import BreakerSettings
@@ -54,7 +54,16 @@ class Faults:
 
 
 class PoolWorld(World):
-    def __init__(self, seed, *, settings=None, domains=None, slots=None):
+    def __init__(
+        self,
+        seed,
+        *,
+        settings=None,
+        domains=None,
+        slots=None,
+        fleet_port=FleetPort,
+        tick_seconds=1.0,
+    ):
         super().__init__(seed, workers=0)
         dice = self.dice
         self.trace = deque(maxlen=_TRACE_LINES)
@@ -69,8 +78,11 @@ class PoolWorld(World):
         self.job_seconds = 1.0
         self.lives = 0
         self.last_decision = None
-        self.run_twice = 0
+        self.begun = Counter()
+        """How often work on a job began, by job."""
         self._scaler = None
+        self._fleet_port = fleet_port
+        self._tick_seconds = tick_seconds
         self._boots = 0
         self._tasks = {}
         self._samples = deque(maxlen=60)
@@ -121,14 +133,14 @@ class PoolWorld(World):
         ports = Ports(
             MetricsPort(self, life),
             HypervisorPort(self, life, POOL),
-            FleetPort(self, life),
+            self._fleet_port(self, life),
             _Log(self, life),
             _Holds(self),
             self.clock,
         )
         signals = {name: None for policy in self.settings.policies for name in policy.signals}
         queries = [SignalQuery(name, name) for name in signals]
-        reconciler = Reconciler(self.settings, queries, ports)
+        reconciler = Reconciler(self.settings, queries, ports, tick_seconds=self._tick_seconds)
         self._scaler = asyncio.ensure_future(reconciler.run(Stop()))
 
     def kill_scaler(self, why=""):
@@ -212,7 +224,7 @@ class PoolWorld(World):
     async def _keep_sampling(self):
         while True:
             self._sample()
-            await pass_time(1.0)
+            await pass_time(self._tick_seconds)
 
     def _sample(self):
         now = self.clock.monotonic()

@@ -17,7 +17,9 @@ def test_every_command_of_the_document_is_understood():
         command_line().parse_args(command.split())
 
 
-@pytest.mark.parametrize("name", ["dispatch", "latency", "worker", "scaleout"])
+@pytest.mark.parametrize(
+    "name", ["dispatch", "latency", "worker", "scaleout", "elasticity", "decide"]
+)
 def test_every_flag_of_the_document_exists(name):
     text = DOCUMENT.read_text(encoding="utf-8")
     section = text.partition(f"## `bench {name}`")[2].partition("\n## ")[0]

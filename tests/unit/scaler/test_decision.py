@@ -1,5 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
+from scaler import overrides
+from scaler.alerts import AlertRule, Base, Firing, Matcher, Sight
 from scaler.breaker import BreakerSettings
 from scaler.decision import (
     ActionResult,
@@ -11,6 +15,7 @@ from scaler.decision import (
     decide,
     feed,
 )
+from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind, DomainState
 from scaler.readings import Empty, Known
 from scaler.reasons import Reason
@@ -222,3 +227,86 @@ def test_a_scale_out_that_did_not_help_a_saturated_host_is_not_repeated(make):
     readings["host_pressure"] = Empty()
     state, decision = decide(settings, state, seen(records, workers, readings), 40.0)
     assert [one[:2] for one in acts(decision)] == [("start", "c"), ("start", "d")]
+
+
+RULES = (
+    AlertRule("more", (Matcher("alertname", "Busy"),), raise_by=2),
+    AlertRule("stay", (Matcher("alertname", "Stay"),), blocks_in=True),
+)
+ALERTED = replace(SETTINGS, limits=replace(SETTINGS.limits, max=4), alert_rules=RULES)
+
+
+def fires(*names, **bases):
+    return Sight(tuple(Firing(name, {"alertname": name}) for name in names), bases)
+
+
+def told(kind, domains=None, domain=""):
+    return Override("1", OverrideKind(kind), "ann", "", 0.0, None, domains, domain)
+
+
+def test_an_alert_starts_domains_and_is_named_as_the_reason(make, off):
+    records = [make.record("a", "running"), *off[1:]]
+    observation = seen(records, [make.worker("a")], alerts=fires("Busy"))
+    _, decision = decide(ALERTED, State(), observation, 0.0)
+    assert (decision.desired, decision.reason) == (3, Reason.ALERT_RAISE)
+    assert [domain for _, domain, _ in acts(decision)] == ["b", "c"]
+    (effect,) = decision.effects
+    assert (effect.rule, effect.alerts, effect.least) == ("more", ("Busy",), 3)
+    assert decision.bases == {"more": Base(1)}
+
+
+def test_the_base_is_not_below_the_minimum(off):
+    _, decision = decide(ALERTED, State(), seen(off, alerts=fires("Busy")), 0.0)
+    assert decision.desired == 3
+
+
+def test_an_alert_raises_without_any_signal_and_not_above_the_maximum(off):
+    unknown = dict.fromkeys(("cpu", "demand", "demand_average"), Empty())
+    observation = seen(off, readings=unknown, alerts=fires("Busy", more=Base(9)))
+    _, decision = decide(ALERTED, State(), observation, 0.0)
+    assert decision.desired == 4
+    assert [step.reason for step in decision.stabilised.steps][-2:] == [
+        Reason.ALERT_RAISE,
+        Reason.MAX,
+    ]
+
+
+def test_what_is_remembered_of_alerts_is_kept_while_libvirt_does_not_answer():
+    observation = Observation(None, (), signals(), alerts=fires("Busy", more=Base(2)))
+    _, decision = decide(ALERTED, State(), observation, 0.0)
+    assert decision.bases == {"more": Base(2)}
+
+
+def test_a_cordoned_domain_is_left_alone_while_scaling_in_is_blocked(make):
+    records = [make.record("a", "running"), make.record("b", "running")]
+    workers = [make.worker("a"), make.worker("b", "cordoned")]
+    plain = seen(records, workers)
+    _, decision = decide(ALERTED, State(), plain, 0.0)
+    assert acts(decision) == [("drain", "b", "cordoned_surplus")]
+    blocked = overrides.orders([told("block_in")])
+    for observation in (replace(plain, orders=blocked), replace(plain, alerts=fires("Stay"))):
+        _, decision = decide(ALERTED, State(), observation, 0.0)
+        assert acts(decision) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (told("hold", 3), Reason.OVERRIDE_HOLD),
+        (told("floor", 3), Reason.OVERRIDE_FLOOR),
+    ],
+)
+def test_an_order_is_named_as_the_reason(off, order, reason):
+    _, decision = decide(ALERTED, State(), seen(off, orders=overrides.orders([order])), 0.0)
+    assert (decision.desired, decision.reason) == (3, reason)
+
+
+def test_a_ceiling_drains_at_once_and_without_any_signal(make):
+    records = [make.record(name, "running") for name in "abc"]
+    workers = [make.worker(name) for name in "abc"]
+    unknown = dict.fromkeys(("cpu", "demand", "demand_average"), Empty())
+    orders = overrides.orders([told("ceiling", 1)])
+    observation = seen(records, workers, readings=unknown, orders=orders)
+    _, decision = decide(ALERTED, State(), observation, 0.0)
+    assert [kind for kind, _, _ in acts(decision)] == ["drain", "drain"]
+    assert decision.reason is Reason.OVERRIDE_CEILING

@@ -104,7 +104,9 @@ def test_a_drain_may_name_any_domain_while_libvirt_does_not_answer():
         def active(self):
             return ()
 
-    (api,) = listener.override_routes(config, Store(), lambda: shown[0], lambda: None).values()
+    (api,) = listener.override_routes(
+        config, Store(), listener.Credentials(config), lambda: shown[0], lambda: None
+    ).values()
     assert api._domains() is None
     shown[0] = {"desired": None, "domains": []}
     assert api._domains() is None

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from scaler import overrides
+from scaler.alerts import AlertRule, Firing, Matcher, Sight
 from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide
+from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind
 from scaler.readings import Empty, Known
 from scaler.recommendation import BacklogPolicy
@@ -47,6 +52,34 @@ def test_exports_the_newest_turn(make, registry, telemetry):
     ]:
         assert line in text
     assert 'signal_value{pool="web",signal="demand_average"}' not in text
+
+
+def test_exports_orders_and_what_alerts_demand(make, registry, telemetry):
+    order = Override("1", OverrideKind.FLOOR, "ann", "", 0.0, domains=1)
+    rule = AlertRule("more", (Matcher("alertname", "Busy"),), raise_by=1, floor=3)
+    observation = Observation(
+        (make.record("a"),),
+        (),
+        {},
+        orders=overrides.orders([order]),
+        alerts=Sight((Firing("f", {"alertname": "Busy"}),)),
+    )
+    settings = replace(SETTINGS, alert_rules=(rule,))
+    state, decision = decide(settings, State(), observation, 5.0)
+    telemetry.decided(decision, state, 1.0)
+    text = generate_latest(registry).decode()
+    for line in [
+        'virtscale_scaler_override_active{kind="floor",pool="web"} 1.0',
+        'virtscale_scaler_override_active{kind="pause",pool="web"} 0.0',
+        'virtscale_scaler_alert_demand_domains{pool="web",rule="more"} 3.0',
+    ]:
+        assert line in text
+    record = telemetry.status()["decision"]
+    assert record["overrides"] == ["floor"]
+    assert [(one["reason"], one["least"]) for one in record["alerts"]] == [
+        ("alert_floor", 3),
+        ("alert_raise", 2),
+    ]
 
 
 def test_what_is_not_known_is_absent_not_zero(make, registry, telemetry):

@@ -1,0 +1,130 @@
+"""What Prometheus would answer: scraped, a little late, sometimes not at all.
+
+The formulas are those of the recording rules in `prometheus/rules/virtscale.yml`; the mean CPU is
+the busy share of the slots of connected workers over the window.
+"""
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from scaler.readings import Empty, Failed, Known, NotANumber, Reading, Stale
+from scaler.recommendation import CPU, DEMAND, DEMAND_AVERAGE
+from scaler.simulator.domains import SimulatedPool
+
+_RULE_LAG_SECONDS = 0.5
+"""From a scrape to the evaluation of the rules over it."""
+_CPU_WINDOW_SECONDS = 30.0
+_DEMAND_WINDOW_SECONDS = 10.0
+_SERVICE_WINDOW_SECONDS = 60.0
+_QUEUE_GOAL_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Switches:
+    """How Prometheus is ill, if it is."""
+
+    does_not_answer: bool = False
+    answers_not_a_number: bool = False
+    answers_nothing: bool = False
+
+
+class Signals:
+    """Scrapes the pool and answers as of the newest sample that the rules have seen."""
+
+    def __init__(
+        self, pool: SimulatedPool, *, demand_window_seconds: float = _DEMAND_WINDOW_SECONDS
+    ) -> None:
+        self._pool = pool
+        self._demand_window_seconds = demand_window_seconds
+        self.switches = Switches()
+        self._moments: list[float] = []
+        self._busy: list[float] = []
+        self._connected: list[float] = []
+        self._service: list[float] = []
+        self._done: list[int] = []
+        self._demand: list[float] = []
+        self._demand_sums: list[float] = [0.0]
+        self._scrape(None)
+
+    def _scrape(self, _: None) -> None:
+        pool = self._pool
+        pool.at(pool.now + pool.scenario.scrape_seconds, self._scrape, None)
+        if pool.random.random() < pool.scenario.faults.scrape_loss_ratio:
+            return
+        ledger = pool.ledger
+        ledger.advance(pool.now)
+        self._moments.append(pool.now)
+        self._busy.append(ledger.busy_seconds)
+        self._connected.append(ledger.connected_seconds)
+        self._service.append(pool.service_seconds_done)
+        self._done.append(ledger.done)
+        self._demand.append(self._demand_now())
+        self._demand_sums.append(self._demand_sums[-1] + self._demand[-1])
+
+    def _demand_now(self) -> float:
+        pool = self._pool
+        waiting = len(pool.queue)
+        if not waiting:
+            return float(pool.busy_slots)
+        first = self._first(pool.now - _SERVICE_WINDOW_SECONDS)
+        done = self._done[-1] - self._done[first]
+        if done > 0:
+            mean = (self._service[-1] - self._service[first]) / done
+            waiting = math.ceil(waiting * min(1.0, mean / _QUEUE_GOAL_SECONDS))
+        return float(pool.busy_slots + waiting)
+
+    def _first(self, moment: float) -> int:
+        """Place of the first sample that is not before `moment`."""
+        return bisect_left(self._moments, moment, max(0, len(self._moments) - 400))
+
+    def _newest(self) -> int | None:
+        """Place of the newest sample that the rules have seen."""
+        limit = self._pool.now - _RULE_LAG_SECONDS
+        place = len(self._moments) - 1
+        while place >= 0 and self._moments[place] > limit:
+            place -= 1
+        return place if place >= 0 else None
+
+    def cpu(self, window_seconds: float = _CPU_WINDOW_SECONDS) -> float | None:
+        """Mean utilisation of connected workers; None when it is not known."""
+        place = self._newest()
+        if place is None:
+            return None
+        first = self._first(self._moments[place] - window_seconds)
+        connected = self._connected[place] - self._connected[first]
+        if connected <= 0:
+            return None
+        return min(1.0, (self._busy[place] - self._busy[first]) / connected)
+
+    def readings(self) -> dict[str, Reading]:
+        """One reading for each signal of the default policies."""
+        unknown = self._unknown()
+        place = self._newest()
+        if unknown is not None or place is None:
+            reading = unknown or Empty()
+            return {CPU: reading, DEMAND: reading, DEMAND_AVERAGE: reading}
+        age = self._pool.now - self._moments[place]
+        if age > self._pool.scenario.stale_after_seconds:
+            stale = Stale(age)
+            return {CPU: stale, DEMAND: stale, DEMAND_AVERAGE: stale}
+        first = self._first(self._moments[place] - self._demand_window_seconds)
+        total = self._demand_sums[place + 1] - self._demand_sums[first]
+        ratio = self.cpu()
+        return {
+            CPU: Empty() if ratio is None else Known(ratio, age),
+            DEMAND: Known(self._demand[place], age),
+            DEMAND_AVERAGE: Known(total / (place + 1 - first), age),
+        }
+
+    def _unknown(self) -> Reading | None:
+        if self.switches.does_not_answer:
+            return Failed("cannot connect")
+        if self.switches.answers_not_a_number:
+            return NotANumber()
+        return Empty() if self.switches.answers_nothing else None
+
+    def demand(self) -> float | None:
+        """The newest demand in slots; None when none is known."""
+        place = self._newest()
+        return None if place is None else self._demand[place]

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from scaler.simulator.__main__ import main
+
+SHORT = ("--length", "600", "--max", "6", "--job-seconds", "exponential:10")
+
+
+def ran(capsys, *arguments):
+    code = main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_prints_a_line_per_policy(capsys):
+    names = ("--policy", "default", "--policy", "hpa_v2")
+    code, out, err = ran(capsys, "--shape", "step", *names, *SHORT)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["policy", "default", "hpa_v2"]
+
+
+def test_prints_json_and_is_the_same_again(capsys):
+    arguments = ("--shape", "flash", "--json", "--seed", "3", *SHORT)
+    _, first, _ = ran(capsys, *arguments)
+    _, again, _ = ran(capsys, *arguments)
+    assert first == again
+    assert json.loads(first)["policies"]["default"]["unfinished"] == 0
+
+
+def test_runs_a_trace_and_a_policy_file_and_draws(capsys, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("seconds,jobs_per_second\n0,0.1\n300,0.4\n600,0.1\n", encoding="utf-8")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("min: 2\nmax: 5\nscale_in: {window_seconds: 60}\n", encoding="utf-8")
+    plot = tmp_path / "plot.html"
+    code, out, _ = ran(
+        capsys, *("--trace", str(trace), "--policy", str(policy), "--plot", str(plot), "--json")
+    )
+    assert code == 0
+    assert (json.loads(out)["min"], json.loads(out)["max"]) == (2, 5)
+    drawn = plot.read_text(encoding="utf-8")
+    assert drawn.count("<svg") == 1
+    assert "policy.yaml" in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--shape", "nope"), "choose one of"),
+        (("--trace", "/none.csv"), "No such file"),
+        (("--shape", "step", "--policy", "none.yaml"), "baselines:"),
+        (("--shape", "step", "--job-seconds", "x"), "--job-seconds"),
+        (("--shape", "step", "--boot-seconds", "normal:0"), "--boot-seconds"),
+        (("--shape", "step", "--scenario", "x"), "no such scenario"),
+        (("--shape", "step", "--min", "5", "--max", "2"), "min <= max"),
+        (("--shape", "step", "--slots", "2000"), "--slots"),
+        (("--shape", "step", "--length", "1"), "--length"),
+        (("--shape", "step", "--peak", "-1"), "--peak"),
+        (("--shape", "step", "--peak", "1e6"), "the most"),
+        (("--shape", "step", "--plot", "x.png"), ".html"),
+    ],
+)
+def test_bad_input_is_explained(capsys, arguments, word):
+    code, out, err = ran(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert word in err
+
+
+def test_all_faults_of_a_policy_are_listed(capsys, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("min: -1\nmaxx: 5\nscale_in: {window_seconds: x}\n", encoding="utf-8")
+    code, _, err = ran(capsys, "--shape", "step", "--policy", str(policy))
+    assert code == 2
+    assert err.count("error: ") == 3
