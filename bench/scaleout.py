@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import wakes
+
 ROOT = Path(__file__).resolve().parents[1]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SERVICES = {
@@ -47,11 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=int, default=75, help="length of a run (default 75)")
     parser.add_argument("--no-peer", action="store_true", help="leave the reference rule out")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    wakes.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the stack `--runs` times per policy and prints the figures; 1 when a limit is missed."""
+    if arguments.tier:
+        return wakes.run(arguments)
     ours = [_one_run(arguments.seconds, ()) for _ in range(arguments.runs)]
     peer: list[dict[str, float]] = []
     if not arguments.no_peer:

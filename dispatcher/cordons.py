@@ -32,6 +32,11 @@ class Cordons:
         """The worker's cordon."""
         return self._cordons.get(worker_id)
 
+    def is_parked(self, session: Session) -> bool:
+        """Cordoned with empty hands: nobody waits for it, so its guest may stand still."""
+        cordon = self._cordons.get(session.worker_id)
+        return cordon is not None and not cordon.is_draining and not session.leases
+
     def add(
         self, worker_id: str, session: Session | None, reason: str, max_leases: int | None
     ) -> CordonAnswer:

@@ -369,6 +369,8 @@ class Ledger:
                 return self._close(session, RequeueReason.WORKER_LOST)
             self._wake_at(lost_at)
             return []
+        if self._cordons.is_parked(session):
+            session.heard_at = max(session.heard_at, now - self._terms.lease_ttl / 2)
         silent_at = session.heard_at + self._terms.lease_ttl
         if now >= silent_at:
             ended: Effect = effects.EndSession(session.key, EndReason.STALLED)

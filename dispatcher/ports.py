@@ -249,6 +249,10 @@ class WorkDesk(Protocol):
         """Sign of life."""
         ...
 
+    def may_be_silent(self, worker_id: str) -> bool:
+        """Whether the worker is cordoned: its guest may stand still, with its connection."""
+        ...
+
     async def outcomes(self, session: SessionKey, outcomes: Sequence[Outcome]) -> None:
         """Results and refusals."""
         ...

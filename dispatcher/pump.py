@@ -163,6 +163,10 @@ class Pump:
         """See `ports.WorkDesk.release`."""
         self._apply(self.ledger.release(session, leases, credit, self._clock.monotonic()))
 
+    def may_be_silent(self, worker_id: str) -> bool:
+        """See `ports.WorkDesk.may_be_silent`."""
+        return self.ledger.is_cordoned(worker_id)
+
     def heartbeat(self, session: SessionKey, held: Sequence[Lease], busy_slots: int) -> None:
         """See `ports.WorkDesk.heartbeat`."""
         self._apply(self.ledger.renew(session, held, busy_slots, self._clock.monotonic()))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from guest_worker import values
+from guest_worker.announcements import Announcements
 from guest_worker.logs import Log
 from guest_worker.reconnect import Backoff
 from guest_worker.session import Session
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SUSPENDED_SECONDS = 2.0
 # A wake-up so much too late means that the machine stood still with its clocks running.
 STALLED_SECONDS = 20.0
+# A network card announces itself several times within about a second.
+ANNOUNCING_SECONDS = 5.0
 # Without any deadline, look at the clocks at least so often.
 IDLE_SECONDS = 5.0
 
@@ -62,6 +65,7 @@ class Worker:
         clock: "Clock",
         log: Log,
         wake: Wake,
+        announcements: Announcements | None = None,
     ) -> None:
         self._session = session
         self._transport = transport
@@ -70,6 +74,8 @@ class Worker:
         self._log = log
         self._wake = wake
         self._backoff = Backoff()
+        self._announcements = announcements or Announcements()
+        self._announced_at = float("-inf")
         self._connect_at: float | None = None
         self._leave_reason: str | None = None
         self._exit_code: int | None = None
@@ -86,10 +92,12 @@ class Worker:
         self._suspended = self._clock.boottime() - self._clock.monotonic()
         self._connect(self._clock.monotonic())
         after_hello()
+        self._announcements.open()
         self._hashing.warm()
         while self._exit_code is None:
             self._turn()
         self._transport.close()
+        self._announcements.close()
         return self._exit_code
 
     def _turn(self) -> None:
@@ -97,14 +105,19 @@ class Worker:
         before = self._clock.monotonic()
         poll = select.poll()
         poll.register(self._wake.reader, select.POLLIN)
-        for descriptor in self._hashing.file_descriptors():
+        announced = self._announcements.file_descriptors()
+        for descriptor in (*self._hashing.file_descriptors(), *announced):
             poll.register(descriptor, select.POLLIN | select.POLLHUP)
         ready = {descriptor for descriptor, _ in poll.poll(max(0, int(wait * 1000 + 0.999)))}
         if self._wake.reader in ready:
             self._wake.clear()
             ready.discard(self._wake.reader)
+        is_announced = bool(ready.intersection(announced)) and self._announcements.take()
+        ready.difference_update(announced)
         now = self._clock.monotonic()
         self._look_for_pause(now, now - before - wait)
+        if is_announced:
+            self._announced(now)
         for event in self._transport.take():
             if self._exit_code is not None:
                 return  # after GoodbyeAck the stream's end is no news
@@ -161,6 +174,17 @@ class Worker:
         if slept > SUSPENDED_SECONDS or late > STALLED_SECONDS:
             self._log.info("clock.jumped", suspended_seconds=slept, late_seconds=late)
             self._reopen(now)
+
+    def _announced(self, now: float) -> None:
+        """Restored, or moved: a card announces itself some times in a row, one new stream will do.
+
+        After a restore the old one is dead for certain; after a move the new one costs little.
+        """
+        if now - self._announced_at < ANNOUNCING_SECONDS:
+            return
+        self._announced_at = now
+        self._log.info("machine.exchanged")
+        self._reopen(now)
 
     def _reopen(self, now: float) -> None:
         self._transport.close()

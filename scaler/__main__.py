@@ -167,6 +167,7 @@ async def _adapters(
         clock=clock,
         timeout_seconds=config.libvirt_timeout_seconds,
         kept=KeptDefinitions(config.state_dir / "definitions"),
+        save_directory=config.host.save_directory,
     )
     fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:

@@ -11,6 +11,7 @@ from scaler.alert_config import AlertRuleConfig, AlertSourceConfig, alert_faults
 from scaler.breaker import BreakerSettings
 from scaler.decision import Settings as PoolSettings
 from scaler.headroom import Headroom
+from scaler.host_room import HostReserve
 from scaler.policy_config import (
     BacklogConfig,
     PolicyConfig,
@@ -29,12 +30,14 @@ from scaler.ports import SignalQuery
 from scaler.rollout import RolloutSettings
 from scaler.saturation import HOST_PRESSURE, THROUGHPUT, SaturationSettings
 from scaler.stabilization import Limits
+from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
 from servicekit.config import Settings
 from servicekit.tls import TlsFiles, is_loopback
 
 ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
+_MIB = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -91,6 +94,8 @@ class TimingConfig(Settings):
     """A guest that boots loses the power button's event: it is pressed again."""
     shutdown_deadline_seconds: SomeSeconds = 30.0
     """From the first shutdown request to cutting the power."""
+    wake_deadline_seconds: SomeSeconds = 15.0
+    """From the wake of a standby domain to its worker's Hello; later the wake has failed."""
 
 
 class HeadroomConfig(Settings):
@@ -144,6 +149,33 @@ class SaturationConfig(Settings):
     `rate(node_pressure_cpu_waiting_seconds_total[30s])`."""
     throughput: Query = _THROUGHPUT_QUERY
     """Jobs finished per second."""
+
+
+class StandbyConfig(Settings):
+    """Domains that wait, booted, to be woken instead of started."""
+
+    paused: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Suspended in memory, awake in a fraction of a second; they count for `max`."""
+    saved: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Saved on disk, awake in about a second; they hold no memory and do not count for `max`."""
+    refill_seconds: SomeSeconds = 30.0
+    """From the start of one refill to the next, at least."""
+    max_age_seconds: SomeSeconds = 43_200.0
+    """A standby domain older than this is made anew."""
+    generation: str | None = None
+    """Image generation that standby domains must have, as in their metadata. Unset: any."""
+
+
+class HostConfig(Settings):
+    """What the host of the hypervisor keeps for itself."""
+
+    memory_reserve_mib: Annotated[int, Field(ge=0, le=1_000_000_000)] = 512
+    """Memory that no domain gets; a start that would need it is withheld."""
+    disk_reserve_mib: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1024
+    """Disk space that no saved image gets."""
+    save_directory: Path | None = None
+    """Where this libvirt keeps saved images. Unset: /var/lib/libvirt/qemu/save for qemu:///system;
+    for others it is not known, and then no domain is saved."""
 
 
 def default_state_dir() -> Path:
@@ -227,6 +259,10 @@ class ScalerConfig(Settings):
     insecure: bool = False
     """Take notifications of alerts from other hosts without TLS: their token crosses the network
     in clear."""
+    standby: StandbyConfig = StandbyConfig()
+    """Domains that wait to be woken."""
+    host: HostConfig = HostConfig()
+    """What the host keeps for itself."""
 
     @model_validator(mode="after")
     def _check_alerts(self) -> "ScalerConfig":
@@ -325,6 +361,11 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
         alert_rules=alert_rules(config.alerts, config.pool),
         alert_base_kept_seconds=config.alert_source.ttl_seconds,
         saturation=_saturation(config.saturation),
+        standby=StandbyPolicy(**config.standby.model_dump()),
+        reserve=HostReserve(
+            memory_bytes=config.host.memory_reserve_mib * _MIB,
+            disk_bytes=config.host.disk_reserve_mib * _MIB,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from operator import attrgetter
 
 from scaler import (
     alerts,
+    host_room,
     maintenance,
     overrides,
     recommendation,
@@ -21,6 +22,7 @@ from scaler import (
 )
 from scaler.alerts import AlertRule, Base, Effect, Sight
 from scaler.breaker import Breaker, BreakerSettings
+from scaler.host_room import HostReserve, HostRoom
 from scaler.overrides import NO_ORDERS, Hold, Orders
 from scaler.planner import Action, Permissions, Plan
 from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
@@ -30,6 +32,7 @@ from scaler.recommendation import Policy, PolicyContext, PolicyMemory, Proposal
 from scaler.rollout import RolloutSettings, Trials
 from scaler.saturation import Saturation, SaturationSettings
 from scaler.stabilization import Limits, Stabilised
+from scaler.standby import StandbyPolicy
 from scaler.tracking import Fleet, Incident, Timing, Track
 
 
@@ -48,6 +51,8 @@ class Settings:
     """See `alerts.judge`."""
     saturation: SaturationSettings | None = None
     """None: a useless scale-out is not looked for."""
+    standby: StandbyPolicy = field(default_factory=StandbyPolicy)
+    reserve: HostReserve = field(default_factory=HostReserve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Observation:
     """Seconds since the Unix epoch, for policies that follow the calendar."""
     orders: Orders = NO_ORDERS
     alerts: Sight = alerts.NO_ALERTS
+    room: HostRoom | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class State:
     saturation: Saturation = field(default_factory=Saturation)
     tracked: tracking.Tracked | None = field(default=None, compare=False, repr=False)
     """The last turn's pool; only saves time."""
+    refilled_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,23 @@ class ActionResult:
     error: str = ""
 
 
-_NOT_SEEN_RUNNING = (DomainState.OFF, DomainState.STARTING)
+_FELL_BACK_TO = {
+    ActionKind.PREPARE: DomainState.OFF,
+    ActionKind.RESTORE: DomainState.OFF,
+    ActionKind.RESUME: DomainState.STANDBY_PAUSED,
+}
+_NOT_SEEN_RUNNING = {
+    DomainState.OFF,
+    DomainState.STARTING,
+    DomainState.STANDBY_PAUSED,
+    DomainState.STANDBY_SAVED,
+}
+_HAS_BEGUN = {
+    ActionKind.START: DomainState.BOOTING,
+    ActionKind.PREPARE: DomainState.PREPARING,
+    ActionKind.RESUME: DomainState.WAKING,
+    ActionKind.RESTORE: DomainState.WAKING,
+}
 
 
 def feed(settings: Settings, state: State, result: ActionResult, now: float) -> State:
@@ -137,20 +160,23 @@ def feed(settings: Settings, state: State, result: ActionResult, now: float) -> 
         return state
     memory = replace(memory, in_flight=None)
     breaker = state.breaker
-    if result.kind is ActionKind.START:
+    if result.kind in tracking.BOOTS:
         answered = result.outcome in (Outcome.DONE, Outcome.FAILED)
         memory = replace(memory, is_start_answered=answered)
-    if result.kind is ActionKind.START and result.outcome is Outcome.FAILED:
+    if result.outcome is not Outcome.DONE and result.kind in _FELL_BACK_TO:
+        # The call's failure is what counts, not the state it leaves behind.
+        memory = replace(memory, state=_FELL_BACK_TO[result.kind])
+    if result.kind in _HAS_BEGUN and result.outcome is Outcome.FAILED:
         memory = replace(memory, failures=memory.failures + 1)
         breaker = breaker.failed(settings.breaker, now)
-    elif _has_started(result) and memory.state in _NOT_SEEN_RUNNING:
+    elif _has_begun(result) and memory.state in _NOT_SEEN_RUNNING:
         # A guest that dies before the next look has failed to boot, not to start.
-        memory = replace(memory, state=DomainState.BOOTING)
+        memory = replace(memory, state=_HAS_BEGUN[result.kind])
     return replace(state, breaker=breaker, tracks={**state.tracks, result.domain: memory})
 
 
-def _has_started(result: ActionResult) -> bool:
-    return result.kind is ActionKind.START and result.outcome is Outcome.DONE
+def _has_begun(result: ActionResult) -> bool:
+    return result.kind in _HAS_BEGUN and result.outcome is Outcome.DONE
 
 
 def decide(
@@ -181,27 +207,7 @@ def decide(
     if obstacle is not None:
         plan = Plan(reasons=(obstacle,))
     else:
-        permissions = _permissions(settings, state, tracked.pool, stabilised, now)
-        if observation.orders.blocks_in or any(one.blocks_in for one in effects):
-            permissions = permissions._replace(may_drain_cordoned=False)
-        renewal = rollout.assess(
-            settings.rollout,
-            state.trials,
-            tracked.pool,
-            stabilised.desired,
-            permissions.ceiling,
-            may_start=permissions.starts is None and permissions.fleet_known,
-            may_lower=permissions.may_drain_cordoned,
-        )
-        plan = maintenance.plan(
-            tracked.pool,
-            stabilised.desired,
-            permissions,
-            settings.timing,
-            now,
-            observation.orders.drained,
-            renewal,
-        )
+        plan = _plan(settings, state, observation, tracked.pool, stabilised, effects, now)
         state = _launch(state, plan, now)
     return state, Decision(
         at=now,
@@ -327,6 +333,41 @@ def _obstacle(state: State, observation: Observation, newest_token: int) -> Reas
     return Reason.PAUSED if observation.hold is not None else None
 
 
+def _plan(
+    settings: Settings,
+    state: State,
+    observation: Observation,
+    pool: PoolView,
+    stabilised: Stabilised,
+    effects: tuple[Effect, ...],
+    now: float,
+) -> Plan:
+    permissions = _permissions(settings, state, pool, stabilised, now)
+    permissions = permissions._replace(
+        budget=host_room.budget(observation.room, settings.reserve, pool)
+    )
+    if observation.orders.blocks_in or any(one.blocks_in for one in effects):
+        permissions = permissions._replace(may_drain_cordoned=False)
+    renewal = rollout.assess(
+        settings.rollout,
+        state.trials,
+        pool,
+        stabilised.desired,
+        permissions.ceiling,
+        may_start=permissions.starts is None and permissions.fleet_known,
+        may_lower=permissions.may_drain_cordoned,
+    )
+    return maintenance.plan(
+        pool,
+        stabilised.desired,
+        permissions,
+        settings.timing,
+        now,
+        observation.orders.drained,
+        renewal,
+    )
+
+
 def _permissions(
     settings: Settings, state: State, pool: PoolView, stabilised: Stabilised, now: float
 ) -> Permissions:
@@ -345,7 +386,19 @@ def _permissions(
         breaker_until=breaker.open_until,
         fleet_known=state.fleet.known_since is not None,
         may_drain_cordoned=stabilised.is_complete,
+        standby=settings.standby,
+        refill_at=now
+        if state.refilled_at is None
+        else state.refilled_at + settings.standby.refill_seconds,
     )
+
+
+_SCALES_OUT = (
+    ActionKind.START,
+    ActionKind.RESUME,
+    ActionKind.RESTORE,
+    ActionKind.CANCEL_DRAIN,
+)
 
 
 def _launch(state: State, plan: Plan, now: float) -> State:
@@ -358,10 +411,12 @@ def _launch(state: State, plan: Plan, now: float) -> State:
         track = replace(tracks[action.domain], in_flight=action.kind)
         if action.kind in (ActionKind.SHUTDOWN, ActionKind.DESTROY):
             track = replace(track, shutdown_sent_at=now)
-        if action.kind is ActionKind.START:
+        if action.kind in tracking.BOOTS:
             track = replace(track, is_start_answered=False)
         tracks[action.domain] = track
-        if action.kind in (ActionKind.START, ActionKind.CANCEL_DRAIN):
+        if action.kind is ActionKind.PREPARE:
+            state = replace(state, refilled_at=now)
+        if action.kind in _SCALES_OUT:
             memory = stabilization.scaled(memory, out=True, now=now)
         elif action.reason is Reason.SCALE_IN:
             memory = stabilization.scaled(memory, out=False, now=now)

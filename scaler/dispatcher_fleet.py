@@ -123,6 +123,7 @@ def _record(worker: Any) -> WorkerRecord:
         leases=worker.leases,
         connected_since=_seconds(worker, "connected_at"),
         oldest_lease_since=_seconds(worker, "oldest_lease_at"),
+        silent_seconds=_seconds(worker, "heartbeat_age"),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from scaler.decision import ActionResult, Outcome
 from scaler.planner import Action
@@ -88,6 +88,54 @@ class Executor:
                 await self._hypervisor.keep_definition(action.domain)
             case ActionKind.ROLL_BACK:
                 await self._hypervisor.roll_back(action.domain)
+            case _:
+                return await self._act_on_standby(action, token)
+        return Outcome.DONE
+
+    async def _act_on_standby(self, action: Action, token: int) -> Outcome:
+        match action.kind:
+            case ActionKind.PREPARE:
+                await self._record(action, OperationKind.PREPARE, token)
+                # First of all: a worker that says Hello uncordoned gets jobs.
+                await self._fleet.cordon(action.domain, reason=action.reason, max_leases=None)
+                await self._hypervisor.start(action.domain)
+            case ActionKind.SUSPEND:
+                return await self._freeze(
+                    action, OperationKind.SUSPEND, token, self._hypervisor.suspend
+                )
+            case ActionKind.SAVE:
+                return await self._freeze(action, OperationKind.SAVE, token, self._hypervisor.save)
+            case ActionKind.RESUME:
+                await self._record(action, OperationKind.RESUME, token)
+                await asyncio.gather(
+                    self._hypervisor.resume(action.domain), self._lift_cordon(action.domain)
+                )
+            case ActionKind.RESTORE:
+                operation = Operation(OperationKind.RESTORE, self._clock.wall(), token)
+                await self._hypervisor.set_operation(action.domain, operation)
+                await asyncio.gather(
+                    self._hypervisor.restore(action.domain), self._lift_cordon(action.domain)
+                )
+                # The image brought back what the metadata said when it was made.
+                await self._hypervisor.set_operation(action.domain, operation)
+            case ActionKind.DISCARD:
+                await self._hypervisor.discard(action.domain)
+        return Outcome.DONE
+
+    async def _freeze(
+        self,
+        action: Action,
+        kind: OperationKind,
+        token: int,
+        freeze: Callable[[str], Awaitable[None]],
+    ) -> Outcome:
+        """Freezes a guest whose worker holds nothing and will get nothing. Refused: not frozen."""
+        await self._record(action, kind, token)
+        granted = await self._fleet.cordon(action.domain, reason=action.reason, max_leases=0)
+        if not granted:
+            await self._hypervisor.set_operation(action.domain, None)
+            return Outcome.REFUSED
+        await freeze(action.domain)
         return Outcome.DONE
 
     async def _lift_cordon(self, domain: str) -> None:

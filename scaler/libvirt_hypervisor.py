@@ -8,12 +8,15 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import libvirt
 
+from scaler import host_memory
 from scaler.daemon_threads import DaemonThreads
+from scaler.host_room import HostRoom
 from scaler.kept_definitions import KeptDefinitions
 from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
 from scaler.ports import ErrorKind, HypervisorError
@@ -73,6 +76,9 @@ class _Cached:
     attributes: dict[str, str] | None
     defined_generation: str = ""
     """The image that the next start boots: who defines a running domain anew changes only that."""
+    memory_bytes: int = 0
+    image_generation: str | None = None
+    """The image that its saved memory is of; None: not read."""
 
 
 class LibvirtHypervisor:
@@ -86,8 +92,10 @@ class LibvirtHypervisor:
         clock: Clock,
         timeout_seconds: float = 20.0,
         kept: KeptDefinitions | None = None,
+        save_directory: Path | None = None,
     ) -> None:
         self._uri = uri
+        self._save_directory = save_directory
         self._pool = pool
         self._clock = clock
         self._timeout_seconds = timeout_seconds
@@ -107,7 +115,10 @@ class LibvirtHypervisor:
 
     async def start(self, name: str) -> None:
         """See `Hypervisor.start`."""
-        await self._change(name, lambda domain: domain.create(), done=_is_running)
+        # An image that somebody saved, or that a restore left behind, is a past life: never go on
+        # from it.
+        flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT
+        await self._change(name, lambda domain: domain.createWithFlags(flags), done=_is_running)
 
     async def shutdown(self, name: str) -> None:
         """See `Hypervisor.shutdown`: the power button, as no other way needs an agent inside."""
@@ -117,6 +128,30 @@ class LibvirtHypervisor:
     async def destroy(self, name: str) -> None:
         """See `Hypervisor.destroy`."""
         await self._change(name, lambda domain: domain.destroy(), done=_is_off)
+
+    async def suspend(self, name: str) -> None:
+        """See `Hypervisor.suspend`."""
+        await self._change(name, lambda domain: domain.suspend(), done=_is_frozen)
+
+    async def resume(self, name: str) -> None:
+        """See `Hypervisor.resume`."""
+        await self._change(name, lambda domain: domain.resume(), done=_goes_on)
+
+    async def save(self, name: str) -> None:
+        """See `Hypervisor.save`."""
+        await self._change(name, lambda domain: domain.managedSave(0), done=_is_off)
+
+    async def restore(self, name: str) -> None:
+        """See `Hypervisor.restore`."""
+        await self._change(name, _restore, done=_is_running)
+
+    async def discard(self, name: str) -> None:
+        """See `Hypervisor.discard`."""
+        await self._change(name, lambda domain: domain.managedSaveRemove(0), done=_has_no_image)
+
+    async def room(self) -> HostRoom:
+        """See `Hypervisor.room`."""
+        return await self._run(self._lister, self._room, self._list_timeout_seconds)
 
     async def set_operation(self, name: str, operation: Operation | None) -> None:
         """See `Hypervisor.set_operation`."""
@@ -222,14 +257,26 @@ class LibvirtHypervisor:
             record = _record(domain.name(), fields, known.attributes)
             records.append(
                 replace(
-                    record,
+                    self._with_image(domain, record, known),
                     defined_generation=known.defined_generation,
                     kept_generation=self._kept.generation(record.name),
+                    memory_bytes=known.memory_bytes,
                 )
             )
         for identity in self._metadata.keys() - seen:
             self._metadata.pop(identity, None)
         return tuple(records)
+
+    def _with_image(self, domain: Any, record: DomainRecord, known: _Cached) -> DomainRecord:
+        if record.lifecycle is not Lifecycle.OFF or not _may_be_saved(record.operation):
+            return record
+        record = replace(record, has_saved_image=bool(domain.hasManagedSaveImage(0)))
+        # Defining a domain anew leaves its saved image as it is, and a restore goes on from that.
+        if not record.has_saved_image or not _is_kind(record.operation, OperationKind.SAVE):
+            return record
+        if known.image_generation is None:
+            known.image_generation = _image_generation(domain)
+        return replace(record, generation=known.image_generation or record.generation)
 
     def _known(self, domain: Any, identity: str, now: float) -> _Cached:
         cached = self._metadata.get(identity)
@@ -243,6 +290,9 @@ class LibvirtHypervisor:
         if attributes is None or attributes.get("pool") != self._pool:
             raise self._not_ours(domain)
         return attributes
+
+    def _room(self) -> HostRoom:
+        return host_memory.room(self._connect(), self._uri, self._save_directory)
 
     def _write(self, domain: Any, operation: Operation | None) -> None:
         # What runs and what is defined may differ, and must go on to.
@@ -315,6 +365,39 @@ def _is_off(domain: Any) -> bool:
     return not domain.isActive()
 
 
+def _is_frozen(domain: Any) -> bool:
+    return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
+
+
+def _goes_on(domain: Any) -> bool:
+    return bool(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING)
+
+
+def _has_no_image(domain: Any) -> bool:
+    return not domain.hasManagedSaveImage(0)
+
+
+def _restore(domain: Any) -> None:
+    if not domain.hasManagedSaveImage(0):
+        raise HypervisorError(ErrorKind.FATAL, f"domain {domain.name()} has no saved image")
+    domain.createWithFlags(0)
+
+
+def _may_be_saved(operation: Operation | None) -> bool:
+    return _is_kind(operation, OperationKind.SAVE, OperationKind.RESTORE)
+
+
+def _is_kind(operation: Operation | None, *kinds: OperationKind) -> bool:
+    return operation is not None and operation.kind in kinds
+
+
+def _memory_bytes(domain: Any) -> int:
+    try:
+        return int(domain.maxMemory()) * 1024
+    except libvirt.libvirtError:
+        return 0
+
+
 def _close(connection: Any) -> None:
     try:
         connection.close()
@@ -326,10 +409,21 @@ def _read(domain: Any, now: float) -> _Cached:
     attributes = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
     if attributes is None:
         return _Cached(now, None)
+    memory_bytes = _memory_bytes(domain)
     defined = attributes
     if domain.isActive() and domain.isPersistent():
         defined = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG) or {}
-    return _Cached(now, attributes, defined.get("generation", ""))
+    return _Cached(now, attributes, defined.get("generation", ""), memory_bytes)
+
+
+def _image_generation(domain: Any) -> str:
+    """What the metadata of the saved image say; empty: they cannot be read."""
+    try:
+        root = ElementTree.fromstring(domain.managedSaveGetXMLDesc(0))
+    except (libvirt.libvirtError, ElementTree.ParseError):
+        return ""
+    element = root.find(f"metadata/{{{METADATA_URI}}}domain")
+    return "" if element is None else element.get("generation", "")
 
 
 def _read_metadata(domain: Any, area: int) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ from scaler.planner import Action, Permissions, Plan
 from scaler.pool import PoolView
 from scaler.reasons import Reason
 from scaler.rollout import NO_ROLLOUT, Rollout
+from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
 
 _DRAINS = (Reason.SCALE_IN, Reason.CORDONED_SURPLUS)
@@ -33,7 +34,7 @@ def plan(
     away = PoolView.of(aside)
     for_rest = permissions._replace(ceiling=permissions.ceiling - away.active)
     # The order is a person's: it needs no signal.
-    for_aside = permissions._replace(starts=0, may_drain_cordoned=True)
+    for_aside = permissions._replace(starts=0, may_drain_cordoned=True, standby=StandbyPolicy())
     one = planner.plan(rest, desired, for_rest, timing, now, rollout.without(drained))
     other = planner.plan(away, 0, for_aside, timing, now)
     moments = [moment for moment in (one.wake_at, other.wake_at) if moment is not None]

@@ -5,9 +5,11 @@ What is missing is won back from drains first, then started. What is too much is
 below the desired number of domains that work now.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from scaler import standby
+from scaler.host_room import Budget
 from scaler.pool import (
     ActionKind,
     DomainState,
@@ -19,6 +21,7 @@ from scaler.pool import (
 )
 from scaler.reasons import Reason
 from scaler.rollout import NO_ROLLOUT, Rollout
+from scaler.standby import Places, StandbyPolicy
 from scaler.tracking import Timing
 
 
@@ -60,6 +63,10 @@ class Permissions(NamedTuple):
     fleet_known: bool = True
     may_drain_cordoned: bool = True
     """False while a signal is unknown: then a cordon that nobody drains is left alone."""
+    budget: Budget = Budget()
+    standby: StandbyPolicy = StandbyPolicy()
+    refill_at: float = 0.0
+    """No refill of standby before."""
 
 
 # Drains that the planner begins, of domains that it has chosen among others.
@@ -78,6 +85,9 @@ class _Draft:
 
     def add(self, kind: ActionKind, domain: DomainView, reason: Reason) -> None:
         self.actions.append(Action(kind, domain.name, reason))
+
+    def choose(self, choice: standby.Choice) -> None:
+        self.add(choice.kind, choice.domain, choice.reason)
 
     def explain(self, reason: Reason) -> None:
         if reason not in self.reasons:
@@ -98,20 +108,49 @@ def plan(
 ) -> Plan:
     """Actions that bring the pool towards `desired` domains, and renew it."""
     draft = _Draft()
+    kept = replace(permissions.standby, avoided=rollout.avoided)
+    permissions = permissions._replace(standby=kept)
     missing = desired - pool.current
     won_back = _win_back(pool, missing, permissions, rollout, draft)
     started = _start(pool, missing - len(won_back), permissions, rollout, draft)
     leaving = _drain_surplus(pool, desired, permissions, timing, rollout, draft)
     returned = _roll_back(rollout, draft)
     chosen = won_back | started | leaving | returned
+    places = Places(pool, desired, permissions.ceiling, permissions.standby, permissions.budget)
     for domain in pool.domains:
         if domain.operation is None and domain.state in _WITHOUT_OBLIGATION:
             if _is_proved(domain) and domain.in_flight is None and domain.name not in chosen:
                 draft.add(ActionKind.KEEP_DEFINITION, domain, Reason.DEFINITION_PROVED)
             continue
         if domain.in_flight is None and domain.name not in chosen:
-            _oblige(domain, desired, pool, permissions, timing, draft, now)
+            _oblige(domain, desired, pool, permissions, timing, places, draft, now)
+    _keep_standby(pool, desired, permissions, places, draft, now)
     return draft.finish(now)
+
+
+def _keep_standby(
+    pool: PoolView,
+    desired: int,
+    permissions: Permissions,
+    places: Places,
+    draft: _Draft,
+    now: float,
+) -> None:
+    """Gives up what is no good, refills what is missing; never before what serves is served."""
+    busy = {action.domain for action in draft.actions}
+    policy = permissions.standby
+    given_up = [one for one in standby.recycling(pool, policy, now) if one.domain.name not in busy]
+    for choice in given_up:
+        draft.choose(choice)
+    if given_up or busy or not permissions.fleet_known or permissions.starts is not None:
+        return
+    found = standby.refill(pool, desired, permissions.ceiling, places, policy, permissions.budget)
+    if found.reason is not None:
+        draft.explain(found.reason)
+    elif found.choice is not None and now < permissions.refill_at:
+        draft.moments.append(permissions.refill_at)
+    elif found.choice is not None:
+        draft.choose(found.choice)
 
 
 def _win_back(
@@ -144,17 +183,61 @@ def _can_be_won_back(domain: DomainView) -> bool:
         return False
     if domain.state is DomainState.DRAINING:
         return domain.in_flight in (None, ActionKind.DRAIN)
+    if standby.is_prepared(domain):
+        return domain.in_flight is None
     return domain.state is DomainState.CORDONED and domain.in_flight is None
 
 
 def _start(
     pool: PoolView, missing: int, permissions: Permissions, rollout: Rollout, draft: _Draft
 ) -> set[str]:
-    needed = missing
-    missing += rollout.surge
+    """The fastest first: what waits in memory, on disk, boots already; then cold ones."""
+    room = permissions.ceiling - pool.active
+    # A start that may still be carried out has its place under the ceiling.
+    for_saved = room - sum(domain.is_start_doubtful for domain in pool.domains)
+    woken = standby.wakes(pool, missing, for_saved, permissions.standby, permissions.budget)
+    for choice in woken.choices:
+        draft.choose(choice)
+    booting = [domain for domain in pool.domains if _can_be_promoted(domain)]
+    booting = booting[: max(0, missing - len(woken.choices))]
+    for domain in booting:
+        draft.add(ActionKind.START, domain, Reason.SCALE_OUT)
+    for reason in woken.reasons:
+        draft.explain(reason)
+    room -= sum(choice.kind is ActionKind.RESTORE for choice in woken.choices)
+    missing -= len(woken.choices) + len(booting)
+    cold = _Cold(room, woken.budget, missing, missing + rollout.surge)
+    served = {choice.domain.name for choice in woken.choices}
+    served |= {domain.name for domain in booting}
+    return served | _start_cold(pool, cold, permissions, rollout, draft)
+
+
+def _can_be_promoted(domain: DomainView) -> bool:
+    """Boots for standby: as good as a start that was begun earlier."""
+    return (
+        domain.state is DomainState.PREPARING
+        and domain.lifecycle is Lifecycle.RUNNING
+        and domain.in_flight is None
+        and (domain.worker is None or domain.worker.state is WorkerState.DISCONNECTED)
+    )
+
+
+class _Cold(NamedTuple):
+    """What is to be started from cold, and the room for it."""
+
+    room: int
+    budget: Budget
+    needed: int
+    wanted: int
+    """With the surge of a rollout, which nothing that waits in standby is woken for."""
+
+
+def _start_cold(
+    pool: PoolView, cold: _Cold, permissions: Permissions, rollout: Rollout, draft: _Draft
+) -> set[str]:
+    room, budget, missing = cold.room, cold.budget, cold.wanted
     if missing <= 0:
         return set()
-    room = permissions.ceiling - pool.active
     if room < missing:
         draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
     startable = sorted(
@@ -170,6 +253,15 @@ def _start(
     )
     if len(startable) < min(room, missing):
         draft.explain(Reason.NO_DOMAIN_LEFT)
+    fitting: list[DomainView] = []
+    for domain in startable:
+        if len(fitting) < min(room, missing):
+            if budget.holds(domain, if_unknown=True):
+                fitting.append(domain)
+                budget = budget.without(domain)
+            else:
+                draft.explain(Reason.HOST_MEMORY)
+    startable = fitting
     count = max(0, min(missing, room, len(startable)))
     if permissions.starts is not None and permissions.starts < count:
         count = permissions.starts
@@ -178,7 +270,7 @@ def _start(
         if permissions.breaker_until is not None:
             draft.moments.append(permissions.breaker_until)
     for number, domain in enumerate(startable[:count]):
-        reason = Reason.SCALE_OUT if number < needed else Reason.ROLLOUT_SURGE
+        reason = Reason.SCALE_OUT if number < cold.needed else Reason.ROLLOUT_SURGE
         draft.add(ActionKind.START, domain, reason)
     return {domain.name for domain in startable[:count]}
 
@@ -189,7 +281,7 @@ def _is_startable(domain: DomainView, permissions: Permissions) -> bool:
     # A domain that still carries its last way down would come up cordoned: settle it first, unless
     # the dispatcher is away; then the cordon is lifted after the boot.
     settled = domain.operation is None or domain.operation.kind is OperationKind.START
-    return settled or not permissions.fleet_known
+    return settled or domain.is_start_doubtful or not permissions.fleet_known
 
 
 def _drain_surplus(
@@ -257,25 +349,26 @@ def _oblige(
     pool: PoolView,
     permissions: Permissions,
     timing: Timing,
+    places: Places,
     draft: _Draft,
     now: float,
 ) -> None:
     """What a domain under way needs, whatever the desired capacity."""
     operation = domain.operation
-    if domain.state is DomainState.OFF and operation is not None:
-        lifts = operation.kind is not OperationKind.START
-        if domain.is_start_doubtful:
-            return
-        if permissions.fleet_known or not lifts:
-            _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
+    if domain.state is DomainState.OFF:
+        _settle_off(domain, permissions, draft)
     elif domain.state is DomainState.READY and operation is not None:
         _settle(domain, Reason.BOOT_FINISHED, draft, lifts_cordon=False)
     elif domain.state is DomainState.BOOTING and operation is not None:
         draft.moments.append(operation.since + timing.boot_deadline_seconds)
+    elif domain.state is DomainState.WAKING and operation is not None:
+        draft.moments.append(operation.since + timing.wake_deadline_seconds)
+    elif domain.state in _TOWARDS_STANDBY:
+        _go_on_to_standby(domain, permissions, timing, places, draft)
     elif domain.state is DomainState.FAILED:
         draft.add(ActionKind.DESTROY, domain, _failure_reason(domain))
     elif domain.state is DomainState.DRAINING:
-        _go_on_draining(domain, permissions, timing, draft, now)
+        _go_on_draining(domain, permissions, timing, places, draft, now)
     elif domain.state is DomainState.SHUTTING_DOWN:
         _go_on_shutting_down(domain, timing, draft, now)
     elif domain.state is DomainState.CORDONED:
@@ -295,6 +388,38 @@ def _is_proved(domain: DomainView) -> bool:
     return is_current and generation != domain.kept_generation
 
 
+def _settle_off(domain: DomainView, permissions: Permissions, draft: _Draft) -> None:
+    if domain.operation is None or domain.is_start_doubtful:
+        return
+    lifts = domain.operation.kind is not OperationKind.START
+    if permissions.fleet_known or not lifts:
+        _settle(domain, Reason.OFF_REACHED, draft, lifts_cordon=lifts)
+
+
+_TOWARDS_STANDBY = (DomainState.PREPARING, DomainState.SUSPENDING, DomainState.SAVING)
+
+
+def _go_on_to_standby(
+    domain: DomainView, permissions: Permissions, timing: Timing, places: Places, draft: _Draft
+) -> None:
+    if not permissions.fleet_known:
+        # Whether its worker is cordoned and holds nothing cannot be seen.
+        draft.explain(Reason.FLEET_UNKNOWN)
+    elif domain.state is not DomainState.PREPARING:
+        suspending = domain.state is DomainState.SUSPENDING
+        kind = ActionKind.SUSPEND if suspending else ActionKind.SAVE
+        draft.actions.append(Action(kind, domain.name, Reason.STANDBY_RESUMED, is_repeated=True))
+    elif standby.is_prepared(domain):
+        place = places.take(domain)
+        if place is None:
+            reason = Reason.CORDONED_SURPLUS
+            draft.actions.append(_drain(domain, reason, timing.drain_deadline_seconds))
+        else:
+            draft.add(place, domain, Reason.STANDBY_READY)
+    elif domain.operation is not None:
+        draft.moments.append(domain.operation.since + timing.boot_deadline_seconds)
+
+
 def _settle(domain: DomainView, reason: Reason, draft: _Draft, *, lifts_cordon: bool) -> None:
     draft.actions.append(Action(ActionKind.SETTLE, domain.name, reason, lifts_cordon=lifts_cordon))
 
@@ -302,12 +427,20 @@ def _settle(domain: DomainView, reason: Reason, draft: _Draft, *, lifts_cordon: 
 def _failure_reason(domain: DomainView) -> Reason:
     if domain.lifecycle is Lifecycle.CRASHED:
         return Reason.GUEST_CRASHED
-    booting = domain.operation is not None and domain.operation.kind is OperationKind.START
+    kind = None if domain.operation is None else domain.operation.kind
+    if kind in (OperationKind.RESUME, OperationKind.RESTORE):
+        return Reason.WAKE_DEADLINE
+    booting = kind in (OperationKind.START, OperationKind.PREPARE)
     return Reason.BOOT_DEADLINE if booting else Reason.WORKER_SILENT
 
 
 def _go_on_draining(
-    domain: DomainView, permissions: Permissions, timing: Timing, draft: _Draft, now: float
+    domain: DomainView,
+    permissions: Permissions,
+    timing: Timing,
+    places: Places,
+    draft: _Draft,
+    now: float,
 ) -> None:
     if not permissions.fleet_known:
         # Leases cannot be seen, so nothing may be cut off.
@@ -323,7 +456,11 @@ def _go_on_draining(
             draft.moments.append(gone_at)
         return
     if worker.leases == 0 and worker.state is not WorkerState.READY:
-        draft.add(ActionKind.SHUTDOWN, domain, Reason.DRAINED)
+        place = places.take(domain)
+        if place is None:
+            draft.add(ActionKind.SHUTDOWN, domain, Reason.DRAINED)
+        else:
+            draft.add(place, domain, Reason.STANDBY_KEPT)
         return
     left = domain.operation.since + timing.drain_deadline_seconds - now
     if left <= 0:

@@ -26,6 +26,16 @@ class OperationKind(StrEnum):
     DRAIN = "drain"
     SHUTDOWN = "shutdown"
     DESTROY = "destroy"
+    PREPARE = "prepare"
+    """Boots cordoned, to become a standby domain."""
+    SUSPEND = "suspend"
+    """Its guest is, or is being, suspended as standby."""
+    SAVE = "save"
+    """Its guest is, or is being, saved to disk as standby."""
+    RESUME = "resume"
+    """Woken from memory."""
+    RESTORE = "restore"
+    """Woken from its saved image, which may be used up since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,16 @@ class DomainRecord:
     operation: Operation | None = None
     token: int = 0
     generation: str = ""
-    """The image that it runs, or would run when it is off; empty: not known."""
+    """The image that it runs, was saved with, or would run when it is off; empty: not known."""
     defined_generation: str = ""
     """The image that its next start boots."""
     kept_generation: str = ""
     """The image of the definition that last worked, of which a copy is kept; empty: none is."""
+    has_saved_image: bool = False
+    """A saved image of its memory exists. Told only of domains that are off and were saved, or
+    restored, by the scaler."""
+    memory_bytes: int = 0
+    """The most memory its guest may take; 0: not told."""
 
 
 class WorkerState(StrEnum):
@@ -74,6 +89,9 @@ class WorkerRecord:
     leases: int = 0
     connected_since: float | None = None
     oldest_lease_since: float | None = None
+    silent_seconds: float | None = field(default=None, compare=False)
+    """Since its last sign of life; None: not told. It changes with every answer, and by itself
+    nothing has changed."""
 
 
 class DomainState(StrEnum):
@@ -89,15 +107,29 @@ class DomainState(StrEnum):
     SHUTTING_DOWN = "shutting_down"
     PAUSED = "paused"
     FAILED = "failed"
+    WAKING = "waking"
+    PREPARING = "preparing"
+    SUSPENDING = "suspending"
+    SAVING = "saving"
+    STANDBY_PAUSED = "standby_paused"
+    STANDBY_SAVED = "standby_saved"
 
 
 SERVING = frozenset(
-    {DomainState.STARTING, DomainState.BOOTING, DomainState.READY, DomainState.SILENT}
+    {
+        DomainState.STARTING,
+        DomainState.BOOTING,
+        DomainState.READY,
+        DomainState.SILENT,
+        DomainState.WAKING,
+    }
 )
 """States that count as capacity: a domain that works, or is expected to within its deadline."""
 
 LEAVING = frozenset({DomainState.DRAINING, DomainState.SHUTTING_DOWN})
 """States on the way to OFF."""
+
+_WITHOUT_MEMORY = (DomainState.OFF, DomainState.STANDBY_SAVED)
 
 
 class ActionKind(StrEnum):
@@ -111,6 +143,12 @@ class ActionKind(StrEnum):
     SETTLE = "settle"
     KEEP_DEFINITION = "keep_definition"
     ROLL_BACK = "roll_back"
+    PREPARE = "prepare"
+    SUSPEND = "suspend"
+    SAVE = "save"
+    RESUME = "resume"
+    RESTORE = "restore"
+    DISCARD = "discard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +173,12 @@ class DomainView:
     kept_generation: str = ""
     is_start_doubtful: bool = False
     """It is off, but a start call without an answer may still be carried out."""
+    memory_bytes: int = 0
 
     @property
     def is_active(self) -> bool:
         """True when it holds host resources, or is about to."""
-        return self.state is not DomainState.OFF
+        return self.state not in _WITHOUT_MEMORY
 
     @property
     def is_outdated(self) -> bool:
@@ -205,8 +244,8 @@ class PoolView:
 
     @property
     def active(self) -> int:
-        """Domains in any state but OFF: what the ceiling counts."""
-        return len(self.domains) - self.counts[DomainState.OFF]
+        """Domains that hold memory, in whatever state: what the ceiling counts."""
+        return len(self.domains) - self.count(*_WITHOUT_MEMORY)
 
     @property
     def leaving(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from scaler.alerts import Base, Sight
 from scaler.decision import Hold
+from scaler.host_room import HostRoom
 from scaler.overrides import Override
 from scaler.pool import DomainRecord, Operation, WorkerRecord
 from scaler.readings import Reading
@@ -64,7 +65,7 @@ class Hypervisor(Protocol):
         ...
 
     async def start(self, name: str) -> None:
-        """Powers on; nothing to do when it runs."""
+        """Boots, whatever saved image there is; nothing to do when it runs."""
         ...
 
     async def shutdown(self, name: str) -> None:
@@ -81,6 +82,30 @@ class Hypervisor(Protocol):
 
     async def roll_back(self, name: str) -> None:
         """Puts the definition back to the copy that is kept; what runs goes on as it is."""
+        ...
+
+    async def suspend(self, name: str) -> None:
+        """Freezes the guest in memory; nothing to do when it is."""
+        ...
+
+    async def resume(self, name: str) -> None:
+        """Lets a frozen guest go on; nothing to do when it runs."""
+        ...
+
+    async def save(self, name: str) -> None:
+        """Writes the guest's memory to its saved image and takes its power; nothing when off."""
+        ...
+
+    async def restore(self, name: str) -> None:
+        """Goes on from the saved image, once. Fails when there is none: it never boots instead."""
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Removes the saved image; nothing to do when there is none."""
+        ...
+
+    async def room(self) -> HostRoom:
+        """What the host has left. What cannot be told is None."""
         ...
 
     async def set_operation(self, name: str, operation: Operation | None) -> None:

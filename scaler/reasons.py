@@ -61,6 +61,8 @@ class Reason(StrEnum):
     DOMAINS_LEAVING = "domains_leaving"
     ROLLOUT_NO_ROOM = "rollout_no_room"
     ROLLOUT_GIVEN_UP = "rollout_given_up"
+    HOST_MEMORY = "host_memory"
+    HOST_DISK = "host_disk"
 
     # Why a domain gets an action.
     SCALE_OUT = "scale_out"
@@ -84,3 +86,14 @@ class Reason(StrEnum):
     DEFINITION_PROVED = "definition_proved"
     GENERATION_GIVEN_UP = "generation_given_up"
     MAINTENANCE = "maintenance"
+
+    # Standby domains.
+    STANDBY_REFILL = "standby_refill"
+    STANDBY_READY = "standby_ready"
+    STANDBY_KEPT = "standby_kept"
+    STANDBY_RESUMED = "standby_resumed"
+    STANDBY_SURPLUS = "standby_surplus"
+    STANDBY_TOO_OLD = "standby_too_old"
+    STANDBY_OUTDATED = "standby_outdated"
+    WAKE_FAILED = "wake_failed"
+    WAKE_DEADLINE = "wake_deadline"

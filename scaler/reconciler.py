@@ -162,10 +162,11 @@ class Reconciler:
 
     async def _observe(self) -> Observation:
         ports = self._ports
-        domains, workers, readings = await asyncio.gather(
+        domains, workers, readings, room = await asyncio.gather(
             _known(ports.hypervisor.list()),
             _known(ports.fleet.workers()),
             ports.metrics.read(self._queries),
+            _known(ports.hypervisor.room()),
         )
         # The core knows only one clock; the wall's may jump, so moments become ages.
         now, wall = ports.clock.monotonic(), ports.clock.wall()
@@ -187,6 +188,7 @@ class Reconciler:
             wall=wall,
             orders=overrides.orders(given),
             alerts=NO_ALERTS if ports.alerts is None else ports.alerts.sight(now),
+            room=None if isinstance(room, Exception) else room,
         )
 
     def _record(self, decision: Decision, now: float, wall: float) -> None:

@@ -133,10 +133,13 @@ def assess(
     # The next one begins when the last one is off: a pool is renewed no faster than it drains.
     # With more than are desired the surge is there, or the pool shrinks: outdated ones go first.
     is_settled = pool.ready == pool.current == desired and not pool.leaving
+    is_settled = is_settled and not any(_makes_room(domain, bad) for domain in pool.domains)
     if not outdated or not is_settled or not may_start:
         surging = pool.current - desired
         return replace(found, surge=max(0, min(settings.surge, surging))) if outdated else found
-    room = min(settings.surge, ceiling - desired, _startable(pool, bad))
+    # Standby domains that stay hold their places under the ceiling.
+    waiting = pool.count(DomainState.STANDBY_PAUSED)
+    room = min(settings.surge, ceiling - desired - waiting, _startable(pool, bad))
     if room > 0:
         return replace(found, surge=room)
     if settings.unavailable <= 0 or not may_lower:
@@ -146,6 +149,13 @@ def assess(
 
 def _is_given_up(domain: DomainView, bad: frozenset[str]) -> bool:
     return domain.defined_generation in bad
+
+
+def _makes_room(domain: DomainView, bad: frozenset[str]) -> bool:
+    """It is on its way into standby, or about to be made anew: its memory is soon free, or not."""
+    if domain.state is DomainState.STANDBY_PAUSED:
+        return domain.is_outdated and not _is_given_up(domain, bad)
+    return domain.state in (DomainState.PREPARING, DomainState.SUSPENDING, DomainState.SAVING)
 
 
 def _is_any_given_up(pool: PoolView, bad: frozenset[str]) -> bool:

@@ -4,9 +4,10 @@ Nothing here must survive a restart: with no memory the same observation leads t
 only silence is timed from the restart on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from scaler.pool import (
     SERVING,
@@ -42,6 +43,8 @@ class Timing:
     shutdown_resend_seconds: float = 10.0
     shutdown_deadline_seconds: float = 30.0
     """From the first shutdown request to cutting the power."""
+    wake_deadline_seconds: float = 15.0
+    """From the wake of a standby domain to its worker's Hello."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,33 @@ class Track:
     in_flight: ActionKind | None = None
     is_start_answered: bool = False
     """The last start call has succeeded or failed, or its domain was seen active since."""
+
+
+BOOTS = frozenset({ActionKind.START, ActionKind.PREPARE, ActionKind.RESTORE})
+"""Actions whose call powers a domain on."""
+
+
+class _Awaited(NamedTuple):
+    """A domain whose worker is expected."""
+
+    state: DomainState
+    deadline_seconds: Callable[[Timing], float]
+
+
+def _boot_deadline(timing: Timing) -> float:
+    return timing.boot_deadline_seconds
+
+
+def _wake_deadline(timing: Timing) -> float:
+    return timing.wake_deadline_seconds
+
+
+_AWAITED = {
+    OperationKind.START: _Awaited(DomainState.BOOTING, _boot_deadline),
+    OperationKind.PREPARE: _Awaited(DomainState.PREPARING, _boot_deadline),
+    OperationKind.RESUME: _Awaited(DomainState.WAKING, _wake_deadline),
+    OperationKind.RESTORE: _Awaited(DomainState.WAKING, _wake_deadline),
+}
 
 
 class Incident(StrEnum):
@@ -193,7 +223,7 @@ def _view(
     is_start_doubtful = (
         memory.state is DomainState.OFF
         and operation is not None
-        and operation.kind is OperationKind.START
+        and operation.kind in _FRESH_SESSION
         and not memory.is_start_answered
         and now - operation.since < _START_DOUBT_SECONDS
     )
@@ -212,15 +242,24 @@ def _view(
         defined_generation=record.defined_generation,
         kept_generation=record.kept_generation,
         is_start_doubtful=is_start_doubtful,
+        memory_bytes=record.memory_bytes,
     )
+
+
+_FRESH_SESSION = (OperationKind.START, OperationKind.PREPARE, OperationKind.RESTORE)
+"""After these the worker has to connect anew; a guest that is resumed may find its session open."""
 
 
 def _session(
     worker: WorkerRecord | None, record: DomainRecord, timing: Timing, now: float
 ) -> WorkerRecord | None:
-    """The worker, unless its session is a left-over from before the domain's start."""
+    """The worker, unless its session is a left-over from before the domain's start or wake."""
     operation = record.operation
-    if worker is None or operation is None or operation.kind is not OperationKind.START:
+    if worker is not None and operation is not None and operation.kind is OperationKind.RESUME:
+        silent = worker.silent_seconds
+        # The dispatcher keeps the session of a frozen guest: what counts is that it was heard of.
+        return None if silent is not None and now - silent < operation.since else worker
+    if worker is None or operation is None or operation.kind not in _FRESH_SESSION:
         return worker
     if now - operation.since >= timing.boot_deadline_seconds:
         # The dispatcher ends a silent session much sooner: this one lives, the start is misdated.
@@ -273,6 +312,12 @@ def _state(
         Lifecycle.PAUSED,
     ):
         return DomainState.STARTING
+    if memory.in_flight is ActionKind.RESTORE and operation is OperationKind.SAVE:
+        # The image brings back the metadata of the day it was made, until they are written again.
+        return DomainState.WAKING
+    standby = _standby_state(memory.in_flight, operation, record)
+    if standby is not None:
+        return standby
     if record.lifecycle is Lifecycle.OFF:
         return DomainState.OFF
     if record.lifecycle is Lifecycle.STOPPING:
@@ -284,14 +329,56 @@ def _state(
     is_failed = memory.state is DomainState.FAILED and (is_destroyed or not _is_connected(worker))
     if record.lifecycle is Lifecycle.CRASHED or is_failed:
         return DomainState.FAILED
-    if operation is OperationKind.DRAIN:
-        return DomainState.DRAINING
-    if record.lifecycle is Lifecycle.PAUSED:
+    going = _GOING.get(operation) if record.lifecycle is Lifecycle.RUNNING else None
+    if going is not None or operation is OperationKind.DRAIN:
+        return going or DomainState.DRAINING
+    if record.lifecycle is Lifecycle.PAUSED and operation is not OperationKind.RESTORE:
         return DomainState.PAUSED
-    if worker is not None and _is_connected(worker):
-        takes_jobs = worker.state is WorkerState.READY
-        return DomainState.READY if takes_jobs else DomainState.CORDONED
+    if _is_connected(worker) and record.lifecycle is Lifecycle.RUNNING:
+        return _connected_state(operation, worker)
     return _waiting_state(memory, record, fleet, timing, now)
+
+
+def _connected_state(operation: OperationKind | None, worker: WorkerRecord | None) -> DomainState:
+    if worker is not None and worker.state is WorkerState.READY:
+        return DomainState.READY
+    prepared = operation is OperationKind.PREPARE
+    return DomainState.PREPARING if prepared else DomainState.CORDONED
+
+
+_GOING: dict[OperationKind | None, DomainState] = {
+    OperationKind.SUSPEND: DomainState.SUSPENDING,
+    OperationKind.SAVE: DomainState.SAVING,
+}
+"""Running, and on the way into standby."""
+
+
+def _standby_state(
+    in_flight: ActionKind | None, operation: OperationKind | None, record: DomainRecord
+) -> DomainState | None:
+    """What a domain that does not run is on its way into standby, in it, or out of it.
+
+    None: no standby. An image is restored once: where a restore was begun, however it ended, the
+    guest may have lived on from it, so an image that is still there counts for nothing.
+    """
+    off, paused = record.lifecycle is Lifecycle.OFF, record.lifecycle is Lifecycle.PAUSED
+    if not (off or paused):
+        return None
+    if in_flight is ActionKind.PREPARE and operation is OperationKind.PREPARE:
+        return DomainState.PREPARING
+    if operation is OperationKind.SUSPEND and paused:
+        return DomainState.STANDBY_PAUSED
+    if operation is OperationKind.SAVE and paused:
+        # Saving stops the guest first.
+        return DomainState.SAVING
+    if operation is OperationKind.SAVE and record.has_saved_image:
+        return DomainState.STANDBY_SAVED
+    if operation is OperationKind.RESUME and paused:
+        waking = in_flight is ActionKind.RESUME
+        return DomainState.WAKING if waking else DomainState.STANDBY_PAUSED
+    if operation is OperationKind.RESTORE and in_flight is ActionKind.RESTORE:
+        return DomainState.WAKING
+    return None
 
 
 def _waiting_state(
@@ -303,9 +390,10 @@ def _waiting_state(
         fleet.known_since is not None and now - fleet.known_since >= timing.worker_return_seconds
     )
     operation = record.operation
-    if operation is not None and operation.kind is OperationKind.START:
-        late = now - operation.since >= timing.boot_deadline_seconds
-        return DomainState.FAILED if late and judged else DomainState.BOOTING
+    awaited = None if operation is None else _AWAITED.get(operation.kind)
+    if operation is not None and awaited is not None:
+        late = now - operation.since >= awaited.deadline_seconds(timing)
+        return DomainState.FAILED if late and judged else awaited.state
     if memory.in_flight is ActionKind.START:
         return DomainState.BOOTING
     since = memory.silent_since
@@ -313,14 +401,24 @@ def _waiting_state(
     return DomainState.FAILED if late and judged else DomainState.SILENT
 
 
+_BOOTS = (DomainState.BOOTING, DomainState.WAKING, DomainState.PREPARING)
+_BOOTED = (
+    DomainState.READY,
+    DomainState.CORDONED,
+    DomainState.SUSPENDING,
+    DomainState.SAVING,
+    DomainState.STANDBY_PAUSED,
+    DomainState.STANDBY_SAVED,
+)
+
+
 def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | None:
     old, new = before.state, after.state
     if old is new:
         return None
-    is_boot = old in (DomainState.BOOTING, DomainState.STARTING)
-    if is_boot and new in (DomainState.READY, DomainState.CORDONED):
+    if old in (*_BOOTS, DomainState.STARTING) and new in _BOOTED:
         return Incident.BOOT_FINISHED
-    if old is DomainState.BOOTING and new in (DomainState.FAILED, DomainState.OFF):
+    if old in _BOOTS and new in (DomainState.FAILED, DomainState.OFF):
         return Incident.BOOT_FAILED
     if new is DomainState.FAILED:
         crashed = record.lifecycle is Lifecycle.CRASHED

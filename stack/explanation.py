@@ -58,6 +58,8 @@ SENTENCES = {
     "domains_leaving": "domains that leave have to be gone first",
     "rollout_no_room": "the maximum leaves no room to replace domains with an old image",
     "rollout_given_up": "the new image does not boot; domains are not replaced by it",
+    "host_memory": "the host has no memory left for another domain",
+    "host_disk": "the host's disk has no room for a saved image",
     "scale_out": "more domains are wanted than run",
     "scale_in": "fewer domains are wanted than run",
     "demand_returned": "the demand came back before it had left",
@@ -79,6 +81,15 @@ SENTENCES = {
     "definition_proved": "its definition works; a copy is kept to go back to",
     "generation_given_up": "its image does not boot; its definition is put back",
     "maintenance": "a person ordered it drained for maintenance",
+    "standby_refill": "a standby domain is missing and nothing else goes on",
+    "standby_ready": "it has booted and waits from now on",
+    "standby_kept": "it is not needed and waits instead of shutting down",
+    "standby_resumed": "its way into standby was cut off by a restart and goes on",
+    "standby_surplus": "more wait than are wanted",
+    "standby_too_old": "it has waited for too long and is made anew",
+    "standby_outdated": "it waits with another image generation than is wanted",
+    "wake_failed": "it could not be woken",
+    "wake_deadline": "it was woken and its worker did not come back in time",
 }
 
 

@@ -123,9 +123,17 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
             "token_file": str(site_secrets.of(state).token_file(site_secrets.ALERTS)),
             "alertmanager_url": f"http://{HOST}:{settings.port('alertmanager_port')}",
         },
+        "standby": {
+            "paused": settings.standby_paused,
+            "saved": settings.standby_saved,
+            "refill_seconds": 10.0,
+        },
     }
     if settings.policies_file is not None:
         config["policies_file"] = str(settings.policies_file.absolute())
+    if settings.url is None:
+        saves = state.of("libvirt") / "config" / "libvirt" / "qemu" / "save"
+        config["host"] = {"save_directory": str(saves)}
     return _own("scaler", state, settings, config, settings.port("scaler_port"))
 
 

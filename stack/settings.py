@@ -91,6 +91,10 @@ class UpSettings(Settings):
     """How long final jobs are kept; default: for ever."""
     results_kept_count: int | None = Field(default=None, ge=0)
     """How many results, and how many cancelled jobs, are kept; default: all."""
+    standby_paused: int = Field(default=0, ge=0, le=256)
+    """Domains kept booted and suspended in memory, awake in a fraction of a second."""
+    standby_saved: int = Field(default=0, ge=0, le=256)
+    """Domains kept booted and saved on disk, awake in about a second."""
     loglevel: Level = "info"
     """Least level that the services log."""
     logfile: Path | None = None

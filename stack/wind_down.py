@@ -13,6 +13,7 @@ from stack.ports import Dispatcher, Domains, DomainsError, DomainView
 
 _RESEND_SECONDS = 4.0
 _POLL_SECONDS = 0.25
+_FROZEN = ("suspend", "resume")
 
 
 async def finish_jobs(
@@ -79,7 +80,10 @@ async def shut_down_domains(
         for domain in active or []:
             if now - pressed.get(domain.name, -_RESEND_SECONDS) >= _RESEND_SECONDS:
                 pressed[domain.name] = now
-                await _quietly(domains.shutdown(domain.name))
+                # A frozen guest hears no power button, and it holds nothing.
+                frozen = domain.state == "paused" and domain.operation in _FROZEN
+                end = domains.destroy if frozen else domains.shutdown
+                await _quietly(end(domain.name))
         await clock.sleep(_POLL_SECONDS)
     for domain in active or []:
         why = "is not waited for" if stop.is_urgent else "did not shut down in time"

@@ -61,6 +61,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         line = _Line(self)
         session = await self._admit(hello, first.join_token, line, context)
         line.session = session
+        worker_id = hello.worker_id
+        context.excuse_silence(lambda: self._desk.may_be_silent(worker_id))
         writing = asyncio.ensure_future(line.write(context))
         reading = asyncio.ensure_future(self._read(session, line, request_iterator))
         try:

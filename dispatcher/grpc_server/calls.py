@@ -83,7 +83,7 @@ class Call:
 
     __slots__ = (
         *("_code", "_drained", "_due", "_line", "_peer", "_text", "_trailing", "handler", "head"),
-        *("is_over", "number", "on_end", "requests", "task", "timer"),
+        *("excuse", "is_over", "number", "on_end", "requests", "task", "timer"),
     )
 
     def __init__(
@@ -103,6 +103,7 @@ class Call:
         self.requests: Requests | None = None
         self._drained: asyncio.Future[None] | None = None
         self.on_end: Callable[[int | None], None] | None = None
+        self.excuse: Callable[[], bool] | None = None
         self.is_over = False
         """Nobody waits for an answer."""
 
@@ -133,6 +134,10 @@ class Call:
         """Sends the only message; the status follows at once."""
         if not self.is_over:
             self._line.send(self.number, self.handler.response_serializer(message))
+
+    def excuse_silence(self, while_true: Callable[[], bool]) -> None:
+        """As long as that is true, the peer's silence is no sign of its death."""
+        self.excuse = while_true
 
     def has_drained(self) -> None:
         """What was written is with the connection, or never will be."""

@@ -330,6 +330,10 @@ class Served(asyncio.BufferedProtocol):
 
     def _keep_alive(self) -> None:
         now = self._loop.time()
+        if any(call.excuse is not None and call.excuse() for call in self._calls.values()):
+            # Nothing is asked of a peer that may stand still: what stays unacknowledged for long
+            # would kill the connection that it is to find again.
+            self._heard_at, self._pinged_at = now, None
         if self._pinged_at is not None and now >= self._pinged_at + self._patience.answer:
             self._transport.abort()
             return

@@ -58,7 +58,9 @@ class ReferencePolicy:
         settled_at = -math.inf
         if context.changed_at is not None:
             settled_at = context.changed_at + self.averaging_seconds
-        if pool.ready != current or pool.count(DomainState.DRAINING) or now < settled_at:
+        # The boot of a domain prepared for standby is in the mean, too, and is no load.
+        moving = pool.count(DomainState.DRAINING, DomainState.PREPARING)
+        if pool.ready != current or moving or now < settled_at:
             return hold(Reason.POOL_IN_TRANSITION), None
         count = pool.ready
         if ratio > self.target_ratio:

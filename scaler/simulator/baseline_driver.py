@@ -75,13 +75,11 @@ class BaselineScaler:
     def _look(self) -> Sight:
         pool = self._pool
         ready = booting = 0
-        youngest = float("-inf")
         for domain in pool.domains:
             if domain.lifecycle is Lifecycle.OFF or domain.index in self._leaving:
                 continue
             if domain.is_connected:
                 ready += 1
-                youngest = max(youngest, domain.connected_since)
             elif pool.now - domain.started_at > self._boot_deadline_seconds:
                 pool.power_off(domain, "destroyed", by_scale_in=True)
             else:
@@ -97,7 +95,6 @@ class BaselineScaler:
             cpu=None if is_blind or is_null else self._signals.cpu(),
             demand=None if is_blind else 0.0 if is_null else self._signals.demand(),
             slots=pool.scenario.slots,
-            seconds_since_start=pool.now - youngest,
         )
 
     def _start(self, count: int) -> None:

@@ -28,8 +28,6 @@ class Sight:
     """Busy slots and waiting jobs; None: no answer. An empty answer and NaN are 0, which is what
     KEDA makes of them (`ignoreNullValues` is true by default)."""
     slots: int
-    seconds_since_start: float
-    """Since the youngest domain became ready; large when none is young."""
 
     @property
     def owned(self) -> int:

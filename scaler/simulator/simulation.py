@@ -12,7 +12,7 @@ from typing import Protocol
 from scaler.decision import Decision, Settings
 from scaler.simulator.baseline_driver import BaselineScaler
 from scaler.simulator.baselines import BASELINES
-from scaler.simulator.domains import SimulatedPool
+from scaler.simulator.domains import CLOCK_START_SECONDS, SimulatedPool
 from scaler.simulator.oracle import Oracle
 from scaler.simulator.production import ProductionScaler
 from scaler.simulator.scenario import Scenario, Span
@@ -99,7 +99,7 @@ def simulate(
         slots=scenario.slots,
         least=bounds.least,
     )
-    start = 1000.0 + warm_up
+    start = CLOCK_START_SECONDS + warm_up
     ledger = Ledger(
         trace_start=start,
         trace_end=start + workload.trace.length_seconds,

@@ -81,6 +81,13 @@ _PoliciesFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Policies of your own (see: virtscale policy --help)."),
 ]
+_StandbyPaused = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Domains kept booted and suspended in memory (default 0)."),
+]
+_StandbySaved = Annotated[
+    int | None, typer.Option(metavar="N", help="Domains kept booted and saved on disk (default 0).")
+]
 _Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
 ]
@@ -163,6 +170,8 @@ def up(
     number_formats: _NumberFormats = None,
     results_kept_seconds: _ResultsKeptSeconds = None,
     results_kept_count: _ResultsKeptCount = None,
+    standby_paused: _StandbyPaused = None,
+    standby_saved: _StandbySaved = None,
     no_load: _NoLoad = None,
     loglevel: _Loglevel = None,
     logfile: _Logfile = None,

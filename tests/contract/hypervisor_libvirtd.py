@@ -122,7 +122,7 @@ class LibvirtWorld:
             for domain in connection.listAllDomains():
                 if domain.isActive():
                     domain.destroy()
-                domain.undefine()
+                domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
 
     @contextlib.contextmanager
     def _connection(self):

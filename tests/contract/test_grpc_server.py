@@ -45,12 +45,15 @@ class Servicer:
         self.read = 0
         self.seen: list[Any] = []
         self.release = asyncio.Event()
+        self.excuse: Callable[[], bool] | None = None
 
     async def echo(self, request: bytes, context: Any) -> bytes:
         return request
 
     async def wait(self, request: bytes, context: Any) -> bytes:
         self.running += 1
+        if self.excuse is not None:
+            context.excuse_silence(self.excuse)
         try:
             await self.release.wait()
         except asyncio.CancelledError:
@@ -589,6 +592,20 @@ async def test_a_peer_that_falls_silent_is_closed(hasty: World) -> None:
     await until(lambda: hasty.servicer.running)
     assert frames.frame(frames.PING, 0, 0, b"virtscal") in await peer.rest()
     await until(lambda: not hasty.servicer.running)
+    await peer.close()
+
+
+async def test_a_peer_that_is_excused_may_be_silent_and_is_asked_for_nothing(hasty: World) -> None:
+    excused = True
+    hasty.servicer.excuse = lambda: excused
+    peer = await Raw.to(hasty, HELLO + call(1, f"/{NAME}/Wait"))
+    await until(lambda: hasty.servicer.running)
+    began = time.monotonic()
+    await until(lambda: time.monotonic() - began > 1.5)
+    assert hasty.servicer.running
+    excused = False
+    await until(lambda: not hasty.servicer.running)
+    assert frames.frame(frames.PING, 0, 0, b"virtscal") in await peer.rest()
     await peer.close()
 
 

@@ -169,6 +169,85 @@ async def test_nothing_to_go_back_to(world):
     assert caught.value.kind is ErrorKind.GONE
 
 
+async def test_suspends_and_resumes_and_both_may_be_repeated(world):
+    world.define("a")
+    await world.hypervisor.start("a")
+    await world.hypervisor.suspend("a")
+    await world.hypervisor.suspend("a")
+    assert (await record(world, "a")).lifecycle is Lifecycle.PAUSED
+    await world.hypervisor.resume("a")
+    await world.hypervisor.resume("a")
+    assert (await record(world, "a")).lifecycle is Lifecycle.RUNNING
+    await world.hypervisor.destroy("a")
+    for call in (world.hypervisor.suspend, world.hypervisor.resume):
+        with pytest.raises(HypervisorError):
+            await call("a")
+
+
+async def test_saves_and_restores_once(world):
+    world.define("a")
+    await world.hypervisor.start("a")
+    await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+    await world.hypervisor.save("a")
+    await world.hypervisor.save("a")
+    found = await record(world, "a")
+    assert (found.lifecycle, found.cause) == (Lifecycle.OFF, "saved")
+    assert found.has_saved_image
+    await world.hypervisor.restore("a")
+    await world.hypervisor.restore("a")
+    assert (await record(world, "a")).lifecycle is Lifecycle.RUNNING
+    await world.hypervisor.destroy("a")
+    assert not (await record(world, "a")).has_saved_image
+    with pytest.raises(HypervisorError) as caught:
+        await world.hypervisor.restore("a")
+    assert caught.value.kind is ErrorKind.FATAL
+    assert (await record(world, "a")).lifecycle is Lifecycle.OFF
+
+
+async def test_a_saved_domain_that_is_defined_anew_is_still_of_its_image(world):
+    world.define("a", generation="old")
+    await world.hypervisor.start("a")
+    await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+    await world.hypervisor.save("a")
+    world.define("a", generation="new")
+    # Reads the metadata anew, as does whatever writes them.
+    await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("old", "new")
+    await world.hypervisor.discard("a")
+    await world.hypervisor.set_operation("a", None)
+    found = await record(world, "a")
+    assert (found.generation, found.defined_generation) == ("new", "new")
+
+
+@pytest.mark.parametrize("way", ["start", "discard"])
+async def test_a_start_boots_and_a_discard_removes_whatever_image_there_is(world, way):
+    world.define("a")
+    await world.hypervisor.start("a")
+    await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+    await world.hypervisor.save("a")
+    if way == "start":
+        await world.hypervisor.start("a")
+        assert (await record(world, "a")).lifecycle is Lifecycle.RUNNING
+        await world.hypervisor.destroy("a")
+    else:
+        await world.hypervisor.discard("a")
+        await world.hypervisor.discard("a")
+    assert not (await record(world, "a")).has_saved_image
+
+
+async def test_tells_how_much_memory_a_domain_may_take(world):
+    world.define("a")
+    assert (await record(world, "a")).memory_bytes == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("call", ["suspend", "resume", "save", "restore", "discard"])
+async def test_an_unknown_domain_cannot_be_standby(world, call):
+    with pytest.raises(HypervisorError) as caught:
+        await getattr(world.hypervisor, call)("nobody")
+    assert caught.value.kind is ErrorKind.GONE
+
+
 @pytest.mark.parametrize("call", ["start", "shutdown", "destroy"])
 async def test_an_unknown_domain_is_gone(world, call):
     with pytest.raises(HypervisorError) as caught:
@@ -207,5 +286,48 @@ async def test_keeps_what_others_wrote_into_the_metadata(daemon):
         metadata = world.metadata("a")
         assert "tier='cold'" in metadata.replace('"', "'")
         assert "owner='virtscale'" in metadata.replace('"', "'")
+    finally:
+        world.close()
+
+
+async def test_a_restore_brings_back_the_metadata_of_the_image(daemon):
+    """Why the executor writes its operation a second time."""
+    world = LibvirtWorld(daemon)
+    try:
+        world.define("a")
+        await world.hypervisor.start("a")
+        await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+        await world.hypervisor.save("a")
+        await world.hypervisor.set_operation("a", Operation(OperationKind.RESTORE, 2.0, 2))
+        await world.hypervisor.restore("a")
+        assert "operation='save'" in world.metadata("a").replace('"', "'")
+        await world.hypervisor.set_operation("a", Operation(OperationKind.RESTORE, 2.0, 2))
+        assert "operation='restore'" in world.metadata("a").replace('"', "'")
+    finally:
+        world.close()
+
+
+async def test_a_saved_domain_outlives_a_restart_of_libvirtd(daemon):
+    world = LibvirtWorld(daemon)
+    try:
+        world.define("a")
+        await world.hypervisor.start("a")
+        await world.hypervisor.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+        await world.hypervisor.save("a")
+        daemon.stop()
+        daemon.start()
+        assert (await record(world, "a")).has_saved_image
+        await world.hypervisor.restore("a")
+        assert (await record(world, "a")).lifecycle is Lifecycle.RUNNING
+    finally:
+        world.close()
+
+
+async def test_the_real_one_tells_the_hosts_room(daemon):
+    world = LibvirtWorld(daemon)
+    try:
+        room = await world.hypervisor.room()
+        assert room.memory_bytes is not None and room.memory_available_bytes is not None
+        assert 0 < room.memory_available_bytes <= room.memory_bytes
     finally:
         world.close()

@@ -19,6 +19,7 @@ from scaler.pool import (
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.stabilization import Limits
+from scaler.standby import StandbyPolicy
 
 NAMES = [f"d{number}" for number in range(6)]
 MAX = 4
@@ -26,6 +27,7 @@ SETTINGS = Settings(
     limits=Limits(min=1, max=MAX, in_window_seconds=5.0, in_cooldown_seconds=2.0),
     policies=(ReferencePolicy(), BacklogPolicy()),
 )
+WITH_STANDBY = replace(SETTINGS, standby=StandbyPolicy(paused=2, saved=1, max_age_seconds=30.0))
 
 # A busy machine must not fail a test by its deadline.
 RELAXED = settings(max_examples=60, deadline=None)
@@ -49,6 +51,7 @@ operations = st.none() | st.builds(
 @st.composite
 def observations(draw, most=6, signals=readings):
     names = NAMES[: draw(st.integers(0, most))]
+    has_images = draw(st.booleans())
     records = tuple(
         DomainRecord(
             name,
@@ -57,6 +60,7 @@ def observations(draw, most=6, signals=readings):
             draw(operations),
             0,
             *draw(st.tuples(*[st.sampled_from(["", "old", "new"])] * 3)),
+            has_saved_image=has_images,
         )
         for name in names
     )
@@ -81,16 +85,16 @@ histories = st.lists(
 )
 
 
-def play(history):
+def play(history, given=SETTINGS):
     """Decisions of one scaler's life; actions report back before the next turn."""
     state, now = State(), 100.0
     for seconds, observation, outcome in history:
         now += seconds
         before = state
-        state, decision = decide(SETTINGS, state, observation, now)
+        state, decision = decide(given, state, observation, now)
         yield before, observation, decision, now
         for action in decision.plan.actions:
-            state = feed(SETTINGS, state, ActionResult(action.kind, action.domain, outcome), now)
+            state = feed(given, state, ActionResult(action.kind, action.domain, outcome), now)
 
 
 @RELAXED
@@ -238,3 +242,66 @@ def test_a_restart_goes_on_with_what_is_under_way(observation):
     _, remembered = decide(SETTINGS, lived, observation, 100.0)
     _, fresh = decide(SETTINGS, State(), observation, 100.0)
     assert remembered.plan.actions == fresh.plan.actions
+
+
+_TAKES_MEMORY = (ActionKind.START, ActionKind.PREPARE, ActionKind.RESTORE)
+
+
+@RELAXED
+@given(histories)
+def test_standby_included_never_more_than_the_ceiling(history):
+    for _, _, decision, _ in play(history, WITH_STANDBY):
+        domains = {domain.name: domain for domain in decision.pool.domains}
+        begun = [
+            one
+            for one in decision.plan.actions
+            if one.kind in _TAKES_MEMORY and not domains[one.domain].is_active
+        ]
+        assert not begun or decision.pool.active + len(begun) <= MAX
+
+
+@RELAXED
+@given(histories)
+def test_nothing_is_frozen_that_holds_a_lease_or_may_get_one(history):
+    for _, _, decision, _ in play(history, WITH_STANDBY):
+        domains = {domain.name: domain for domain in decision.pool.domains}
+        for action in decision.plan.actions:
+            if action.kind not in (ActionKind.SUSPEND, ActionKind.SAVE) or action.is_repeated:
+                continue
+            domain = domains[action.domain]
+            assert domain.leases == 0
+            assert domain.worker is not None and domain.worker.state is not WorkerState.READY
+
+
+@RELAXED
+@given(histories)
+def test_an_image_is_restored_once_and_only_where_the_scaler_saved_it(history):
+    for _, observation, decision, _ in play(history, WITH_STANDBY):
+        records = {record.name: record for record in observation.domains or ()}
+        for action in decision.plan.actions:
+            if action.kind is ActionKind.RESTORE:
+                record = records[action.domain]
+                assert record.has_saved_image and record.lifecycle is Lifecycle.OFF
+                assert record.operation is not None
+                assert record.operation.kind is OperationKind.SAVE
+
+
+@RELAXED
+@given(histories)
+def test_a_domain_that_others_paused_or_saved_is_left_alone(history):
+    ours = (
+        OperationKind.SUSPEND,
+        OperationKind.RESUME,
+        OperationKind.SAVE,
+        OperationKind.RESTORE,
+    )
+    for _, observation, decision, _ in play(history, WITH_STANDBY):
+        records = {record.name: record for record in observation.domains or ()}
+        woken = [
+            one
+            for one in decision.plan.actions
+            if one.kind in (ActionKind.RESUME, ActionKind.RESTORE, ActionKind.DISCARD)
+        ]
+        for action in woken:
+            operation = records[action.domain].operation
+            assert operation is not None and operation.kind in ours

@@ -44,7 +44,8 @@ class FakeFleet:
 
     async def cordon(self, worker_id, *, reason, max_leases):
         await self._answer()
-        worker = self._find(worker_id)
+        # As the dispatcher: also a worker that has never been there.
+        worker = self._world.worker(worker_id)
         if max_leases is not None and len(worker.leases) > max_leases:
             return False
         worker.is_cordoned = True

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from scaler.host_room import HostRoom
 from scaler.pool import DomainRecord, Lifecycle, Operation
 from scaler.ports import ErrorKind, HypervisorError
 
@@ -21,6 +22,9 @@ class FakeDomain:
     generation: str = ""
     defined_generation: str = ""
     kept_generation: str = ""
+    has_saved_image: bool = False
+    memory_bytes: int = 64 * 1024 * 1024
+    wake_error: HypervisorError | None = None
 
 
 class FakeHypervisor:
@@ -33,12 +37,15 @@ class FakeHypervisor:
         self.on_start = lambda name: None
         self.on_shutdown = lambda name: None
         self.on_off = lambda name: None
+        self.on_freeze = lambda name: None
+        self.on_wake = lambda name: None
+        self.host_room = HostRoom()
 
     def define(self, name, pool="default", generation=""):
         """A new domain, or a new definition of one that goes on running as it is."""
         domain = self.domains.setdefault(name, FakeDomain(name, pool))
         domain.pool, domain.defined_generation = pool, generation
-        if domain.lifecycle is Lifecycle.OFF:
+        if domain.lifecycle is Lifecycle.OFF and not domain.has_saved_image:
             domain.generation = generation
 
     async def list(self):
@@ -53,6 +60,8 @@ class FakeHypervisor:
                 one.generation,
                 one.defined_generation,
                 one.kept_generation,
+                has_saved_image=one.has_saved_image and one.lifecycle is Lifecycle.OFF,
+                memory_bytes=one.memory_bytes,
             )
             for one in self.domains.values()
             if one.pool == self.pool
@@ -67,7 +76,57 @@ class FakeHypervisor:
             raise domain.start_error
         domain.lifecycle, domain.cause = Lifecycle.RUNNING, ""
         domain.shutdown_requests = 0
+        domain.has_saved_image = False
+        domain.generation = domain.defined_generation
         self.on_start(name)
+
+    async def suspend(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is Lifecycle.OFF:
+            raise HypervisorError(ErrorKind.FATAL, f"domain {name} is not running")
+        if domain.lifecycle is Lifecycle.RUNNING:
+            domain.lifecycle = Lifecycle.PAUSED
+            self.on_freeze(name)
+
+    async def resume(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is Lifecycle.OFF:
+            raise HypervisorError(ErrorKind.FATAL, f"domain {name} is not running")
+        if domain.lifecycle is Lifecycle.PAUSED:
+            if domain.wake_error is not None:
+                raise domain.wake_error
+            domain.lifecycle = Lifecycle.RUNNING
+            self.on_wake(name)
+
+    async def save(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is Lifecycle.OFF:
+            return
+        self.on_freeze(name)
+        domain.has_saved_image = True
+        domain.lifecycle, domain.cause = Lifecycle.OFF, "saved"
+
+    async def restore(self, name):
+        domain = await self._find(name)
+        if domain.lifecycle is not Lifecycle.OFF:
+            return
+        if not domain.has_saved_image:
+            raise HypervisorError(ErrorKind.FATAL, f"domain {name} has no saved image")
+        if domain.wake_error is not None:
+            raise domain.wake_error
+        domain.has_saved_image = False
+        domain.lifecycle, domain.cause = Lifecycle.RUNNING, ""
+        self.on_wake(name)
+
+    async def discard(self, name):
+        domain = await self._find(name)
+        domain.has_saved_image = False
+        if domain.lifecycle is Lifecycle.OFF:
+            domain.generation = domain.defined_generation
+
+    async def room(self):
+        await self._answer()
+        return self.host_room
 
     async def shutdown(self, name):
         domain = await self._find(name)

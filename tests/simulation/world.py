@@ -45,6 +45,8 @@ class Faults:
     start_fails: float = 0.0
     power_button_lost: float = 0.0
     broken_generations: frozenset = frozenset()
+    wake_never_finishes: float = 0.0
+    wake_fails: float = 0.0
 
 
 class WorldMetrics(MetricsFake):
@@ -92,6 +94,8 @@ class World:
         self.hypervisor.on_start = self._boot
         self.hypervisor.on_off = self._lose_worker
         self.hypervisor.on_shutdown = self._press_power_button
+        self.hypervisor.on_freeze = self._freeze
+        self.hypervisor.on_wake = self._wake
         self.fleet = FakeFleet(self)
         self.metrics = WorldMetrics()
         self.log = LogFake()
@@ -111,6 +115,8 @@ class World:
         self._owed = 0.0
         self.peak_active = 0
         self.starts = 0
+        self.wakes = 0
+        self.frozen = 0
         self.leases_cut = []
         """Jobs that a domain held when the scaler, and no fault, took its power."""
         self._is_fault = False
@@ -176,6 +182,9 @@ class World:
         """What runs in these domains, or in all that serve."""
         return {self.hypervisor.domains[name].generation for name in names or self.serving}
 
+    def worker(self, name):
+        return self.workers.setdefault(name, Worker(name))
+
     def demand(self):
         leased = sum(len(worker.leases) for worker in self.workers.values())
         ready = len(self.ready)
@@ -213,7 +222,7 @@ class World:
         for name, at in list(self._boots.items()):
             if now >= at:
                 del self._boots[name]
-                worker = self.workers.setdefault(name, Worker(name))
+                worker = self.worker(name)
                 worker.is_connected, worker.connected_at = True, now
         for name, at in list(self._going_off.items()):
             if now >= at:
@@ -255,6 +264,18 @@ class World:
         length = self.boot_seconds * self.random.uniform(0.7, 1.3)
         self._boots[name] = self.clock.wall() + length
 
+    def _freeze(self, name):
+        worker = self.workers.get(name)
+        assert worker is None or not worker.leases, f"{name} is frozen with {worker.leases}"
+        self.frozen += 1
+        if worker is not None:
+            worker.is_connected = False
+
+    def _wake(self, name):
+        self.wakes += 1
+        if self.random.random() >= self.faults.wake_never_finishes:
+            self._boots[name] = self.clock.wall() + self.random.uniform(0.05, 0.6)
+
     def _press_power_button(self, name):
         worker = self.workers.get(name)
         if worker is not None and worker.leases:
@@ -280,8 +301,11 @@ class World:
             await asyncio.sleep(0)
         failing = self.random.random() < self.faults.start_fails
         error = HypervisorError(ErrorKind.FATAL, "start refused") if failing else None
+        failing = self.random.random() < self.faults.wake_fails
+        wake_error = HypervisorError(ErrorKind.FATAL, "wake refused") if failing else None
         for domain in self.hypervisor.domains.values():
             domain.start_error = error
+            domain.wake_error = wake_error
 
 
 OUTAGE = Failed("cannot connect")

@@ -194,6 +194,24 @@ def test_silence_loses_the_worker():
     ]
 
 
+def test_a_cordoned_worker_with_empty_hands_may_stand_still():
+    ledger = Ledger(TERMS)
+    ledger.hello(S1, hello(), 0.0)
+    ledger.cordon("w1", "standby", 0)
+    for moment in range(10, 3600, 5):
+        assert ledger.expire(float(moment)) == []
+    # Woken at the worst moment it still has half a lease time to be heard of.
+    ledger.uncordon("w1")
+    assert ledger.expire(3599.0) == []
+    assert EndSession(S1, EndReason.STALLED) in ledger.expire(3610.0)
+
+
+def test_a_cordoned_worker_that_holds_leases_may_not():
+    ledger = working()
+    ledger.cordon("w1", "standby", None)
+    assert EndSession(S1, EndReason.STALLED) in ledger.expire(10.0)
+
+
 def test_a_heartbeat_renews_what_it_names_and_nothing_else():
     ledger = working(2)
     assert ledger.renew(S1, [lease(1, 1), lease(7, 7)], 1, 6.0) == [Revoke(S1, (lease(7, 7),))]

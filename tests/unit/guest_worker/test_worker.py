@@ -2,6 +2,7 @@ import os
 from collections.abc import Sequence
 
 from guest_worker import values
+from guest_worker.announcements import Announcements
 from guest_worker.logs import Log
 from guest_worker.session import Identity, Session
 from guest_worker.values import Assignment, Lease, Lost, Outcome
@@ -95,8 +96,33 @@ class FakeTransport:
         self.arrived = []
 
 
+class FakeAnnouncements(Announcements):
+    """A network card that announces itself three times in a row, from the first poll on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader, self.writer = os.pipe()
+        self.left = 3
+
+    def open(self) -> None:
+        os.write(self.writer, b"x")
+
+    def file_descriptors(self) -> tuple[int, ...]:
+        return (self.reader,) if self.left else ()
+
+    def take(self) -> bool:
+        self.left -= 1
+        return True
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
 class Rig:
-    def __init__(self, *script: list[values.MessageDown | Lost]) -> None:
+    def __init__(
+        self, *script: list[values.MessageDown | Lost], is_announced: bool = False
+    ) -> None:
         self.wake = Wake()
         self.transport = FakeTransport(list(script), self.wake)
         self.hashing = FakeHashing()
@@ -110,6 +136,7 @@ class Rig:
             self.clock,
             Log(log_writer, "debug"),
             self.wake,
+            FakeAnnouncements() if is_announced else None,
         )
         self.log_writer = log_writer
 
@@ -189,3 +216,11 @@ def test_a_suspended_machine_reconnects_at_once() -> None:
     assert rig.run() == CLEAN
     assert rig.transport.connections == 2
     assert "clock.jumped suspended_seconds=3600.000" in rig.close()
+
+
+def test_a_machine_that_was_exchanged_opens_one_new_stream_at_once() -> None:
+    rig = Rig([WELCOME], [WELCOME, values.Jobs((A,))], is_announced=True)
+    LeavesAfter(rig, values.Results)
+    assert rig.run() == CLEAN
+    assert rig.transport.connections == 2
+    assert rig.close().count("machine.exchanged") == 1

@@ -1,7 +1,9 @@
 import pytest
 
 from scaler.config import ScalerConfig, pool_settings, signal_queries
+from scaler.host_room import HostReserve
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.standby import StandbyPolicy
 from servicekit.config import ConfigError, check
 
 
@@ -71,3 +73,33 @@ def test_faults_name_the_field(values, text):
     with pytest.raises(ConfigError) as caught:
         config(**values)
     assert text in str(caught.value)
+
+
+def test_standby_is_off_and_can_be_had():
+    settings = pool_settings(config())
+    assert (settings.standby.paused, settings.standby.saved) == (0, 0)
+    settings = pool_settings(
+        config(
+            standby={"paused": 1, "saved": 2, "refill_seconds": 5, "max_age_seconds": 60},
+            host={"memory_reserve_mib": 10, "disk_reserve_mib": 20},
+            timing={"wake_deadline_seconds": 3},
+        )
+    )
+    assert settings.standby == StandbyPolicy(1, 2, 5.0, 60.0, None)
+    assert settings.reserve == HostReserve(10 * 1024 * 1024, 20 * 1024 * 1024)
+    assert settings.timing.wake_deadline_seconds == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"standby": {"paused": -1}}, "standby.paused"),
+        ({"standby": {"refill_seconds": 0}}, "standby.refill_seconds"),
+        ({"standby": {"warm": 1}}, "standby.warm"),
+        ({"host": {"memory_reserve_mib": -1}}, "host.memory_reserve_mib"),
+    ],
+)
+def test_a_wrong_standby_key_is_named(values, fault):
+    with pytest.raises(ConfigError) as caught:
+        config(**values)
+    assert fault in str(caught.value.faults)

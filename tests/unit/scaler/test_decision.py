@@ -15,6 +15,7 @@ from scaler.decision import (
     decide,
     feed,
 )
+from scaler.host_room import HostRoom
 from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind, DomainState
 from scaler.readings import Empty, Known
@@ -22,6 +23,7 @@ from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.saturation import SaturationSettings
 from scaler.stabilization import Limits
+from scaler.standby import StandbyPolicy
 
 SETTINGS = Settings(
     limits=Limits(min=1, max=3, out_window_seconds=0.0),
@@ -229,6 +231,56 @@ def test_a_scale_out_that_did_not_help_a_saturated_host_is_not_repeated(make):
     assert [one[:2] for one in acts(decision)] == [("start", "c"), ("start", "d")]
 
 
+STANDBY = replace(SETTINGS, standby=StandbyPolicy(paused=1, refill_seconds=30.0))
+ROOM = HostRoom(1 << 40, 1 << 40, 1 << 40)
+
+
+def paused_pool(make):
+    return [make.record("a", "running"), make.record("b", "paused", "suspend"), make.record("c")]
+
+
+def test_a_wake_is_a_scale_out(make):
+    domains, workers = paused_pool(make), [make.worker("a")]
+    state, decision = decide(STANDBY, State(), seen(domains, workers, signals(1.5)), 100.0)
+    assert acts(decision) == [("resume", "b", "scale_out")]
+    assert decision.pool.active == 2
+    assert state.memory.last_out_at == 100.0
+    done = ActionResult(ActionKind.RESUME, "b", Outcome.DONE)
+    assert feed(STANDBY, state, done, 100.1).tracks["b"].failures == 0
+
+
+def test_a_wake_that_fails_counts_once_and_costs_the_domain(make):
+    domains, workers = paused_pool(make), [make.worker("a")]
+    observed = seen(domains, workers, signals(1.5))
+    state, _ = decide(STANDBY, State(), observed, 100.0)
+    failed = ActionResult(ActionKind.RESUME, "b", Outcome.FAILED, "no")
+    state = feed(STANDBY, state, failed, 100.1)
+    assert state.breaker.failures == 1
+    state, decision = decide(STANDBY, state, observed, 101.0)
+    assert acts(decision) == [("start", "c", "scale_out"), ("destroy", "b", "wake_failed")]
+    assert state.breaker.failures == 1
+    assert decision.incidents == ()
+
+
+def test_a_refill_waits_for_its_turn(make):
+    domains = [make.record("a", "running"), make.record("b"), make.record("c")]
+    observed = seen(domains, [make.worker("a")], room=ROOM)
+    state, decision = decide(STANDBY, State(), observed, 100.0)
+    assert acts(decision) == [("prepare", "b", "standby_refill")]
+    refused = ActionResult(ActionKind.PREPARE, "b", Outcome.RETRYABLE, "away")
+    state = feed(STANDBY, state, refused, 100.1)
+    state, decision = decide(STANDBY, state, observed, 101.0)
+    assert (acts(decision), decision.plan.wake_at) == ([], 130.0)
+    _, decision = decide(STANDBY, state, observed, 131.0)
+    assert acts(decision) == [("prepare", "b", "standby_refill")]
+
+
+def test_nothing_spare_is_started_on_a_host_that_does_not_tell(make):
+    domains = [make.record("a", "running"), make.record("b")]
+    _, decision = decide(STANDBY, State(), seen(domains, [make.worker("a")]), 100.0)
+    assert (acts(decision), decision.reason) == ([], Reason.HOST_MEMORY)
+
+
 RULES = (
     AlertRule("more", (Matcher("alertname", "Busy"),), raise_by=2),
     AlertRule("stay", (Matcher("alertname", "Stay"),), blocks_in=True),
@@ -310,3 +362,15 @@ def test_a_ceiling_drains_at_once_and_without_any_signal(make):
     _, decision = decide(ALERTED, State(), observation, 0.0)
     assert [kind for kind, _, _ in acts(decision)] == ["drain", "drain"]
     assert decision.reason is Reason.OVERRIDE_CEILING
+
+
+def test_a_standby_guest_that_dies_before_it_is_seen_running_has_failed_to_boot(make):
+    domains = [make.record("a", "running"), make.record("b")]
+    workers = [make.worker("a")]
+    state, decision = decide(STANDBY, State(), seen(domains, workers, room=ROOM), 100.0)
+    assert acts(decision) == [("prepare", "b", "standby_refill")]
+    state = feed(STANDBY, state, ActionResult(ActionKind.PREPARE, "b", Outcome.DONE), 100.5)
+    domains[1] = make.record("b", op="prepare", since=100.0)
+    state, decision = decide(STANDBY, state, seen(domains, workers, room=ROOM), 101.0)
+    assert [(name, one.value) for name, one in decision.incidents] == [("b", "boot_failed")]
+    assert acts(decision) == [("settle", "b", "off_reached")]

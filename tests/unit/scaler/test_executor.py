@@ -155,3 +155,72 @@ async def test_stopping_abandons_a_drain_and_keeps_it_written_down(scene):
     await scene.executor.stop()
     assert scene.domain.operation is not None
     assert scene.outcomes == [(ActionKind.DRAIN, Outcome.CANCELLED)]
+
+
+async def test_a_standby_domain_is_cordoned_before_it_boots(scene):
+    scene.hypervisor.on_start = lambda name: scene.fleet.calls.append(("start", name))
+    await scene.act(ActionKind.PREPARE)
+    assert scene.fleet.calls == [("cordon", None), ("start", "a")]
+    assert scene.domain.operation == Operation(OperationKind.PREPARE, NOW, 7)
+
+
+async def test_a_worker_that_cannot_be_cordoned_does_not_boot_for_standby(scene):
+    scene.fleet.error = FleetError("away")
+    await scene.act(ActionKind.PREPARE)
+    assert scene.domain.lifecycle is Lifecycle.OFF
+    assert scene.outcomes == [(ActionKind.PREPARE, Outcome.RETRYABLE)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "lifecycle"),
+    [
+        (ActionKind.SUSPEND, OperationKind.SUSPEND, Lifecycle.PAUSED),
+        (ActionKind.SAVE, OperationKind.SAVE, Lifecycle.OFF),
+    ],
+)
+async def test_freezes_a_worker_with_empty_hands_only(scene, kind, operation, lifecycle):
+    scene.domain.lifecycle = Lifecycle.RUNNING
+    scene.fleet.grants = False
+    await scene.act(kind)
+    assert scene.domain.lifecycle is Lifecycle.RUNNING
+    assert scene.domain.operation is None
+    assert scene.outcomes == [(kind, Outcome.REFUSED)]
+    scene.fleet.grants = True
+    await scene.act(kind)
+    assert scene.fleet.calls == [("cordon", 0), ("cordon", 0)]
+    assert scene.domain.lifecycle is lifecycle
+    assert scene.domain.operation == Operation(operation, NOW, 7)
+
+
+async def test_a_wake_lifts_the_cordon(scene):
+    scene.domain.lifecycle = Lifecycle.PAUSED
+    await scene.act(ActionKind.RESUME)
+    assert scene.domain.lifecycle is Lifecycle.RUNNING
+    assert scene.domain.operation == Operation(OperationKind.RESUME, NOW, 7)
+    assert scene.fleet.calls == [("uncordon", None)]
+
+
+async def test_a_restore_writes_its_operation_again_over_the_images_own(scene):
+    scene.domain.has_saved_image = True
+    saved = Operation(OperationKind.SAVE, NOW - 100, 3)
+
+    def bring_back(name):
+        assert scene.domain.operation == Operation(OperationKind.RESTORE, NOW, 7)
+        scene.domain.operation = saved
+
+    scene.hypervisor.on_wake = bring_back
+    await scene.act(ActionKind.RESTORE)
+    assert scene.domain.operation == Operation(OperationKind.RESTORE, NOW, 7)
+    assert not scene.domain.has_saved_image
+
+
+async def test_a_restore_without_an_image_fails_and_does_not_boot(scene):
+    await scene.act(ActionKind.RESTORE)
+    assert scene.domain.lifecycle is Lifecycle.OFF
+    assert scene.outcomes == [(ActionKind.RESTORE, Outcome.FAILED)]
+
+
+async def test_discards_an_image(scene):
+    scene.domain.has_saved_image = True
+    await scene.act(ActionKind.DISCARD)
+    assert not scene.domain.has_saved_image

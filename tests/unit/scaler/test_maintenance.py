@@ -3,6 +3,7 @@ import pytest
 from scaler import maintenance, planner
 from scaler.planner import Permissions
 from scaler.reasons import Reason
+from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
 
 TIMING = Timing()
@@ -78,3 +79,15 @@ def test_nothing_is_drained_while_the_dispatcher_is_away(make):
 def test_a_domain_that_does_not_work_yet_is_waited_for(make, state):
     _, actions = planned(make, [make.view("a", state)], 0, "a")
     assert actions == []
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "action"),
+    [("standby_paused", "suspend", "destroy"), ("standby_saved", "save", "discard")],
+)
+def test_it_is_no_standby_either(make, state, kind, action):
+    waits = make.view("a", state, operation=make.operation(kind, 90.0))
+    permissions = ALLOWED._replace(standby=StandbyPolicy(paused=1, saved=1))
+    views = [waits, make.view("b", "off")]
+    _, actions = planned(make, views, 0, "a", permissions=permissions)
+    assert actions == [(action, "a", "standby_surplus")]

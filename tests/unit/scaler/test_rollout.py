@@ -124,3 +124,19 @@ def test_what_is_in_use_is_not_put_back_under_an_action(domain, assessed, make):
     trials = Trials(failures={"new": 2})
     going = domain("a", "off", kept_generation="old", operation=make.operation("shutdown"))
     assert assessed(going, desired=1, trials=trials).rolled_back == ()
+
+
+def test_standby_domains_do_not_serve_and_hold_their_places(domain, assessed):
+    views = [domain("a", "ready"), domain("c", "off", runs="new")]
+    waits = domain("b", "standby_paused", runs="new")
+    found = assessed(*views, waits, desired=1, ceiling=3)
+    assert (found.surge, found.in_place, found.outdated) == (1, 0, {"a"})
+    found = assessed(*views, waits, desired=1, ceiling=2)
+    assert (found.surge, found.in_place) == (0, 1)
+
+
+@pytest.mark.parametrize("state", ["standby_paused", "preparing", "suspending", "saving"])
+def test_what_becomes_standby_or_gives_way_is_waited_for(domain, assessed, state):
+    views = [domain("a", "ready"), domain("b", state), domain("c", "off", runs="new")]
+    found = assessed(*views, desired=1, ceiling=2)
+    assert (found.surge, found.in_place, found.reason) == (0, 0, None)

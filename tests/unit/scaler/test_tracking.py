@@ -45,6 +45,26 @@ def state(result):
         ("paused", "drain", "ready", "draining"),
         ("crashed", None, None, "failed"),
         ("crashed", "destroy", None, "shutting_down"),
+        ("running", "prepare", None, "preparing"),
+        ("running", "prepare", "cordoned", "preparing"),
+        ("running", "prepare", "ready", "ready"),
+        ("paused", "prepare", "cordoned", "paused"),
+        ("off", "prepare", "disconnected", "off"),
+        ("running", "suspend", "cordoned", "suspending"),
+        ("paused", "suspend", "disconnected", "standby_paused"),
+        ("off", "suspend", "disconnected", "off"),
+        ("running", "save", "cordoned", "saving"),
+        ("paused", "save", "cordoned", "saving"),
+        ("off", "save", "disconnected", "off"),
+        ("paused", "resume", "disconnected", "standby_paused"),
+        ("running", "resume", None, "waking"),
+        ("running", "resume", "ready", "ready"),
+        ("running", "resume", "cordoned", "cordoned"),
+        ("off", "resume", None, "off"),
+        ("running", "restore", None, "waking"),
+        ("running", "restore", "ready", "ready"),
+        ("paused", "restore", None, "waking"),
+        ("off", "restore", None, "off"),
     ],
 )
 def test_derives_the_state_with_no_memory(make, see, lifecycle, op, worker_state, expected):
@@ -162,3 +182,46 @@ def test_vanished_domains_are_reported_once_and_forgotten(see, make):
     result = track({"b": Track(), "a": Track()}, (make.record("a"),), Fleet({}, 0.0), TIMING, 0.0)
     assert result.incidents == (("b", Incident.VANISHED),)
     assert set(result.tracks) == {"a"}
+
+
+def test_only_an_image_that_was_never_begun_is_standby(make, see):
+    record = replace(make.record("a", "off", "save"), has_saved_image=True)
+    assert state(see(record)) is DomainState.STANDBY_SAVED
+    record = replace(make.record("a", "off", "restore"), has_saved_image=True)
+    assert state(see(record)) is DomainState.OFF
+    memory = Track(in_flight=ActionKind.RESTORE)
+    assert state(see(record, memory=memory)) is DomainState.WAKING
+
+
+@pytest.mark.parametrize("lifecycle", ["off", "paused", "running"])
+def test_metadata_that_the_image_brought_back_do_not_freeze_again(make, see, lifecycle):
+    memory = Track(DomainState.WAKING, in_flight=ActionKind.RESTORE)
+    assert state(see(make.record("a", lifecycle, "save"), memory=memory)) is DomainState.WAKING
+
+
+@pytest.mark.parametrize("op", ["resume", "restore"])
+def test_a_wake_has_a_deadline_of_its_own(make, see, op):
+    record = make.record("a", "running", op, since=90.0)
+    memory = Track(DomainState.WAKING)
+    assert state(see(record, memory=memory, now=104.0)) is DomainState.WAKING
+    late = see(record, memory=memory, now=106.0)
+    assert state(late) is DomainState.FAILED
+    assert late.incidents == (("a", Incident.BOOT_FAILED),)
+
+
+def test_a_restored_workers_old_session_is_none(make, see):
+    record = make.record("a", "running", "restore", since=90.0)
+    assert state(see(record, make.worker("a", connected=50.0))) is DomainState.WAKING
+    record = make.record("a", "running", "resume", since=90.0)
+    assert state(see(record, make.worker("a", connected=50.0))) is DomainState.READY
+
+
+def test_a_resumed_guest_is_awake_when_it_was_heard_of(make, see):
+    record = make.record("a", "running", "resume", since=90.0)
+    frozen = replace(make.worker("a", connected=50.0), silent_seconds=40.0)
+    assert state(see(record, frozen)) is DomainState.WAKING
+    assert state(see(record, frozen, memory=Track(DomainState.WAKING), now=106.0)) is (
+        DomainState.FAILED
+    )
+    awake = replace(frozen, silent_seconds=9.0)
+    assert state(see(record, awake)) is DomainState.READY

@@ -9,7 +9,7 @@ from scaler.simulator.spreads import Spread, SpreadKind
 from scaler.simulator.traces import Trace
 from scaler.simulator.workload import Workload
 
-CALM = Sight(now=1000.0, ready=4, booting=0, cpu=0.7, demand=3.0, slots=1, seconds_since_start=1e9)
+CALM = Sight(now=1000.0, ready=4, booting=0, cpu=0.7, demand=3.0, slots=1)
 
 
 def wanted(name, *sights):
