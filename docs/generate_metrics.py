@@ -32,9 +32,12 @@ from scaler.alert_telemetry import AlertTelemetry  # noqa: E402
 from scaler.alerts import Effect  # noqa: E402
 from scaler.config import ScalerConfig, pool_settings, signal_queries  # noqa: E402
 from scaler.decision import ActionResult, Observation, Outcome, State, decide  # noqa: E402
+from scaler.entries import StoreState  # noqa: E402
+from scaler.history_metrics import HistoryMetrics  # noqa: E402
 from scaler.pool import ActionKind  # noqa: E402
 from scaler.readings import Known  # noqa: E402
 from scaler.reasons import Reason  # noqa: E402
+from scaler.shadows import Verdict  # noqa: E402
 from scaler.tracking import Incident  # noqa: E402
 
 TARGET = ROOT / "docs" / "METRICS.md"
@@ -148,6 +151,8 @@ def scaler_rows() -> list[Row]:
     telemetry.decided(decision, state, 0.0)
     telemetry.decided(decision, state, 1.0)
     telemetry.resulted(ActionResult(ActionKind.START, "d0", Outcome.DONE))
+    telemetry.judged((Verdict("lean", 1, Reason.STEADY),))
+    HistoryMetrics(registry, lambda: StoreState(0, 0, 0, is_failing=False))
     return rows_of(registry)
 
 

@@ -1,4 +1,4 @@
-"""`python -m scaler` runs one pool; `python -m scaler eval` prints one decision and why."""
+"""`python -m scaler` runs one pool; `eval`, `explain` and `replay` tell of its decisions."""
 
 import argparse
 import asyncio
@@ -16,13 +16,24 @@ from typing import Any
 
 import grpc
 
-from scaler import alert_listing, listener, policy_command
+from scaler import alert_listing, history_commands, listener, policy_command
 from scaler.alert_desk import AlertDesk
 from scaler.alert_telemetry import AlertTelemetry
 from scaler.api import Api
-from scaler.config import ENVIRONMENT_PREFIX, ScalerConfig, pool_settings, signal_queries
-from scaler.decision_log import JsonLinesLog
+from scaler.config import (
+    ENVIRONMENT_PREFIX,
+    ScalerConfig,
+    deciding,
+    digest,
+    pool_settings,
+    pool_shadows,
+    signal_queries,
+)
+from scaler.decision import Settings
+from scaler.decision_store import FILE_NAME, DecisionFile, DecisionStore
 from scaler.dispatcher_fleet import DispatcherFleet
+from scaler.entries import History
+from scaler.history_metrics import HistoryMetrics
 from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.override_file import OverrideFile
@@ -30,9 +41,11 @@ from scaler.paced_source import PacedSource
 from scaler.policy_api import PolicyApi
 from scaler.policy_file import effective
 from scaler.policy_reload import PolicyReload
+from scaler.prometheus_history import PrometheusHistory
 from scaler.prometheus_source import PrometheusSource
 from scaler.reconciler import Ports, Reconciler
-from scaler.records import decision_record
+from scaler.records import config_record, decision_record
+from scaler.shadows import Shadows
 from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import config as configuration
 from servicekit import lifecycle, logs
@@ -52,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["policy"]:
         return policy_command.main(words[1:], _patient_source)
+    if words and words[0] in history_commands.COMMANDS:
+        return history_commands.main(words, _SOURCES, ENVIRONMENT_PREFIX)
     options = _parser().parse_args(words)
     try:
         configured = _load(options)
@@ -87,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         choices=["run", "eval"],
         default="run",
-        help="run (default); eval: one observation, prints the decision and why, does nothing",
+        help="run (default); eval: one observation, prints the decision and why, does nothing; "
+        "explain, replay: of what was recorded, see explain --help",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
     parser.add_argument("--check-config", action="store_true", help="validate and exit")
@@ -98,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prometheus-url", metavar="URL", help="Prometheus server")
     parser.add_argument("--dispatcher", metavar="HOST:PORT", help="dispatcher's gRPC API")
     parser.add_argument("--policies-file", type=Path, metavar="FILE", help="read again at SIGHUP")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision log, overrides")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="decision store, overrides")
     parser.add_argument("--dry-run", action="store_true", default=None, help="decide, do nothing")
     parser.add_argument("--listen-address", metavar="HOST:PORT", help="metrics and API")
     parser.add_argument("--loglevel", choices=["debug", "info", "warning", "error"])
@@ -150,7 +166,7 @@ def _patient_source(config: ScalerConfig) -> PrometheusSource:
 
 @contextlib.asynccontextmanager
 async def _adapters(
-    config: ScalerConfig, log: JsonLinesLog, holds: OverrideFile
+    config: ScalerConfig, log: DecisionStore, holds: OverrideFile
 ) -> AsyncIterator[Ports]:
     clock = SystemClock()
     credentials, token = _dispatcher_credentials(config)
@@ -180,23 +196,49 @@ async def _adapters(
         source.close()
 
 
+def _open_history(path: Path) -> History:
+    file = DecisionFile(path)
+    file.check()
+    return file
+
+
+_SOURCES = history_commands.Sources(_open_history, PrometheusHistory)
+
+
+def _store(config: ScalerConfig) -> DecisionStore:
+    """The decision store, which knows from its first entry on by what is decided."""
+    store = DecisionStore(
+        config.state_dir / FILE_NAME,
+        kept_seconds=config.decision_kept_seconds,
+        max_bytes=config.decision_log_bytes,
+    )
+    _note(store, config, is_start=True)
+    return store
+
+
+def _note(store: DecisionStore, config: ScalerConfig, *, is_start: bool) -> None:
+    store.append(config_record(digest(config), deciding(config), time.time(), is_start=is_start))
+
+
+def _desk(config: ScalerConfig, settings: Settings) -> AlertDesk:
+    return AlertDesk(
+        settings.alert_rules,
+        ttl_seconds=config.alert_source.ttl_seconds,
+        monotonic=SystemClock().monotonic,
+        path=config.state_dir / "alerts.json" if config.alerts else None,
+    )
+
+
 async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
-    with _exclusive(config.state_dir):
-        log = JsonLinesLog(
-            config.state_dir / "decisions.jsonl", max_bytes=config.decision_log_bytes
-        )
+    with _exclusive(config.state_dir), contextlib.closing(_store(config)) as log:
         holds = OverrideFile(config.state_dir / "overrides.json")
         registry = new_registry("scaler")
         telemetry = Telemetry(config.pool, registry)
         alert_telemetry = AlertTelemetry(config.pool, registry)
+        HistoryMetrics(registry, lambda: log.state)
         credentials = listener.Credentials(config)
         settings = pool_settings(config)
-        desk = AlertDesk(
-            settings.alert_rules,
-            ttl_seconds=config.alert_source.ttl_seconds,
-            monotonic=SystemClock().monotonic,
-            path=config.state_dir / "alerts.json" if config.alerts else None,
-        )
+        desk = _desk(config, settings)
         loop = asyncio.get_running_loop()
         async with _adapters(config, log, holds) as ports:
             reconciler = Reconciler(
@@ -206,12 +248,14 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 [telemetry, ServiceLog(config.pool, is_dry_run=config.dry_run)],
                 tick_seconds=config.tick_seconds,
                 is_dry_run=config.dry_run,
+                shadows=Shadows(pool_shadows(config), telemetry.judged),
             )
-            reload.begin(
-                config,
-                lambda new: reconciler.reconfigure(pool_settings(new), signal_queries(new)),
-                telemetry.policies_read,
-            )
+
+            def take(new: ScalerConfig) -> None:
+                _note(log, new, is_start=False)
+                reconciler.reconfigure(pool_settings(new), signal_queries(new), pool_shadows(new))
+
+            reload.begin(config, take, telemetry.policies_read)
             wake = functools.partial(_wake, loop, reconciler)
             api = Api(
                 telemetry.status,
@@ -220,6 +264,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 wake,
                 is_remote_control=config.remote_control,
                 token=credentials.control,
+                gap_seconds=history_commands.gap_seconds(config),
             )
             routes: dict[str, Application] = {
                 **api.routes(),
@@ -283,7 +328,7 @@ def _wake(loop: asyncio.AbstractEventLoop, reconciler: Reconciler) -> None:
 
 async def _evaluate(config: ScalerConfig) -> int:
     holds = OverrideFile(config.state_dir / "overrides.json", is_read_only=True)
-    async with _adapters(config, JsonLinesLog(None), holds) as ports:
+    async with _adapters(config, DecisionStore(None), holds) as ports:
         reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
         decision = await reconciler.evaluate()
     sys.stdout.write(json.dumps(decision_record(decision, time.time()), indent=2) + "\n")

@@ -13,6 +13,7 @@ from servicekit.metrics import Application, StartResponse
 from servicekit.tls import TokenFile
 
 PATH = "/api/v1/alerts"
+OPERATIONS = (("POST", PATH),)
 MAX_BODY_BYTES = 1_048_576
 
 

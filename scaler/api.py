@@ -1,15 +1,21 @@
-"""The scaler's HTTP API: status, decisions, pause and resume. JSON in and out."""
+"""The scaler's HTTP API: status, decisions and why, pause and resume. JSON in and out."""
 
 import json
+import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
-from scaler import http_requests
+from scaler import http_requests, openapi
 from scaler.decision import Hold
+from scaler.entries import FAR, History, Page
+from scaler.explanation import UnknownDomainError
 from scaler.http_requests import RefusedError as _RefusedError
+from scaler.inquiry import Inquiry, NotRecordedError
 from scaler.ports import HoldStore
-from servicekit.metrics import Application, StartResponse, respond
+from scaler.reasons import Reason
+from scaler.times_of_day import duration, moment, span
+from servicekit.metrics import Application, StartResponse, respond, service_version
 from servicekit.tls import TokenFile
 
 _MAX_BODY_BYTES = 10_000
@@ -20,33 +26,41 @@ _MAX_LIMIT = 1000
 Answer = tuple[str, dict[str, Any]]
 
 
-class Decisions(Protocol):
-    """The newest records of the decision log."""
-
-    def recent(self, limit: int, since: float) -> list[dict[str, Any]]:
-        """Oldest first."""
-        ...
-
-
 class Api:
     """WSGI application for the path prefix `/api/v1`."""
 
     def __init__(
         self,
         status: Callable[[], dict[str, Any] | None],
-        decisions: Decisions,
+        history: History,
         holds: HoldStore,
         wake: Callable[[], None],
         *,
         is_remote_control: bool = False,
         token: TokenFile | None = None,
+        gap_seconds: float = 30.0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._status = status
-        self._decisions = decisions
+        self._history = history
+        self._inquiry = Inquiry(history, gap_seconds=gap_seconds)
+        self._wall = wall
         self._holds = holds
         self._wake = wake
         self._is_remote_control = is_remote_control
         self._token = token
+        self._handlers: dict[tuple[str, str], Callable[[dict[str, Any]], Answer]] = {
+            ("GET", "/api/v1/status"): self._get_status,
+            ("GET", "/api/v1/decisions"): self._get_decisions,
+            ("GET", "/api/v1/explain"): self._get_explanation,
+            ("GET", "/api/v1/openapi.json"): self._get_description,
+            ("POST", "/api/v1/pause"): self._pause,
+            ("POST", "/api/v1/resume"): self._resume,
+        }
+
+    def operations(self) -> list[tuple[str, str]]:
+        """Method and path of everything there is."""
+        return sorted(self._handlers)
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -64,17 +78,11 @@ class Api:
     def _answer(self, environ: dict[str, Any]) -> Answer:
         method = environ.get("REQUEST_METHOD", "GET")
         path = environ.get("PATH_INFO", "")
-        handlers: dict[tuple[str, str], Callable[[dict[str, Any]], Answer]] = {
-            ("GET", "/api/v1/status"): self._get_status,
-            ("GET", "/api/v1/decisions"): self._get_decisions,
-            ("POST", "/api/v1/pause"): self._pause,
-            ("POST", "/api/v1/resume"): self._resume,
-        }
-        handler = handlers.get((method, path))
+        handler = self._handlers.get((method, path))
         if handler is not None:
             return handler(environ)
-        known = sorted(f"{verb} {route}" for verb, route in handlers)
-        if any(route == path for _, route in handlers):
+        known = sorted(f"{verb} {route}" for verb, route in self._handlers)
+        if any(route == path for _, route in self._handlers):
             raise _RefusedError("405 Method Not Allowed", f"there is: {', '.join(known)}")
         raise _RefusedError("404 Not Found", f"no such path; there is: {', '.join(known)}")
 
@@ -89,8 +97,54 @@ class Api:
     def _get_decisions(self, environ: dict[str, Any]) -> Answer:
         query = parse_qs(environ.get("QUERY_STRING", ""))
         limit = int(_number(query, "limit", _DEFAULT_LIMIT, _MAX_LIMIT))
-        since = _number(query, "since", 0.0, float("inf"))
-        return "200 OK", {"decisions": self._decisions.recent(limit, since)}
+        before = _number(query, "before", 0.0, 2**62)
+        page = Page(
+            limit=limit,
+            since=self._moment(query, "since", 0.0),
+            until=self._moment(query, "until", FAR),
+            reasons=_words(query, "reason", [reason.value for reason in Reason]),
+            kinds=_words(query, "type", ["decision", "result", "config"]),
+            before=int(before) if before else None,
+        )
+        found = self._history.entries(page)
+        has_more = limit > 0 and len(found) == limit
+        return "200 OK", {
+            "decisions": [one.shown() for one in found],
+            "next": found[0].id if has_more else None,
+        }
+
+    def _get_explanation(self, environ: dict[str, Any]) -> Answer:
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        now = self._wall()
+        at = self._moment(query, "at", now)
+        last = query.get("last", [""])[-1]
+        if last:
+            try:
+                seconds = duration(last)
+            except ValueError as error:
+                raise _RefusedError("400 Bad Request", f"last = {error}") from None
+            return "200 OK", self._inquiry.period(at - seconds, at, now=now)
+        actions = int(_number(query, "actions", 10.0, 1000.0))
+        domain = query.get("domain", [None])[-1]
+        within = span(query.get("at", [""])[-1])
+        try:
+            return "200 OK", self._inquiry.explain(
+                at, now=now, within=within, domain=domain, actions=actions
+            )
+        except (NotRecordedError, UnknownDomainError) as error:
+            raise _RefusedError("404 Not Found", str(error)) from None
+
+    def _get_description(self, _environ: dict[str, Any]) -> Answer:
+        return "200 OK", openapi.document(service_version())
+
+    def _moment(self, query: dict[str, list[str]], name: str, default: float) -> float:
+        text = query.get(name, [""])[-1]
+        if not text:
+            return default
+        try:
+            return moment(text, now=self._wall())
+        except ValueError as error:
+            raise _RefusedError("400 Bad Request", f"{name} = {error}") from None
 
     def _pause(self, environ: dict[str, Any]) -> Answer:
         body = _body(environ)
@@ -125,6 +179,17 @@ def _number(query: dict[str, list[str]], name: str, default: float, most: float)
     if not value >= 0:
         raise _RefusedError("400 Bad Request", f"{name} = {text[:40]!r}: must be a number >= 0")
     return min(value, most)
+
+
+def _words(query: dict[str, list[str]], name: str, known: list[str]) -> tuple[str, ...]:
+    """Values of a parameter that may be given several times, or with commas between."""
+    found = tuple(word for text in query.get(name, []) for word in text.split(",") if word)
+    unknown = [word for word in found if word not in known]
+    if unknown:
+        raise _RefusedError(
+            "400 Bad Request", f"{name} = {unknown[0][:40]!r}: must be one of {', '.join(known)}"
+        )
+    return found
 
 
 def _body(environ: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,23 @@
 """Configuration of the scaler: what operators write, and its translation to the core's values."""
 
+import hashlib
+import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from scaler.alert_config import AlertRuleConfig, AlertSourceConfig, alert_faults, alert_rules
 from scaler.breaker import BreakerSettings
 from scaler.decision import Settings as PoolSettings
+from scaler.feature_config import HostConfig, RolloutConfig, SaturationConfig, StandbyConfig
 from scaler.headroom import Headroom
 from scaler.host_room import HostReserve
 from scaler.policy_config import (
     BacklogConfig,
     PolicyConfig,
-    Query,
-    Ratio,
     ReferenceConfig,
     Seconds,
     SomeSeconds,
@@ -29,6 +30,7 @@ from scaler.policy_config import (
 from scaler.ports import SignalQuery
 from scaler.rollout import RolloutSettings
 from scaler.saturation import HOST_PRESSURE, THROUGHPUT, SaturationSettings
+from scaler.shadows import Shadow
 from scaler.stabilization import Limits
 from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
@@ -39,21 +41,6 @@ ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _MIB = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-_PRESSURE_QUERY = Query(
-    # Of the time in which virtual CPUs could run, the share in which the host ran something else.
-    query=(
-        "sum(rate(libvirt_domain_vcpu_delay_seconds_total[30s])) / "
-        "(sum(rate(libvirt_domain_vcpu_delay_seconds_total[30s])) + "
-        "(sum(rate(libvirt_domain_vcpu_time_seconds_total[30s])) > 0))"
-    ),
-    freshness="max(timestamp(libvirt_domain_vcpu_delay_seconds_total))",
-)
-_THROUGHPUT_QUERY = Query(
-    query="sum(rate(virtscale_dispatcher_job_service_seconds_count[30s]))",
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
-)
 
 
 class OutConfig(Settings):
@@ -122,60 +109,37 @@ class BreakerConfig(Settings):
     """The longest back-off."""
 
 
-class RolloutConfig(Settings):
-    """How domains are replaced whose definition names another image than they run."""
+class ShadowConfig(Settings):
+    """Rules on trial: what they would want is exported and recorded, and nothing comes of it."""
 
-    surge: Annotated[int, Field(ge=0, le=100)] = 1
-    """Domains above the desired capacity meanwhile; 0: replace in place only."""
-    unavailable: Annotated[int, Field(ge=0, le=100)] = 1
-    """Domains below the desired capacity where `max` leaves no room for a surge."""
-    failures: Annotated[int, Field(ge=1, le=100)] = 2
-    """So many failed boots, and no good one, end the rollout of an image."""
+    name: str
+    """Label of its series; letters, digits, `.`, `_` and `-`."""
+    policies: tuple[PolicyConfig, ...] | None = None
+    """As `policies` of the pool, which also stand in when this is not set."""
+    min: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Fewest domains; not set: the pool's."""
+    max: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Most domains; not set: the pool's."""
+    scale_out: OutConfig | None = None
+    """Pace of scaling out; not set: the pool's."""
+    scale_in: InConfig | None = None
+    """Pace of scaling in; not set: the pool's."""
+    headroom: HeadroomConfig | None = None
+    """Spare domains on top of the wish; not set: the pool's."""
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if _NAME.fullmatch(value) is None:
+            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
+        return value
 
-class SaturationConfig(Settings):
-    """A scale-out that does not help is not repeated. Off while one of its signals is unknown."""
-
-    pressure_ratio: Ratio = 0.2
-    """Share of the time in which domains wait for the host's CPUs; from here on saturated."""
-    gain_ratio: Ratio = 0.25
-    """Least growth of throughput, relative to that of the domains, that a scale-out must bring."""
-    settle_seconds: SomeSeconds = 40.0
-    """From the newest domain's Hello to the judgement; at least the window of the queries."""
-    retry_seconds: SomeSeconds = 300.0
-    """Scaling out is withheld for so long, or until the pressure falls."""
-    pressure: Query = _PRESSURE_QUERY
-    """Pressure on the host's CPUs, 0 to 1; with node_exporter also
-    `rate(node_pressure_cpu_waiting_seconds_total[30s])`."""
-    throughput: Query = _THROUGHPUT_QUERY
-    """Jobs finished per second."""
-
-
-class StandbyConfig(Settings):
-    """Domains that wait, booted, to be woken instead of started."""
-
-    paused: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Suspended in memory, awake in a fraction of a second; they count for `max`."""
-    saved: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Saved on disk, awake in about a second; they hold no memory and do not count for `max`."""
-    refill_seconds: SomeSeconds = 30.0
-    """From the start of one refill to the next, at least."""
-    max_age_seconds: SomeSeconds = 43_200.0
-    """A standby domain older than this is made anew."""
-    generation: str | None = None
-    """Image generation that standby domains must have, as in their metadata. Unset: any."""
-
-
-class HostConfig(Settings):
-    """What the host of the hypervisor keeps for itself."""
-
-    memory_reserve_mib: Annotated[int, Field(ge=0, le=1_000_000_000)] = 512
-    """Memory that no domain gets; a start that would need it is withheld."""
-    disk_reserve_mib: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1024
-    """Disk space that no saved image gets."""
-    save_directory: Path | None = None
-    """Where this libvirt keeps saved images. Unset: /var/lib/libvirt/qemu/save for qemu:///system;
-    for others it is not known, and then no domain is saved."""
+    @field_validator("policies")
+    @classmethod
+    def _check_policies(
+        cls, value: tuple[PolicyConfig, ...] | None
+    ) -> tuple[PolicyConfig, ...] | None:
+        return None if value is None else checked_policies(value)
 
 
 def default_state_dir() -> Path:
@@ -206,7 +170,7 @@ class ScalerConfig(Settings):
     dispatcher_token_file: Path | None = None
     """File with the token that the dispatcher asks for; it needs the role `fleet`."""
     state_dir: Path = Field(default_factory=default_state_dir)
-    """Keeps the decision log, overrides and alerts."""
+    """Keeps the decision store, overrides and alerts."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """Longest time from one turn to the next."""
     stale_after_seconds: SomeSeconds = 10.0
@@ -231,8 +195,8 @@ class ScalerConfig(Settings):
     """How a scale-out that does not help is recognised; null: it is not."""
     dry_run: bool = False
     """Decide, log and export everything, do nothing."""
-    decision_log_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
-    """Size at which the decision log is rotated; three old files are kept."""
+    decision_log_bytes: Annotated[int, Field(ge=10_000)] = 200_000_000
+    """Most bytes of the decision store; the oldest turns are forgotten first."""
     listen_address: str = "127.0.0.1:9182"
     """HOST:PORT of metrics and API."""
     remote_control: bool = False
@@ -263,6 +227,11 @@ class ScalerConfig(Settings):
     """Domains that wait to be woken."""
     host: HostConfig = HostConfig()
     """What the host keeps for itself."""
+
+    decision_kept_seconds: Annotated[float, Field(ge=60, allow_inf_nan=False)] = 604_800.0
+    """How long turns are kept for `explain` and `replay`; a week."""
+    shadow: tuple[ShadowConfig, ...] = ()
+    """Rules on trial beside those in force."""
 
     @model_validator(mode="after")
     def _check_alerts(self) -> "ScalerConfig":
@@ -316,6 +285,22 @@ class ScalerConfig(Settings):
     def _check_policies(cls, value: tuple[PolicyConfig, ...]) -> tuple[PolicyConfig, ...]:
         return checked_policies(value)
 
+    @field_validator("shadow")
+    @classmethod
+    def _check_shadows(cls, value: tuple[ShadowConfig, ...]) -> tuple[ShadowConfig, ...]:
+        names = [shadow.name for shadow in value]
+        if len(set(names)) < len(names):
+            raise ValueError("names a shadow twice")
+        return value
+
+    @model_validator(mode="after")
+    def _check_shadow_bounds(self) -> "ScalerConfig":
+        # The pool's own values stand in for those not given, so only the whole can be checked.
+        for shadow in self.shadow:
+            of_shadow(self, shadow)
+        signal_queries(self)
+        return self
+
     @model_validator(mode="after")
     def _check_bounds(self) -> "ScalerConfig":
         if self.min > self.max:
@@ -324,12 +309,9 @@ class ScalerConfig(Settings):
 
     @model_validator(mode="after")
     def _check_headroom(self) -> "ScalerConfig":
-        is_wanted = self.headroom.domains > 0 or self.headroom.ratio > 0
-        if is_wanted and not any(knows_load(policy) for policy in self.policies):
-            raise ValueError(
-                "headroom needs a policy that knows the load: backlog, or target with "
-                "measure: total"
-            )
+        fault = _headroom_fault(self)
+        if fault is not None:
+            raise ValueError(fault)
         return self
 
     @property
@@ -366,6 +348,7 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
             memory_bytes=config.host.memory_reserve_mib * _MIB,
             disk_bytes=config.host.disk_reserve_mib * _MIB,
         ),
+        digest=digest(config),
     )
 
 
@@ -375,10 +358,80 @@ def _saturation(config: SaturationConfig | None) -> SaturationSettings | None:
     return SaturationSettings(**config.model_dump(exclude={"pressure", "throughput"}))
 
 
+_DECIDING = (
+    *("pool", "min", "max", "policies", "scale_out", "scale_in", "timing", "breaker", "headroom"),
+    *("rollout", "saturation", "alerts", "shadow", "standby", "host"),
+)
+
+
+def deciding(config: ScalerConfig) -> dict[str, Any]:
+    """The part of the configuration that decisions are made by, as plain data."""
+    # Of the rest, the files and addresses may change without another decision.
+    kept_seconds = config.alert_source.ttl_seconds
+    return {
+        **config.model_dump(mode="json", include=set(_DECIDING)),
+        "alert_source": {"ttl_seconds": kept_seconds},
+    }
+
+
+def digest(config: ScalerConfig) -> str:
+    """Twelve hexadecimal digits that are equal when all that decides is equal."""
+    text = json.dumps(deciding(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+_OF_SHADOW = ("policies", "min", "max", "scale_out", "scale_in", "headroom")
+
+
+def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
+    """The pool's configuration with a shadow's rules in place of its own.
+
+    Raises:
+        ValueError: its rules contradict each other.
+
+    """
+    given = {
+        name: getattr(shadow, name) for name in _OF_SHADOW if getattr(shadow, name) is not None
+    }
+    changed = config.model_copy(update={**given, "shadow": ()})
+    if changed.min > changed.max:
+        raise ValueError(
+            f"shadow {shadow.name}: min = {changed.min} must not exceed max = {changed.max}"
+        )
+    fault = _headroom_fault(changed)
+    if fault is not None:
+        raise ValueError(f"shadow {shadow.name}: {fault}")
+    return changed
+
+
+def _headroom_fault(config: ScalerConfig) -> str | None:
+    is_wanted = config.headroom.domains > 0 or config.headroom.ratio > 0
+    if not is_wanted or any(knows_load(policy) for policy in config.policies):
+        return None
+    return "headroom needs a policy that knows the load: backlog, or target with measure: total"
+
+
+def pool_shadows(config: ScalerConfig) -> tuple[Shadow, ...]:
+    """The shadows, as the core judges by them."""
+    return tuple(Shadow(one.name, pool_settings(of_shadow(config, one))) for one in config.shadow)
+
+
 def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:
-    """One query per signal that the policies need."""
-    queries = policy_queries(config.policies, config.pool)
-    if config.saturation is None:
-        return queries
-    own = {HOST_PRESSURE: config.saturation.pressure, THROUGHPUT: config.saturation.throughput}
-    return (*queries, *(expanded(name, query, config.pool) for name, query in own.items()))
+    """One query per signal that the policies of the pool and of its shadows need.
+
+    Raises:
+        ValueError: a shadow asks for a signal of the pool in another way.
+
+    """
+    queries = {one.signal: one for one in policy_queries(config.policies, config.pool)}
+    for shadow in config.shadow:
+        for one in policy_queries(shadow.policies or (), config.pool):
+            if queries.setdefault(one.signal, one) != one:
+                raise ValueError(
+                    f"shadow {shadow.name}: asks for the signal {one.signal} otherwise than the "
+                    "pool or another shadow; give its policy a `name` of its own"
+                )
+    if config.saturation is not None:
+        own = {HOST_PRESSURE: config.saturation.pressure, THROUGHPUT: config.saturation.throughput}
+        queries |= {name: expanded(name, query, config.pool) for name, query in own.items()}
+    return tuple(queries.values())

@@ -53,6 +53,8 @@ class Settings:
     """None: a useless scale-out is not looked for."""
     standby: StandbyPolicy = field(default_factory=StandbyPolicy)
     reserve: HostReserve = field(default_factory=HostReserve)
+    digest: str = ""
+    """Names the configuration in records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,7 @@ def decide(
         state.tracks, observation.domains, fleet, settings.timing, now, state.tracked
     )
     state = _remember(settings, state, tracked, now)
-    state, proposals = _propose(settings, state, tracked.pool, observation, now)
-    memory, stabilised = stabilization.stabilise(
-        state.memory, proposals, tracked.pool, settings.limits, now
-    )
-    state = replace(state, memory=memory)
-    state, stabilised = _withhold(settings, state, stabilised, tracked.pool, observation, now)
+    state, proposals, stabilised = wish(settings, state, tracked.pool, observation, now)
     stabilised, effects, bases = _intervene(
         settings, observation, stabilised, tracked.pool.current, now
     )
@@ -225,6 +222,24 @@ def decide(
         effects=effects,
         bases=bases,
     )
+
+
+def wish(
+    settings: Settings, state: State, pool: PoolView, observation: Observation, now: float
+) -> tuple[State, tuple[Proposal, ...], Stabilised]:
+    """What the policies want of a pool, stabilised, and the state that remembers it.
+
+    Headroom and what a saturated host withholds are part of it; what alerts demand and people order
+    is not: those are not rules on trial. Production, shadows and replay call it; only production
+    lets alerts and orders change it and makes a plan of it.
+    """
+    state, proposals = _propose(settings, state, pool, observation, now)
+    memory, stabilised = stabilization.stabilise(
+        state.memory, proposals, pool, settings.limits, now
+    )
+    state = replace(state, memory=memory)
+    state, stabilised = _withhold(settings, state, stabilised, pool, observation, now)
+    return state, proposals, stabilised
 
 
 def _see_fleet(fleet: Fleet, observation: Observation, now: float) -> Fleet:
@@ -423,8 +438,8 @@ def _launch(state: State, plan: Plan, now: float) -> State:
     return replace(state, tracks=tracks, memory=memory)
 
 
-# They keep the pool from being renewed, not from changing its size.
-_BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP)
+BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP)
+"""They keep the pool from being renewed, not from changing its size."""
 _DEMANDED = (
     Reason.ALERT_FLOOR,
     Reason.ALERT_RAISE,
@@ -440,7 +455,7 @@ def _headline(
     proposals: tuple[Proposal, ...], stabilised: Stabilised, plan: Plan, pool: PoolView
 ) -> Reason:
     """The one word for the turn: what stopped it, what it did, or why it did nothing."""
-    obstacles = [reason for reason in plan.reasons if reason not in _BESIDE]
+    obstacles = [reason for reason in plan.reasons if reason not in BESIDE]
     if obstacles:
         return obstacles[0]
     if any(action.reason in _SCALING for action in plan.actions):
@@ -475,4 +490,5 @@ __all__ = [
     "State",
     "decide",
     "feed",
+    "wish",
 ]

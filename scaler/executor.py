@@ -111,8 +111,7 @@ class Executor:
                     self._hypervisor.resume(action.domain), self._lift_cordon(action.domain)
                 )
             case ActionKind.RESTORE:
-                operation = Operation(OperationKind.RESTORE, self._clock.wall(), token)
-                await self._hypervisor.set_operation(action.domain, operation)
+                operation = await self._write(action, OperationKind.RESTORE, token)
                 await asyncio.gather(
                     self._hypervisor.restore(action.domain), self._lift_cordon(action.domain)
                 )
@@ -168,7 +167,11 @@ class Executor:
         if action.is_repeated:
             # The deadline counts from the first time.
             return
+        await self._write(action, kind, token)
+
+    async def _write(self, action: Action, kind: OperationKind, token: int) -> Operation:
         # To the millisecond, as the metadata keep it: it must be known again.
         operation = Operation(kind, round(self._clock.wall(), 3), token)
         self.written[action.domain] = (operation, self._clock.monotonic())
         await self._hypervisor.set_operation(action.domain, operation)
+        return operation

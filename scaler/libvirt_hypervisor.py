@@ -115,10 +115,7 @@ class LibvirtHypervisor:
 
     async def start(self, name: str) -> None:
         """See `Hypervisor.start`."""
-        # An image that somebody saved, or that a restore left behind, is a past life: never go on
-        # from it.
-        flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT
-        await self._change(name, lambda domain: domain.createWithFlags(flags), done=_is_running)
+        await self._change(name, _boot, done=_is_running)
 
     async def shutdown(self, name: str) -> None:
         """See `Hypervisor.shutdown`: the power button, as no other way needs an agent inside."""
@@ -355,6 +352,15 @@ def classify(error: Any) -> ErrorKind:
     if code in _RETRYABLE or _CONNECTION_LOST.search(text):
         return ErrorKind.RETRYABLE
     return ErrorKind.FATAL
+
+
+def _boot(domain: Any) -> None:
+    # An image that somebody saved, or that a restore left behind, is a past life: never go on
+    # from it. Not every driver knows the flag.
+    if domain.hasManagedSaveImage():
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_FORCE_BOOT)
+    else:
+        domain.create()
 
 
 def _is_running(domain: Any) -> bool:

@@ -13,6 +13,7 @@ from servicekit.metrics import Application, StartResponse
 from servicekit.tls import TokenFile
 
 PATH = "/api/v1/overrides"
+OPERATIONS = (("GET", PATH), ("POST", PATH), ("DELETE", f"{PATH}/{{id}}"))
 _MAX_BODY_BYTES = 10_000
 _MAX_TEXT = 200
 _MAX_SECONDS = 366 * 86_400

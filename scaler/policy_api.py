@@ -8,6 +8,7 @@ from servicekit.metrics import StartResponse, respond
 from servicekit.tls import is_loopback
 
 _PATH = "/api/v1/policies"
+OPERATIONS = (("GET", _PATH), ("POST", f"{_PATH}/reload"))
 
 
 class PolicyApi:

@@ -11,6 +11,7 @@ from scaler.host_room import HostRoom
 from scaler.overrides import Override
 from scaler.pool import DomainRecord, Operation, WorkerRecord
 from scaler.readings import Reading
+from scaler.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,14 @@ class FleetControl(Protocol):
 
 
 class DecisionLog(Protocol):
-    """Where decisions are kept for `explain`."""
+    """Where decisions are kept for `explain`. One that cannot be written must stop nothing."""
+
+    def turned(self, turn: Turn) -> None:
+        """Keeps a turn; each is handed over, also when it says the same as the one before."""
+        ...
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Keeps a record. A log that cannot be written must not stop the scaler."""
+        """Keeps anything else: the result of an action, a new configuration."""
         ...
 
 

@@ -31,7 +31,9 @@ from scaler.ports import (
     OverrideStore,
     SignalQuery,
 )
-from scaler.records import decision_record, fingerprint, result_record
+from scaler.records import result_record
+from scaler.shadows import Shadow, Shadows
+from scaler.turns import Turn
 from servicekit.clock import Clock
 from servicekit.lifecycle import Stop
 
@@ -74,32 +76,33 @@ class Reconciler:
         observers: Sequence[Observer] = (),
         *,
         tick_seconds: float = 1.0,
-        log_every_seconds: float = 60.0,
         is_dry_run: bool = False,
+        shadows: Shadows | None = None,
     ) -> None:
         self._settings = settings
         self._queries = tuple(queries)
         self._ports = ports
         self._observers = tuple(observers)
         self._tick_seconds = tick_seconds
-        self._log_every_seconds = log_every_seconds
         self._is_dry_run = is_dry_run
         self._state = State()
         self._moments: Moments = {}
         self._results: list[ActionResult] = []
         self._wakeup = asyncio.Event()
         self._executor = Executor(ports.hypervisor, ports.fleet, ports.clock, self._report)
-        self._logged: tuple[object, ...] = ()
-        self._logged_at = float("-inf")
-        self._reconfigured: tuple[Settings, tuple[SignalQuery, ...]] | None = None
+        self._shadows = shadows or Shadows()
+        self._reconfigured: tuple[Settings, tuple[SignalQuery, ...], tuple[Shadow, ...]] | None
+        self._reconfigured = None
 
     def wake(self) -> None:
         """Starts the next turn now. Only from the loop's thread."""
         self._wakeup.set()
 
-    def reconfigure(self, settings: Settings, queries: Sequence[SignalQuery]) -> None:
+    def reconfigure(
+        self, settings: Settings, queries: Sequence[SignalQuery], shadows: Sequence[Shadow] = ()
+    ) -> None:
         """Decides by these from the next turn on; what is remembered stays."""
-        self._reconfigured = settings, tuple(queries)
+        self._reconfigured = settings, tuple(queries), tuple(shadows)
         self.wake()
 
     async def run(self, stop: Stop) -> None:
@@ -118,12 +121,17 @@ class Reconciler:
         """One turn: observe, decide, record, act."""
         if self._reconfigured is not None:
             # Not within a turn: signals are read for the policies that will look at them.
-            (self._settings, self._queries), self._reconfigured = self._reconfigured, None
+            self._settings, self._queries, shadows = self._reconfigured
+            self._reconfigured = None
+            self._shadows.replace(shadows)
         self._take_results()
         observation = await self._observe()
-        now, wall = self._ports.clock.monotonic(), self._ports.clock.wall()
-        self._state, decision = decide(self._settings, self._state, observation, now)
-        self._record(decision, now, wall)
+        # What is recorded as the turn's time is the time that its policies have seen.
+        now, wall = self._ports.clock.monotonic(), round(self._ports.clock.wall(), 3)
+        observation = replace(observation, wall=wall)
+        before = self._state
+        self._state, decision = decide(self._settings, before, observation, now)
+        self._record(decision, observation, before, wall)
         if self._ports.alerts is not None:
             # Before the actions: a base taken anew after a crash would count what they have raised.
             self._ports.alerts.remember(decision.bases)
@@ -191,17 +199,15 @@ class Reconciler:
             room=None if isinstance(room, Exception) else room,
         )
 
-    def _record(self, decision: Decision, now: float, wall: float) -> None:
+    def _record(
+        self, decision: Decision, observation: Observation, before: State, wall: float
+    ) -> None:
         for observer in self._observers:
             observer.decided(decision, self._state, wall)
-        record = decision_record(decision, wall)
-        news = fingerprint(record)
-        is_due = now - self._logged_at >= self._log_every_seconds
+        verdicts = self._shadows.judge(before, self._state, decision, observation)
         is_dry_run = self._is_dry_run or decision.orders.is_dry_run
-        has_acted = bool(decision.plan.actions) and not is_dry_run
-        if news != self._logged or has_acted or decision.incidents or is_due:
-            self._ports.log.append(record)
-            self._logged, self._logged_at = news, now
+        turn = Turn(decision, self._state, observation, self._settings, wall, verdicts, is_dry_run)
+        self._ports.log.turned(turn)
 
     async def _wait(
         self, decision: Decision, started: float, stopping: "asyncio.Task[str]"

@@ -61,6 +61,19 @@ def result_record(result: ActionResult, wall: float) -> dict[str, Any]:
     }
 
 
+def config_record(
+    digest: str, deciding: Mapping[str, Any], wall: float, *, is_start: bool
+) -> dict[str, Any]:
+    """By what is decided from here on; at a start nothing of before is remembered."""
+    return {
+        "type": "config",
+        "time": round(wall, 3),
+        "config": digest,
+        "started": is_start,
+        "settings": dict(deciding),
+    }
+
+
 def status_record(decision: Decision, state: State, wall: float) -> dict[str, Any]:
     """The pool as it is: every domain, and the newest decision."""
     breaker = state.breaker

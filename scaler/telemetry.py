@@ -1,7 +1,8 @@
 """What the scaler exports and logs about its turns. Metric names live only here."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,11 +10,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from scaler.decision import ActionResult, Decision, Outcome, State
+from scaler.holding import withheld
 from scaler.overrides import OverrideKind
-from scaler.pool import DomainState
+from scaler.pool import ActionKind, DomainState
 from scaler.readings import usable_value
 from scaler.reasons import Reason
 from scaler.records import decision_record, fingerprint, status_record
+from scaler.shadows import Verdict
 from servicekit import logs
 
 _TICK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -22,11 +25,17 @@ _TICK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 class Telemetry:
     """An `Observer` that counts, and keeps the newest turn for the metrics and the status page."""
 
-    def __init__(self, pool: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        pool: str,
+        registry: CollectorRegistry,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._lock = threading.Lock()
         self._status: dict[str, Any] | None = None
-        self._snapshot = _Snapshot(pool)
+        self._snapshot = _Snapshot(pool, monotonic)
         registry.register(self._snapshot)
         self._decisions = Counter(
             "virtscale_scaler_decisions",
@@ -68,9 +77,24 @@ class Telemetry:
         self._policies_refused.labels(pool).set(0)
         for outcome in ("taken", "refused"):
             self._policy_reloads.labels(pool, outcome)
+        self._withheld = Counter(
+            "virtscale_scaler_withheld",
+            "Turns that did not follow a wish for more (out) or fewer (in) domains, by what "
+            "withheld it.",
+            ["pool", "direction", "reason"],
+            registry=registry,
+        )
+        self._shadow_failures = Counter(
+            "virtscale_scaler_shadow_failures",
+            "Turns in which the rules of a shadow failed.",
+            ["pool", "shadow"],
+            registry=registry,
+        )
         # Counters that exist only after their first event hide that event from increase().
         for reason in Reason:
             self._decisions.labels(pool, reason.value)
+        for kind in ActionKind:
+            self._actions.labels(pool, kind.value, Outcome.DONE.value)
 
     def status(self) -> dict[str, Any] | None:
         """The newest turn as plain data; None before the first. From any thread."""
@@ -82,6 +106,9 @@ class Telemetry:
         self._decisions.labels(self._pool, decision.reason.value).inc()
         for _, incident in decision.incidents:
             self._incidents.labels(self._pool, incident.value).inc()
+        refused = withheld(decision)
+        if refused is not None:
+            self._withheld.labels(self._pool, refused[0], refused[1].value).inc()
         before = self._snapshot.show(decision, state, wall)
         if before is not None:
             self._spacing.labels(self._pool).observe(max(0.0, decision.at - before.at))
@@ -94,6 +121,14 @@ class Telemetry:
         self._policy_reloads.labels(self._pool, "taken" if is_good else "refused").inc()
         self._policies_refused.labels(self._pool).set(float(not is_good))
 
+    def judged(self, verdicts: tuple[Verdict, ...]) -> None:
+        """What the shadows would want in this turn."""
+        self._snapshot.verdicts = verdicts
+        for one in verdicts:
+            failures = self._shadow_failures.labels(self._pool, one.shadow)
+            if one.error:
+                failures.inc()
+
     def resulted(self, result: ActionResult) -> None:
         """See `Observer.resulted`."""
         self._actions.labels(self._pool, result.kind.value, result.outcome.value).inc()
@@ -102,14 +137,19 @@ class Telemetry:
 class _Snapshot(Collector):
     """Renders the newest turn: series of what is not known are absent, not zero."""
 
-    def __init__(self, pool: str) -> None:
+    def __init__(self, pool: str, monotonic: Callable[[], float]) -> None:
         self._pool = pool
+        self._monotonic = monotonic
         self._newest: tuple[Decision, State, float] | None = None
+        self._succeeded_at: float | None = None
+        self.verdicts: tuple[Verdict, ...] = ()
 
     def show(self, decision: Decision, state: State, wall: float) -> Decision | None:
         """Replaces the turn; returns the one before."""
         before = self._newest
         self._newest = (decision, state, wall)
+        if decision.desired is not None:
+            self._succeeded_at = self._monotonic()
         return None if before is None else before[0]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -125,6 +165,7 @@ class _Snapshot(Collector):
             [((), wall)],
         )
         yield from self._capacity(decision)
+        yield from self._shadows_and_success()
         yield from self._signals(decision)
         yield self._per_pool(
             "paused",
@@ -193,6 +234,24 @@ class _Snapshot(Collector):
                 if one.desired is not None
             ],
         )
+
+    def _shadows_and_success(self) -> Iterator[GaugeMetricFamily]:
+        yield _gauge(
+            "shadow_desired_domains",
+            "Domains that a shadow policy would want to serve. Absent while it cannot tell.",
+            ["pool", "shadow"],
+            [
+                ((self._pool, one.shadow), one.desired)
+                for one in self.verdicts
+                if one.desired is not None
+            ],
+        )
+        if self._succeeded_at is not None:
+            yield self._per_pool(
+                "last_successful_turn_age_seconds",
+                "Seconds since the last turn in which libvirt answered and capacity was decided.",
+                max(0.0, self._monotonic() - self._succeeded_at),
+            )
 
     def _signals(self, decision: Decision) -> Iterator[GaugeMetricFamily]:
         values = {name: usable_value(one) for name, one in decision.readings.items()}
@@ -266,7 +325,7 @@ class ServiceLog:
 
 
 def _brief(record: dict[str, Any]) -> dict[str, Any]:
-    """The record on one line for people; the decision log has all of it."""
+    """The record on one line for people; the decision store has all of it."""
     brief = {
         "reason": record["reason"],
         "current": record["current"],

@@ -15,6 +15,7 @@ from stack.commands import (
     override,
     pepper,
     policy,
+    replay,
     simulate,
     status,
     submit,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for module in (up, down, status, top, submit, verify, watch, export, failed, explain, backup):
     module.register(app)
 simulate.register(app)
+replay.register(app)
 app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")

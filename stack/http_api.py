@@ -15,6 +15,10 @@ class HttpError(Exception):
     """No usable answer. The text is for a person."""
 
 
+class RefusedError(HttpError):
+    """The service understood the request and refuses it; the text is its reason."""
+
+
 async def get(url: str, *, seconds: float = 2.0) -> Any:
     """The JSON document at `url`.
 
@@ -97,7 +101,8 @@ def _read(request: urllib.request.Request, seconds: float) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             text = error.read(10_000).decode("utf-8", "replace").strip()
-        raise HttpError(_refusal(text) or f"HTTP {error.code}") from None
+        kind = RefusedError if 400 <= error.code < 500 else HttpError
+        raise kind(_refusal(text) or f"HTTP {error.code}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise HttpError(f"no answer: {reason}") from None

@@ -1,5 +1,7 @@
 """The scaler's HTTP API: why it did what it did, and holding it."""
 
+import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from stack import http_api
@@ -7,7 +9,7 @@ from stack.pool_view import DecisionView
 
 
 async def records(address: str, *, limit: int, since: float = 0.0) -> list[dict[str, Any]]:
-    """The newest entries of the decision log, oldest first: decisions and results of actions.
+    """The newest entries of the decision store, oldest first: decisions and results of actions.
 
     Raises:
         HttpError: when the scaler does not answer.
@@ -30,6 +32,31 @@ async def decisions(address: str, *, limit: int) -> list[DecisionView]:
     entries = await records(address, limit=5 * limit)
     views = [view(entry) for entry in entries if entry.get("type") == "decision"]
     return views[: -limit - 1 : -1]
+
+
+async def explain(address: str, question: Mapping[str, str]) -> dict[str, Any]:
+    """Why the pool was as big as it was; `question` has `at`, `domain`, `last` or `actions`.
+
+    Raises:
+        RefusedError: the question cannot be answered; says why.
+        HttpError: when the scaler does not answer.
+
+    """
+    query = urllib.parse.urlencode(question)
+    answer = await http_api.get(f"http://{address}/api/v1/explain?{query}", seconds=10.0)
+    return dict(answer)
+
+
+def explanation_lines(answer: Mapping[str, Any]) -> list[str]:
+    """An answer for a terminal."""
+    if "lines" in answer:
+        return list(answer["lines"]) or ["nothing was recorded in that time"]
+    note = [f"note: {answer['gap']}"] if answer.get("gap") else []
+    actions = [f"  {line}" for line in answer["actions"]]
+    return [
+        *(*note, answer["answer"], *answer["details"]),
+        *(["", "last actions:", *actions] if actions else []),
+    ]
 
 
 async def status(address: str) -> dict[str, Any]:

@@ -1,98 +1,95 @@
 """`virtscale explain`: why the scaler did or did not act."""
 
 import asyncio
+import re
 from typing import Annotated, Any
 
 import typer
 
 from stack.commands import options
 
-_RECORDS = 1000
-
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         "explain",
-        help="Say why the pool is as big as it is: the scaler's newest decision (or the one at a "
-        "time) with everything it was made from, and its last actions.",
-        epilog="Examples:  virtscale explain   |   virtscale explain --at 14:03:20   |   "
-        "virtscale explain --at -5m --json",
+        help="Say in one line why the scaler did, or did not, start or drain a domain now or at a "
+        "time in the last week; then everything the decision was made from, and the last actions.",
+        epilog="Examples:  virtscale explain   |   virtscale explain --at 10:42   |   "
+        "virtscale explain --at -5m --domain vs-2   |   virtscale explain --last 1h",
     )(explain)
 
 
 def explain(
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="HH:MM:SS, -90s, -5m, -1h or Unix seconds."),
+        typer.Option(
+            metavar="TIME",
+            help="10:42, 14:03:20, -90s, -5m, 2026-11-26T10:42 or Unix seconds; now.",
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Why this domain was, or was not, chosen."),
     ] = None,
     last: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the last actions to list.")
-    ] = 10,
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Everything that happened in it, such as 15m or 1h, up to --at; a plain number: "
+            "so many of the last actions.",
+        ),
+    ] = None,
     state: options.State = None,
     json: options.Json = False,
 ) -> None:
     """Explains a decision."""
-    import time
-
-    from stack import explanation
-
-    now = time.time()
-    try:
-        moment = now if at is None else explanation.moment(at, now=now)
-    except ValueError as error:
-        raise options.usage_error(f"--at {error}") from None
+    question: dict[str, str] = {}
+    if at is not None:
+        question["at"] = at
+    if domain is not None:
+        question["domain"] = domain
+    if last is not None:
+        question["actions" if re.fullmatch(r"\d{1,4}", last) else "last"] = last
     with options.plain_errors():
-        records = asyncio.run(_records(options.state_directory(state), is_now=at is None))
-    decision = explanation.at_moment(records, moment)
-    earlier = [record for record in records if record.get("time", 0.0) <= moment]
+        answer = asyncio.run(_ask(options.state_directory(state), question))
     if json:
         import json as library
 
-        typer.echo(library.dumps({"decision": decision, "records": earlier[-last:]}, indent=2))
+        typer.echo(library.dumps(answer, indent=2))
         return
-    if decision is None:
-        raise options.usage_error("the decision log holds no decision of that time or before")
-    typer.echo("\n".join(explanation.lines(decision)))
-    actions = explanation.history(earlier, limit=last)
-    if actions:
-        typer.echo("\nlast actions:\n" + "\n".join(f"  {line}" for line in actions))
+    from stack import scaler_api
+
+    typer.echo("\n".join(scaler_api.explanation_lines(answer)))
 
 
-async def _records(directory: Any, *, is_now: bool) -> list[dict[str, Any]]:
-    """From the scaler; of a stack that has ended, from its log."""
+async def _ask(directory: Any, question: dict[str, str]) -> dict[str, Any]:
+    """From the scaler; of a stack that has ended, from what it recorded."""
     from stack import endpoints, http_api, scaler_api
 
     try:
-        found = endpoints.read(directory)
-        records = await scaler_api.records(found.scaler, limit=_RECORDS)
-        if is_now:
-            records.append((await scaler_api.status(found.scaler))["decision"])
-        return records
+        return await scaler_api.explain(endpoints.read(directory).scaler, question)
+    except http_api.RefusedError as error:
+        raise options.usage_error(str(error)) from None
     except (endpoints.NotRunningError, http_api.HttpError):
-        kept = _from_file(directory.of("scaler") / "decisions.jsonl")
-        if not kept:
+        answer = await asyncio.to_thread(_recorded, directory, question)
+        if answer is None:
             raise
-        typer.echo("the scaler does not run; from its log:", err=True)
-        return kept
+        typer.echo("the scaler does not run; from what it recorded:", err=True)
+        return answer
 
 
-def _from_file(path: Any) -> list[dict[str, Any]]:
+def _recorded(directory: Any, question: dict[str, str]) -> dict[str, Any] | None:
     import json
-    from collections import deque
 
-    records = []
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            newest = deque(file, maxlen=_RECORDS)
-    except OSError:
-        return []
-    for line in newest:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            # The last line of a log may be cut short.
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-    return records
+    from stack import scaler_history
+
+    arguments = [f"--{name}={text}" for name, text in question.items()]
+    done = scaler_history.run(directory, ["explain", "--json", *arguments])
+    if done.returncode == options.EXIT_FAILED and not scaler_history.has_run(directory):
+        return None
+    if done.returncode != 0:
+        typer.echo(done.stderr, err=True, nl=False)
+        raise typer.Exit(done.returncode)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

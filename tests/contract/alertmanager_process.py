@@ -3,7 +3,6 @@
 The scaler's domains are those of libvirt's test driver, in its own process.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,8 @@ import requests
 import trustme
 import yaml
 
+from scaler.decision_store import DecisionFile
+from scaler.entries import FAR
 from tests.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,8 +208,8 @@ class Scene:
         (self.root / name).write_text(yaml.safe_dump(document))
 
     def records(self):
-        lines = (self.root / "state" / "decisions.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        history = DecisionFile(self.root / "state" / "decisions.db")
+        return [entry.body for entry in history.stream(0.0, FAR)]
 
     def close(self):
         for process in self._processes.values():

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scaler.api import Api
-from scaler.decision_log import JsonLinesLog
+from scaler.decision_store import DecisionStore
 from scaler.override_api import OverrideApi
 from scaler.override_file import OverrideFile
 from scaler.overrides import OverrideKind
@@ -39,7 +39,7 @@ class Scene:
         orders = OverrideApi(
             self.store, lambda: None, limits=limits, domains=lambda: ["vs-1", "vs-2"], token=token
         )
-        holds = Api(lambda: {}, JsonLinesLog(None), self.store, lambda: None, token=token)
+        holds = Api(lambda: {}, DecisionStore(None), self.store, lambda: None, token=token)
         self.server = MetricsServer(
             new_registry("scaler"),
             service="scaler",

@@ -13,7 +13,7 @@ from scaler.pool import ActionKind, Lifecycle
 from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy
 from scaler.stabilization import Limits, Stabilised
-from tests.property.test_scaler import MAX, NAMES, observations
+from tests.property.test_scaler import MAX, NAMES, new_places, observations
 
 RELAXED = settings(max_examples=80, deadline=None)
 LIMITS = Limits(min=1, max=MAX, in_window_seconds=5.0, in_cooldown_seconds=2.0)
@@ -72,8 +72,8 @@ def play(history):
 @given(turns)
 def test_nothing_goes_beyond_the_configured_maximum(history):
     for _, decision in play(history):
-        starts = [one for one in decision.plan.actions if one.kind is ActionKind.START]
-        assert not starts or decision.pool.active + len(starts) <= MAX
+        begun = new_places(decision)
+        assert not begun or decision.pool.active + begun <= MAX
         assert decision.desired is None or 0 <= decision.desired <= MAX
 
 

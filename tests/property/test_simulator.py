@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaler.breaker import BreakerSettings
 from scaler.decision import ActionResult, Outcome, Settings, State, decide, feed
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.simulator.scenario import Faults, Scenario, Span
@@ -56,6 +57,9 @@ def lived(rates, scenario, policy, seed):
 OURS = Settings(
     limits=Limits(max=4),
     timing=Timing(boot_deadline_seconds=120.0, drain_deadline_seconds=7200.0),
+    # A full host refuses several starts at once, and the pause after that may be longer than what
+    # a simulation waits for at its end.
+    breaker=BreakerSettings(max_backoff_seconds=60.0),
     policies=(ReferencePolicy(), BacklogPolicy()),
 )
 

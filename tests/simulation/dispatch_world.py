@@ -160,6 +160,9 @@ class Context:
     def peer(self):
         return "simulated"
 
+    def excuse_silence(self, while_true):
+        """Nobody listens for signs of life here: links end when the world cuts them."""
+
 
 class AbortedError(Exception):
     pass

@@ -9,6 +9,7 @@ import contextlib
 from dispatcher.grpc_api import translation
 from dispatcher.ports import StoreUnavailableError
 from scaler.dispatcher_fleet import _record as worker_record
+from scaler.host_room import HostRoom
 from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
 from scaler.ports import DrainEnd, ErrorKind, FleetError, HypervisorError
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
@@ -168,6 +169,10 @@ class HypervisorPort:
             for one in self._world.host.domains.values()
             if one.pool == self._pool
         )
+
+    def room(self):
+        """A host that does not tell: starts go on."""
+        return Unasked(lambda: self._call(HostRoom, LIST_SECONDS))
 
     async def start(self, name):
         def act(domain):

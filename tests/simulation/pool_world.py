@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 
 from scaler.breaker import BreakerSettings
 from scaler.decision import Hold, Settings
+from scaler.overrides import Override, OverrideKind
 from scaler.ports import SignalQuery
 from scaler.recommendation import CPU, DEMAND, BacklogPolicy, ReferencePolicy
 from scaler.reconciler import Ports, Reconciler
+from scaler.records import decision_record, fingerprint
 from scaler.stabilization import Limits
 from scaler.tracking import Timing
 from servicekit.lifecycle import Stop
@@ -506,6 +508,14 @@ _FAULTS = tuple(
 class _Log:
     def __init__(self, world, life):
         self._world, self._life = world, life
+        self._told = ()
+
+    def turned(self, turn):
+        record = decision_record(turn.decision, turn.wall)
+        news = fingerprint(record)
+        if news != self._told or record["actions"] or record["incidents"]:
+            self.append(record)
+        self._told = news
 
     def append(self, record):
         if self._life.is_over:
@@ -532,6 +542,12 @@ class _Log:
 class _Holds:
     def __init__(self, world):
         self._world = world
+
+    def active(self):
+        hold = self._world.hold
+        if hold is None:
+            return ()
+        return (Override("pause", OverrideKind.PAUSE, hold.author, hold.reason, 0.0),)
 
     def get(self):
         return self._world.hold

@@ -16,6 +16,7 @@ from scaler.ports import ErrorKind, HypervisorError, SignalQuery
 from scaler.readings import Failed
 from scaler.recommendation import CPU, DEMAND, DEMAND_AVERAGE
 from scaler.reconciler import Ports, Reconciler
+from scaler.records import decision_record, fingerprint
 from tests.simulation.clock import VirtualClock
 from tests.simulation.fleet_fake import FakeFleet
 from tests.simulation.hypervisor_fake import FakeHypervisor
@@ -63,6 +64,14 @@ class WorldMetrics(MetricsFake):
 class LogFake:
     def __init__(self):
         self.records = []
+        self.told = ()
+
+    def turned(self, turn):
+        record = decision_record(turn.decision, turn.wall)
+        news = (fingerprint(record), record["actions"])
+        if news != self.told:
+            self.records.append(record)
+        self.told = news
 
     def append(self, record):
         self.records.append(dict(record))

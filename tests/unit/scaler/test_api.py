@@ -5,14 +5,14 @@ import pytest
 
 from scaler.api import Api
 from scaler.decision import Hold
-from scaler.decision_log import JsonLinesLog
+from scaler.decision_store import DecisionStore
 from scaler.override_file import OverrideFile
 
 
 class Client:
     def __init__(self):
         self.status_record = {"pool": "default", "desired": 2}
-        self.log = JsonLinesLog(None)
+        self.log = DecisionStore(None)
         self.holds = OverrideFile(None)
         self.wakes = 0
         self.api = Api(lambda: self.status_record, self.log, self.holds, self._wake)
@@ -63,14 +63,21 @@ def test_there_is_no_status_before_the_first_turn(client):
     assert client.call("GET", "/api/v1/status")[0] == 503
 
 
-def test_lists_decisions_from_a_moment_on(client):
+def test_lists_decisions_from_a_moment_on_and_page_by_page(client):
     for number in range(5):
-        client.log.append({"time": float(number)})
-    assert client.call("GET", "/api/v1/decisions?limit=2")[1] == {
-        "decisions": [{"time": 3.0}, {"time": 4.0}]
-    }
+        client.log.append({"type": "result", "time": float(number), "outcome": "done"})
+    page = client.call("GET", "/api/v1/decisions?limit=2")[1]
+    assert [one["time"] for one in page["decisions"]] == [3.0, 4.0]
+    page = client.call("GET", f"/api/v1/decisions?limit=2&before={page['next']}")[1]
+    assert [one["time"] for one in page["decisions"]] == [1.0, 2.0]
+    page = client.call("GET", f"/api/v1/decisions?limit=2&before={page['next']}")[1]
+    assert ([one["time"] for one in page["decisions"]], page["next"]) == ([0.0], None)
     found = client.call("GET", "/api/v1/decisions?since=3.5")[1]["decisions"]
-    assert found == [{"time": 4.0}]
+    assert [one["time"] for one in found] == [4.0]
+    found = client.call("GET", "/api/v1/decisions?until=0.5")[1]["decisions"]
+    assert [one["time"] for one in found] == [0.0]
+    assert client.call("GET", "/api/v1/decisions?type=decision")[1]["decisions"] == []
+    assert client.call("GET", "/api/v1/decisions?reason=demand,max")[1]["decisions"] == []
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,12 @@ def test_lists_decisions_from_a_moment_on(client):
         ("GET", "/api/v1/decisions?limit=many", b"", 400, "limit = 'many'"),
         ("GET", "/api/v1/decisions?since=nan", b"", 400, "since = 'nan'"),
         ("GET", "/api/v1/decisions?limit=-1", b"", 400, "limit = '-1'"),
+        ("GET", "/api/v1/decisions?until=soon", b"", 400, "until = 'soon'"),
+        ("GET", "/api/v1/decisions?reason=bad", b"", 400, "must be one of steady"),
+        ("GET", "/api/v1/decisions?type=all", b"", 400, "decision, result, config"),
+        ("GET", "/api/v1/explain?at=teatime", b"", 400, "at = 'teatime'"),
+        ("GET", "/api/v1/explain?last=teatime", b"", 400, "last = 'teatime'"),
+        ("GET", "/api/v1/explain?at=10", b"", 404, "nothing is recorded"),
         ("POST", "/api/v1/pause", b"{", 400, "not JSON"),
         ("POST", "/api/v1/pause", b"[]", 400, "JSON object"),
         ("POST", "/api/v1/pause", b'{"author": 1}', 400, "author"),

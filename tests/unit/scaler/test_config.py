@@ -1,6 +1,6 @@
 import pytest
 
-from scaler.config import ScalerConfig, pool_settings, signal_queries
+from scaler.config import ScalerConfig, digest, pool_settings, pool_shadows, signal_queries
 from scaler.host_room import HostReserve
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.standby import StandbyPolicy
@@ -103,3 +103,68 @@ def test_a_wrong_standby_key_is_named(values, fault):
     with pytest.raises(ConfigError) as caught:
         config(**values)
     assert fault in str(caught.value.faults)
+
+
+def test_a_shadow_has_its_own_rules_and_the_rest_of_the_pool():
+    found = config(
+        max=6,
+        shadow=[
+            {"name": "lean", "max": 2, "scale_in": {"window_seconds": 300}},
+            {"name": "cpu-only", "policies": [{"kind": "reference", "target_ratio": 0.6}]},
+        ],
+    )
+    lean, cpu_only = pool_shadows(found)
+    assert (lean.name, lean.settings.limits.max, lean.settings.limits.min) == ("lean", 2, 1)
+    assert lean.settings.limits.in_window_seconds == 300
+    assert lean.settings.policies == pool_settings(found).policies
+    assert cpu_only.settings.policies == (ReferencePolicy(target_ratio=0.6),)
+    assert cpu_only.settings.limits.max == 6
+
+
+def test_the_signals_of_shadows_are_asked_for_too():
+    found = config(
+        policies=[{"kind": "reference"}],
+        shadow=[
+            {
+                "name": "one",
+                "policies": [
+                    {"kind": "backlog"},
+                    {"kind": "reference", "name": "mine", "cpu": {"query": "its"}},
+                ],
+            }
+        ],
+    )
+    queries = {one.signal: one.query for one in signal_queries(found)}
+    assert {"cpu", "demand", "demand_average", "mine.cpu"} <= set(queries)
+    assert queries["mine.cpu"] == "its"
+
+
+@pytest.mark.parametrize(
+    ("shadow", "text"),
+    [
+        ([{"name": "a b"}], "shadow.0.name = 'a b'"),
+        ([{"name": "a"}, {"name": "a"}], "names a shadow twice"),
+        ([{"name": "a", "min": 9}], "shadow a: min = 9 must not exceed max = 4"),
+        ([{"name": "a", "dry_run": True}], "unknown key 'shadow.0.dry_run'"),
+        ([{}], "shadow.0.name is not set"),
+        (
+            [{"name": "a", "policies": [{"kind": "reference", "cpu": {"query": "its"}}]}],
+            "shadow a: asks for the signal cpu otherwise",
+        ),
+        ([{"name": "a", "policies": [{"kind": "backlog"}] * 2}], "names a policy twice: backlog"),
+        (
+            [{"name": "a", "headroom": {"domains": 1}, "policies": [{"kind": "reference"}]}],
+            "shadow a: headroom needs a policy that knows the load",
+        ),
+    ],
+)
+def test_faults_of_a_shadow_are_named(shadow, text):
+    with pytest.raises(ConfigError) as caught:
+        config(shadow=shadow)
+    assert any(text in fault for fault in caught.value.faults)
+
+
+def test_the_digest_names_what_decides_and_nothing_else():
+    assert digest(config()) == digest(config(loglevel="debug", state_dir="/tmp/x"))
+    assert digest(config()) != digest(config(max=5))
+    assert pool_settings(config()).digest == digest(config())

@@ -53,11 +53,15 @@ async def test_a_dry_run_decides_again_and_again_and_does_nothing(world):
     assert len(world.log.records) == 1
 
 
-async def test_steady_turns_are_logged_once_a_minute(world):
-    await world.run(30)
-    before = len(world.log.records)
-    await world.run(120)
-    assert len(world.log.records) - before == 2
+async def test_every_turn_is_handed_to_the_log(world):
+    turns = []
+    world.log.turned = turns.append
+    for _ in range(5):
+        await world.step()
+    assert len(turns) == 5
+    assert [turn.wall for turn in turns] == sorted({turn.wall for turn in turns})
+    assert turns[-1].state is world.scaler._state
+    assert turns[-1].settings is SETTINGS
 
 
 async def test_moments_of_the_wall_clock_become_ages(world):

@@ -6,10 +6,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scaler import overrides
 from scaler.alerts import AlertRule, Firing, Matcher, Sight
 from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide
+from scaler.entries import StoreState
+from scaler.history_metrics import HistoryMetrics
 from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind
 from scaler.readings import Empty, Known
+from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy
+from scaler.shadows import Verdict
 from scaler.stabilization import Limits
 from scaler.telemetry import Telemetry
 
@@ -108,3 +112,43 @@ def test_the_status_tells_of_every_domain(make, telemetry):
         "age_seconds": 1.0,
     }
     assert status["decision"]["signals"]["demand_average"] == {"kind": "empty"}
+
+
+def test_a_wish_that_is_not_followed_is_counted_by_what_withheld_it(make, registry, telemetry):
+    decided(make, telemetry, domains=())
+    labels = {"pool": "web", "direction": "out", "reason": "no_domain_left"}
+    assert registry.get_sample_value("virtscale_scaler_withheld_total", labels) == 1
+
+
+def test_the_age_of_the_last_good_turn_grows_while_libvirt_is_away(make, registry):
+    now = [100.0]
+    telemetry = Telemetry("web", registry, monotonic=lambda: now[0])
+    name = "virtscale_scaler_last_successful_turn_age_seconds"
+    decided(make, telemetry)
+    now[0] = 107.0
+    decided(make, telemetry, domains=None)
+    assert registry.get_sample_value(name, {"pool": "web"}) == 7.0
+    decided(make, telemetry)
+    assert registry.get_sample_value(name, {"pool": "web"}) == 0.0
+
+
+def test_shadows_show_what_they_would_want_and_whether_they_fail(make, registry, telemetry):
+    decided(make, telemetry)
+    telemetry.judged(
+        (Verdict("lean", 1, Reason.MAX), Verdict("bad", None, Reason.NO_SIGNAL, "ValueError()"))
+    )
+    name = "virtscale_scaler_shadow_desired_domains"
+    assert registry.get_sample_value(name, {"pool": "web", "shadow": "lean"}) == 1
+    assert registry.get_sample_value(name, {"pool": "web", "shadow": "bad"}) is None
+    name = "virtscale_scaler_shadow_failures_total"
+    assert registry.get_sample_value(name, {"pool": "web", "shadow": "lean"}) == 0
+    assert registry.get_sample_value(name, {"pool": "web", "shadow": "bad"}) == 1
+
+
+def test_the_decision_store_is_asked_at_each_scrape(registry):
+    states = iter([StoreState(0, 0, 4096, False), StoreState(2, 1, 8192, True)])
+    HistoryMetrics(registry, lambda: next(states))
+    assert "virtscale_scaler_decision_store_bytes 4096.0" in generate_latest(registry).decode()
+    text = generate_latest(registry).decode()
+    assert "virtscale_scaler_decision_store_failures_total 2.0" in text
+    assert "virtscale_scaler_decision_store_lost_total 1.0" in text

@@ -1,14 +1,13 @@
 """What is shown: rows, table, sentences, summary."""
 
 import random
-import time
 from io import StringIO
 
 import pytest
 from rich.console import Console
 from virtscale.client.values import Backlog, Worker
 
-from stack import explanation, pool_view, summary, table
+from stack import pool_view, summary, table
 from stack.journal import Journal
 from stack.pool_view import DecisionView, Snapshot
 from stack.ports import DomainView
@@ -79,50 +78,6 @@ def test_one_line_says_the_same_without_a_terminal() -> None:
     line = table.status_line(snapshot(), load="delta 1 s")
     assert "1 busy, 1 off | queue 4 | leased 1 | done 3" in line
     assert line.endswith("delta 1 s | last decision: demand")
-
-
-DECISION = {
-    "type": "decision",
-    "time": 500.0,
-    "reason": "demand",
-    "current": 1,
-    "desired": 2,
-    "signals": {"cpu": {"kind": "stale"}, "demand": {"kind": "known", "value": 4.0}},
-    "proposals": [{"policy": "backlog", "reason": "demand", "desired": 5}],
-    "steps": [{"reason": "max", "before": 5, "after": 2}],
-    "actions": [{"action": "start", "domain": "vs-2", "reason": "scale_out"}],
-    "limits": ["breaker_open"],
-    "hold": {"author": "me", "reason": "lunch"},
-    "errors": ["libvirt is away"],
-}
-
-
-def test_a_decision_is_explained_with_everything_it_was_made_from() -> None:
-    text = "\n".join(explanation.lines(DECISION))
-    for word in ("current 1, desired 2", "cpu stale", "demand 4.00", "backlog wants 5"):
-        assert word in text
-    for word in ("5 -> 2", "start vs-2", "back-off", "paused by me: lunch", "libvirt is away"):
-        assert word in text
-
-
-def test_the_decision_in_force_at_a_time_is_the_last_before_it() -> None:
-    later = {**DECISION, "time": 600.0}
-    result = {"type": "result", "time": 550.0}
-    records = [DECISION, result, later]
-    assert explanation.at_moment(records, 599.0) is DECISION
-    assert explanation.at_moment(records, 600.0) is later
-    assert explanation.at_moment(records, 499.0) is None
-
-
-def test_a_time_may_be_given_as_a_person_would() -> None:
-    now = time.mktime((2026, 6, 1, 12, 0, 0, 0, 0, -1))
-    assert explanation.moment("-90s", now=now) == now - 90
-    assert explanation.moment("-5m", now=now) == now - 300
-    assert explanation.moment("11:59:30", now=now) == now - 30
-    assert explanation.moment("12:01", now=now) == now + 60 - 86_400
-    assert explanation.moment("123.5", now=now) == 123.5
-    with pytest.raises(ValueError, match="HH:MM:SS"):
-        explanation.moment("noon", now=now)
 
 
 def document(*, left=0, lost=0, early=False, submitted=0) -> dict[str, object]:

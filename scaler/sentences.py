@@ -1,16 +1,9 @@
-"""The scaler's decision log in sentences: why the pool is as big as it is."""
+"""Every reason in words, for people. Pure."""
 
-import re
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from stack.scaler_api import signal_text
-
-_RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)(s|m|h)?")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-SENTENCES = {
+SENTENCES: Mapping[str, str] = {
     "steady": "the load fits the domains that run",
     "cpu_above_target": "the mean CPU was above the target for long enough",
     "cpu_above_target_not_sustained": "the mean CPU is above the target, but not for long enough",
@@ -92,102 +85,23 @@ SENTENCES = {
     "wake_deadline": "it was woken and its worker did not come back in time",
 }
 
-
-def moment(text: str, *, now: float) -> float:
-    """Unix time of `HH:MM[:SS]` (the last one), `-90s`, `-5m`, `-1h`, or Unix seconds.
-
-    Raises:
-        ValueError: with what is allowed.
-
-    """
-    relative = _RELATIVE.fullmatch(text)
-    if relative:
-        return now - float(relative[1]) * _UNITS[relative[2] or "s"]
-    for form in ("%H:%M:%S", "%H:%M"):
-        try:
-            clock = time.strptime(text, form)
-        except ValueError:
-            continue
-        today = time.localtime(now)
-        at = time.mktime((*today[:3], clock.tm_hour, clock.tm_min, clock.tm_sec, 0, 0, -1))
-        return at if at <= now else at - 86_400
-    try:
-        at = float(text)
-    except ValueError:
-        at = -1.0
-    if at < 0:
-        raise ValueError(f"{text!r}: must be HH:MM:SS, -90s, -5m, -1h or Unix seconds")
-    return at
-
-
-def at_moment(records: Sequence[dict[str, Any]], at: float) -> dict[str, Any] | None:
-    """The decision in force at `at`: the newest not later; records are oldest first."""
-    earlier = [
-        record
-        for record in records
-        if record.get("type") == "decision" and record.get("time", 0.0) <= at
-    ]
-    return earlier[-1] if earlier else None
-
-
-def lines(record: dict[str, Any]) -> list[str]:
-    """One decision in full."""
-    told = [
-        f"{_clock(record)}  current {_count(record.get('current'))}, "
-        f"desired {_count(record.get('desired'))}: {sentence(record.get('reason'))}"
-    ]
-    signals = record.get("signals") or {}
-    if signals:
-        told.append("  seen:     " + "; ".join(signal_text(*item) for item in signals.items()))
-    told += [
-        f"  policy:   {proposal['policy']} wants {_count(proposal.get('desired'))}: "
-        f"{sentence(proposal.get('reason'))}"
-        for proposal in record.get("proposals") or []
-    ]
-    told += [
-        f"  changed:  {_count(step.get('before'))} -> {_count(step.get('after'))}: "
-        f"{sentence(step.get('reason'))}"
-        for step in record.get("steps") or []
-    ]
-    told += [f"  held by:  {sentence(limit)}" for limit in record.get("limits") or []]
-    told += [
-        f"  action:   {action['action']} {action['domain']}: {sentence(action.get('reason'))}"
-        for action in record.get("actions") or []
-    ]
-    told += [
-        f"  alert:    {', '.join(alert.get('alerts') or [])} ({alert.get('rule')}) demands "
-        f"{_count(alert.get('least'))}: {sentence(alert.get('reason'))}"
-        for alert in record.get("alerts") or []
-    ]
-    if record.get("overrides"):
-        told.append(f"  ordered:  {', '.join(record['overrides'])} (virtscale override list)")
-    hold = record.get("hold")
-    if hold:
-        told.append(f"  paused by {hold.get('author')}: {hold.get('reason') or 'no reason given'}")
-    told += [f"  trouble:  {error}" for error in record.get("errors") or []]
-    if not record.get("actions") and not record.get("limits"):
-        told.append("  action:   none, the pool is as it should be")
-    return told
-
-
-def history(records: Sequence[dict[str, Any]], *, limit: int) -> list[str]:
-    """The newest actions with their reasons and results, oldest first."""
-    told = []
-    for record in records:
-        if record.get("type") == "result":
-            error = f": {record['error']}" if record.get("error") else ""
-            told.append(
-                f"{_clock(record)}  {record['action']} {record['domain']} "
-                f"{record['outcome']}{error}"
-            )
-            continue
-        told += [
-            f"{_clock(record)}  {action['action']} {action['domain']}: "
-            f"{words(action.get('reason'))} ({_count(record.get('current'))} -> "
-            f"{_count(record.get('desired'))}: {words(record.get('reason'))})"
-            for action in record.get("actions") or []
-        ]
-    return told[-limit:]
+NOT_CHOSEN: Mapping[str, str] = {
+    "serving": "serve already",
+    "leaving": "are on their way out",
+    "cordoned": "are cordoned",
+    "paused": "were paused by somebody else",
+    "failed": "have failed",
+    "standby": "are standby domains",
+    "off": "are off",
+    "busy_with_action": "have an action under way",
+    "unsettled": "are off, but their last way down is not settled yet",
+    "not_ready": "have no worker that takes jobs yet",
+    "withheld": "could be taken, but nothing was done",
+    "more_failures": "failed to boot more often",
+    "more_leases": "hold more leases",
+    "older_lease": "hold an older lease",
+    "name_order": "are alike and come later by name",
+}
 
 
 def sentence(reason: Any) -> str:
@@ -200,9 +114,15 @@ def words(reason: Any) -> str:
     return SENTENCES.get(str(reason), str(reason).replace("_", " "))
 
 
-def _clock(record: dict[str, Any]) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(record.get("time", 0.0)))
+def signal_text(name: str, signal: Mapping[str, Any]) -> str:
+    """`cpu 0.93`, or `cpu stale`."""
+    value = signal.get("value")
+    if value is None:
+        return f"{name} {signal.get('kind', 'unknown')}"
+    mark = "" if signal.get("kind") == "known" else f" ({signal.get('kind')})"
+    return f"{name} {value:.2f}{mark}"
 
 
-def _count(value: Any) -> str:
+def count(value: Any) -> str:
+    """A number of domains that may not be known."""
     return "unknown" if value is None else str(value)

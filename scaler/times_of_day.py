@@ -1,0 +1,75 @@
+"""Moments and durations as people write and read them, in the local time of this host."""
+
+import datetime
+import re
+import time
+
+_RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)(s|m|h|d)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_ALLOWED = "10:42, HH:MM:SS, -90s, -5m, -1h, an ISO time (2026-11-26T10:42) or Unix seconds"
+_NEWEST = 1e11
+
+
+def moment(text: str, *, now: float) -> float:
+    """Unix time of `HH:MM[:SS]` (the last one), `-5m`, an ISO time, or Unix seconds.
+
+    Raises:
+        ValueError: with what is allowed.
+
+    """
+    relative = _RELATIVE.fullmatch(text)
+    if relative:
+        return now - float(relative[1]) * _UNITS[relative[2] or "s"]
+    for form in ("%H:%M:%S", "%H:%M"):
+        try:
+            clock = time.strptime(text, form)
+        except ValueError:
+            continue
+        today = time.localtime(now)
+        day = today.tm_mday
+        at = _local(today.tm_year, today.tm_mon, day, clock)
+        return at if at <= now else _local(today.tm_year, today.tm_mon, day - 1, clock)
+    try:
+        at = float(text) if not re.search("[a-zA-Z:_]", text) else _iso(text)
+    except (ValueError, OverflowError, OSError):
+        at = -1.0
+    if not 0 <= at <= _NEWEST:
+        raise ValueError(f"{text[:40]!r}: must be {_ALLOWED}")
+    return at
+
+
+def span(text: str) -> float:
+    """Seconds that a moment stands for: who writes 10:42 means some instant of that minute."""
+    clock = re.fullmatch(r"(?:.*[T ])?\d\d?:\d\d(:\d\d)?", text)
+    if clock is None:
+        return 0.0
+    return 1.0 if clock[1] else 60.0
+
+
+def duration(text: str) -> float:
+    """Seconds of `90s`, `15m`, `1h` or `2d`.
+
+    Raises:
+        ValueError: with what is allowed.
+
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r}: must be a duration such as 90s, 15m, 1h or 2d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def clock_text(at: float, *, now: float) -> str:
+    """`10:42:03`; with the date when it is not of the last day."""
+    form = "%H:%M:%S" if abs(now - at) < 86_400 / 2 else "%Y-%m-%d %H:%M:%S"
+    return time.strftime(form, time.localtime(at))
+
+
+def _local(year: int, month: int, day: int, clock: time.struct_time) -> float:
+    # mktime takes care of the first of a month and of summer time.
+    return time.mktime((year, month, day, clock.tm_hour, clock.tm_min, clock.tm_sec, 0, 0, -1))
+
+
+def _iso(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()

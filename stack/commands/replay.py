@@ -1,0 +1,58 @@
+"""`virtscale replay`: what another policy would have wanted of the situations that occurred."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stack.commands import options
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "replay",
+        help="Let another policy judge every situation that the scaler recorded, and print where "
+        "it would have wanted another number of machines. The pool is as it was (open loop).",
+        epilog="Examples:  virtscale replay --policy lean.yaml --from -24h   |   "
+        "virtscale replay --policy lean.yaml --from 10:00 --to 12:00 --json",
+    )(replay)
+
+
+def replay(
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML as in the scaler's configuration: policies, min, max, scale_out, scale_in; "
+            "without it, the rules in force.",
+        ),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="10:42, -5m, ISO time; -1h.")
+    ] = "-1h",
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The same; now.")
+    ] = None,
+    prometheus: Annotated[
+        bool,
+        typer.Option(
+            "--prometheus", help="From Prometheus' history instead of the scaler's own record."
+        ),
+    ] = False,
+    state: options.State = None,
+    json: options.Json = False,
+) -> None:
+    """Replays a policy."""
+    from stack import scaler_history
+
+    arguments = ["replay", f"--from={since}"]
+    arguments += [] if until is None else [f"--to={until}"]
+    arguments += [] if policy is None else [f"--policy={policy.resolve()}"]
+    arguments += ["--prometheus"] if prometheus else []
+    arguments += ["--json"] if json else []
+    with options.plain_errors():
+        done = scaler_history.run(options.state_directory(state), arguments)
+    typer.echo(done.stderr, err=True, nl=False)
+    typer.echo(done.stdout, nl=False)
+    raise typer.Exit(done.returncode)
