@@ -109,30 +109,21 @@ class BreakerConfig(Settings):
     """The longest back-off."""
 
 
-class ShadowConfig(Settings):
-    """Rules on trial: what they would want is exported and recorded, and nothing comes of it."""
+class Rules(Settings):
+    """What a pool decides by, as far as somebody sets it; the rest stays the pool's."""
 
-    name: str
-    """Label of its series; letters, digits, `.`, `_` and `-`."""
     policies: tuple[PolicyConfig, ...] | None = None
-    """As `policies` of the pool, which also stand in when this is not set."""
+    """Combined: out to the highest wish of those that know, in only when all know and agree."""
     min: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Fewest domains; not set: the pool's."""
+    """Fewest domains that serve."""
     max: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Most domains; not set: the pool's."""
+    """Most domains in any state but off."""
     scale_out: OutConfig | None = None
-    """Pace of scaling out; not set: the pool's."""
+    """Pace of scaling out."""
     scale_in: InConfig | None = None
-    """Pace of scaling in; not set: the pool's."""
+    """Pace of scaling in."""
     headroom: HeadroomConfig | None = None
-    """Spare domains on top of the wish; not set: the pool's."""
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        if _NAME.fullmatch(value) is None:
-            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
-        return value
+    """Spare domains on top of the wish, within `max`."""
 
     @field_validator("policies")
     @classmethod
@@ -140,6 +131,20 @@ class ShadowConfig(Settings):
         cls, value: tuple[PolicyConfig, ...] | None
     ) -> tuple[PolicyConfig, ...] | None:
         return None if value is None else checked_policies(value)
+
+
+class ShadowConfig(Rules):
+    """Rules on trial: what they would want is exported and recorded, and nothing comes of it."""
+
+    name: str
+    """Label of its series; letters, digits, `.`, `_` and `-`."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if _NAME.fullmatch(value) is None:
+            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
+        return value
 
 
 def default_state_dir() -> Path:
@@ -380,9 +385,6 @@ def digest(config: ScalerConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-_OF_SHADOW = ("policies", "min", "max", "scale_out", "scale_in", "headroom")
-
-
 def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
     """The pool's configuration with a shadow's rules in place of its own.
 
@@ -391,7 +393,9 @@ def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
 
     """
     given = {
-        name: getattr(shadow, name) for name in _OF_SHADOW if getattr(shadow, name) is not None
+        name: getattr(shadow, name)
+        for name in Rules.model_fields
+        if getattr(shadow, name) is not None
     }
     changed = config.model_copy(update={**given, "shadow": ()})
     if changed.min > changed.max:

@@ -1,38 +1,15 @@
 """The policies file: policies and pace of scaling in a file of their own, read again at SIGHUP."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, field_validator
-
-from scaler.config import HeadroomConfig, InConfig, OutConfig, ScalerConfig
-from scaler.policy_config import PolicyConfig, checked_policies
+from scaler.config import Rules, ScalerConfig
 from servicekit import config as configuration
-from servicekit.config import ConfigError, Settings
+from servicekit.config import ConfigError
 
 
-class PolicyFile(Settings):
+class PolicyFile(Rules):
     """What such a file may hold. What it leaves out stays as it is in the configuration."""
-
-    policies: tuple[PolicyConfig, ...] | None = None
-    """Combined: out to the highest wish of those that know, in only when all know and agree."""
-    min: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Fewest domains that serve."""
-    max: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Most domains in any state but off."""
-    scale_out: OutConfig | None = None
-    """Pace of scaling out."""
-    scale_in: InConfig | None = None
-    """Pace of scaling in."""
-    headroom: HeadroomConfig | None = None
-    """Spare domains on top of the wish, within `max`."""
-
-    @field_validator("policies")
-    @classmethod
-    def _check_policies(
-        cls, value: tuple[PolicyConfig, ...] | None
-    ) -> tuple[PolicyConfig, ...] | None:
-        return None if value is None else checked_policies(value)
 
 
 def effective(config: ScalerConfig) -> ScalerConfig:
