@@ -393,9 +393,9 @@ def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
 
     """
     given = {
-        name: getattr(shadow, name)
+        name: _merged(getattr(config, name), value)
         for name in Rules.model_fields
-        if getattr(shadow, name) is not None
+        if (value := getattr(shadow, name)) is not None
     }
     changed = config.model_copy(update={**given, "shadow": ()})
     if changed.min > changed.max:
@@ -406,6 +406,14 @@ def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
     if fault is not None:
         raise ValueError(f"shadow {shadow.name}: {fault}")
     return changed
+
+
+def _merged(of_pool: Any, value: Any) -> Any:
+    """One key of a group that a shadow sets leaves the pool's others as they are."""
+    if not isinstance(value, Settings):
+        return value
+    given = {name: getattr(value, name) for name in value.model_fields_set}
+    return of_pool.model_copy(update=given)
 
 
 def _headroom_fault(config: ScalerConfig) -> str | None:

@@ -121,6 +121,17 @@ def test_a_shadow_has_its_own_rules_and_the_rest_of_the_pool():
     assert cpu_only.settings.limits.max == 6
 
 
+def test_a_key_of_a_group_that_a_shadow_sets_leaves_the_others_to_the_pool():
+    (patient,) = pool_shadows(
+        config(
+            scale_in={"window_seconds": 60, "cooldown_seconds": 77, "step": 3},
+            shadow=[{"name": "patient", "scale_in": {"window_seconds": 600}}],
+        )
+    )
+    limits = patient.settings.limits
+    assert (limits.in_window_seconds, limits.in_cooldown_seconds, limits.in_step) == (600, 77, 3)
+
+
 def test_the_signals_of_shadows_are_asked_for_too():
     found = config(
         policies=[{"kind": "reference"}],
