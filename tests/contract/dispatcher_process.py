@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+import requests
 from google.protobuf import duration_pb2
 from virtscale.v1 import (
     fleet_pb2,
@@ -175,8 +175,9 @@ class DispatcherProcess:
         return next((each for each in answer.workers if each.worker_id == worker_id), None)
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
-            return str(answer.read().decode())
+        answer = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.text
 
 
 def legacy_hash(value: bytes) -> str:

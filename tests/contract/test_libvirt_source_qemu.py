@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import libvirt
 import pytest
+import requests
 
 from collector.libvirt_source import LibvirtSource
 from collector.ports import SourceError
@@ -292,13 +292,13 @@ def process(world):
 
 
 def scrape(process):
-    request = urllib.request.Request(
+    answer = requests.get(
         f"http://127.0.0.1:{process.port}/metrics",
         headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"},
+        timeout=5,
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
-        return answer.read().decode()
+    assert answer.status_code == 200
+    return answer.text
 
 
 def test_the_process_outlives_libvirtd(world, process):

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 
 from stack import endpoints
 from stack.lock import StackLock
@@ -23,7 +22,7 @@ def wait_for(condition, what, seconds=30.0):
         try:
             if condition():
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:
             pass
         time.sleep(0.05)
     raise AssertionError(f"not in time: {what}")
@@ -46,8 +45,9 @@ class Scaler:
         )
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
-            return answer.read().decode()
+        answer = requests.get(f"http://{self.address}{path}", timeout=5)
+        answer.raise_for_status()
+        return answer.text
 
     def policies(self):
         return json.loads(self.get("/api/v1/policies"))

@@ -1,9 +1,9 @@
 """Standby tiers on real guests: what waits is woken, serves, waits again, and no job is lost."""
 
-import json
-import urllib.request
+from typing import Any
 
 import pytest
+import requests
 
 from tests.e2e import machine
 from tests.e2e.test_scale_out_and_in import jobs
@@ -13,17 +13,18 @@ pytestmark = pytest.mark.e2e
 WAITING = {"paused": "standby_paused", "saved": "standby_saved"}
 
 
+def ask_scaler(stack: machine.Stack, path: str) -> Any:
+    answer = requests.get(f"http://127.0.0.1:{stack.ports['scaler']}/api/v1/{path}", timeout=5)
+    answer.raise_for_status()
+    return answer.json()
+
+
 def states(stack: machine.Stack) -> list[str]:
-    address = f"http://127.0.0.1:{stack.ports['scaler']}/api/v1/status"
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        return sorted(domain["state"] for domain in json.load(answer)["domains"])
+    return sorted(domain["state"] for domain in ask_scaler(stack, "status")["domains"])
 
 
 def actions(stack: machine.Stack) -> list[tuple[str, str]]:
-    address = f"http://127.0.0.1:{stack.ports['scaler']}/api/v1/decisions?limit=1000"
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        found = json.load(answer)
-    entries = found if isinstance(found, list) else found["decisions"]
+    entries = ask_scaler(stack, "decisions?limit=1000")["decisions"]
     return [(one["action"], one["outcome"]) for one in entries if one["type"] == "result"]
 
 
