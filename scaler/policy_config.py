@@ -43,27 +43,33 @@ _CPU_QUERY = Query(
     # The mean outlives its source by its window; the source itself does not.
     freshness='max(timestamp(virtscale_domain_info{pool="$pool"}))',
 )
+_NEWEST_DEMAND = "max(timestamp(virtscale_dispatcher_jobs_accepted_total))"
+# From the scraped series themselves: a recording rule would be up to an evaluation interval behind.
+_WAITING = (
+    'sum(virtscale_dispatcher_jobs{state="ready"})'
+    " + on () sum(virtscale_dispatcher_prefetched_jobs)"
+)
+_WAITING_QUERY = Query(query=_WAITING, freshness=_NEWEST_DEMAND)
 _DEMAND_QUERY = Query(
-    query='pool:virtscale_demand_slots:current{pool="$pool"}',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+    query=(
+        'sum(virtscale_dispatcher_slots{state="busy"}) + on () (ceil('
+        f"({_WAITING}) * on () "
+        'clamp_max(pool:virtscale_job_service_seconds:mean1m{pool="$pool"} / 5, 1)'
+        f") or on () ({_WAITING}))"
+    ),
+    freshness=_NEWEST_DEMAND,
 )
 _DEMAND_AVERAGE_QUERY = Query(
     query='pool:virtscale_demand_slots:avg10s{pool="$pool"}',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
-)
-
-
-_WAITING_QUERY = Query(
-    query='pool:virtscale_waiting_jobs:current{pool="$pool"}',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+    freshness=_NEWEST_DEMAND,
 )
 _BUSY_QUERY = Query(
     query='sum(virtscale_dispatcher_slots{state="busy"})',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+    freshness=_NEWEST_DEMAND,
 )
 _BUSY_AVERAGE_QUERY = Query(
     query='sum(avg_over_time(virtscale_dispatcher_slots{state="busy"}[10s]))',
-    freshness="max(timestamp(virtscale_dispatcher_jobs_accepted_total))",
+    freshness=_NEWEST_DEMAND,
 )
 _SERVICE_QUERY = Query(query='pool:virtscale_job_service_seconds:mean1m{pool="$pool"}')
 
