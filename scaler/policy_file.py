@@ -23,7 +23,7 @@ def effective(config: ScalerConfig) -> ScalerConfig:
     if path is None:
         return config
     given = read(path).model_dump(exclude_unset=True, exclude_none=True)
-    values = config.model_dump()
+    values = config.model_dump(by_alias=True)
     for name, value in given.items():
         # Groups are merged, so that one key of `scale_in` does not reset the others.
         values[name] = {**values[name], **value} if isinstance(value, dict) else value

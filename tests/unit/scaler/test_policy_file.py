@@ -26,6 +26,18 @@ def test_what_the_file_sets_replaces_what_is_configured(with_file):
     assert configured.max == 4
 
 
+def test_what_the_file_does_not_set_stays_whatever_it_is(with_file):
+    configured = with_file(
+        "max: 9",
+        alerts=[{"name": "behind", "match": {"alertname": "Behind"}, "raise": 2}],
+        alert_source={"ask_prometheus": True},
+        shadow=[{"name": "lean", "max": 2}],
+        tls={"certificate": "/c", "key": "/k"},
+        standby={"paused": 1},
+    )
+    assert effective(configured) == configured.model_copy(update={"max": 9})
+
+
 def test_without_a_file_nothing_changes(with_file):
     config = ScalerConfig()
     assert effective(config) is config
