@@ -7,7 +7,6 @@ Production, `eval`, dry run and the simulation call the same `decide`. Effects c
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from operator import attrgetter
 
 from scaler import (
     alerts,
@@ -186,21 +185,17 @@ def decide(
 ) -> tuple[State, Decision]:
     """One turn."""
     fleet = _see_fleet(state.fleet, observation, now)
-    state = replace(state, fleet=fleet)
     if observation.domains is None:
-        return state, _blind(state, observation, now)
-    newest = max(map(attrgetter("token"), observation.domains), default=0)
-    if state.token is None:
-        state = replace(state, token=newest + 1)
+        return replace(state, fleet=fleet), _blind(state, observation, now)
     tracked = tracking.track(
         state.tracks, observation.domains, fleet, settings.timing, now, state.tracked
     )
-    state = _remember(settings, state, tracked, now)
+    state = _remember(settings, state, fleet, tracked, now)
     state, proposals, stabilised = wish(settings, state, tracked.pool, observation, now)
     stabilised, effects, bases = _intervene(
         settings, observation, stabilised, tracked.pool.current, now
     )
-    obstacle = _obstacle(state, observation, newest)
+    obstacle = _obstacle(state, observation, tracked.newest_token)
     if obstacle is not None:
         plan = Plan(reasons=(obstacle,))
     else:
@@ -233,12 +228,16 @@ def wish(
     is not: those are not rules on trial. Production, shadows and replay call it; only production
     lets alerts and orders change it and makes a plan of it.
     """
-    state, proposals = _propose(settings, state, pool, observation, now)
+    context = PolicyContext(pool, state.ready_changed_at, now, observation.wall)
+    proposals, remembered = recommendation.recommend(
+        settings.policies, observation.readings, context, state.policy_memory
+    )
     memory, stabilised = stabilization.stabilise(
         state.memory, proposals, pool, settings.limits, now
     )
-    state = replace(state, memory=memory)
-    state, stabilised = _withhold(settings, state, stabilised, pool, observation, now)
+    seen, stabilised = _withhold(settings, state.saturation, stabilised, pool, observation, now)
+    # One copy of the state for all of it: copying is what a turn of a small pool consists of.
+    state = replace(state, policy_memory=remembered, memory=memory, saturation=seen)
     return state, proposals, stabilised
 
 
@@ -264,7 +263,9 @@ def _blind(state: State, observation: Observation, now: float) -> Decision:
     )
 
 
-def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: float) -> State:
+def _remember(
+    settings: Settings, state: State, fleet: Fleet, tracked: tracking.Tracked, now: float
+) -> State:
     breaker = state.breaker
     for _, incident in tracked.incidents:
         if incident is Incident.BOOT_FINISHED:
@@ -273,14 +274,14 @@ def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: 
             breaker = breaker.failed(settings.breaker, now)
     ready = state.ready_names
     if ready is None or tracked.has_moved:
-        ready = frozenset(
-            domain.name for domain in tracked.pool.domains if domain.state is DomainState.READY
-        )
+        ready = frozenset(one.name for one in tracked.pool.in_state(DomainState.READY))
     changed_at = state.ready_changed_at
     if state.ready_names is not None and ready != state.ready_names:
         changed_at = now
     return replace(
         state,
+        token=tracked.newest_token + 1 if state.token is None else state.token,
+        fleet=fleet,
         tracks=tracked.tracks,
         tracked=tracked,
         breaker=breaker,
@@ -288,16 +289,6 @@ def _remember(settings: Settings, state: State, tracked: tracking.Tracked, now: 
         ready_names=ready,
         ready_changed_at=changed_at,
     )
-
-
-def _propose(
-    settings: Settings, state: State, pool: PoolView, observation: Observation, now: float
-) -> tuple[State, tuple[Proposal, ...]]:
-    context = PolicyContext(pool, state.ready_changed_at, now, observation.wall)
-    proposals, memory = recommendation.recommend(
-        settings.policies, observation.readings, context, state.policy_memory
-    )
-    return replace(state, policy_memory=memory), proposals
 
 
 def _intervene(
@@ -319,25 +310,24 @@ def _intervene(
 
 def _withhold(
     settings: Settings,
-    state: State,
+    memory: Saturation,
     stabilised: Stabilised,
     pool: PoolView,
     observation: Observation,
     now: float,
-) -> tuple[State, Stabilised]:
+) -> tuple[Saturation, Stabilised]:
     """Takes back a scale-out that would be of no use to a saturated host."""
     if settings.saturation is None:
-        return state, stabilised
+        return memory, stabilised
     memory = saturation.observe(
         settings.saturation,
-        state.saturation,
+        memory,
         pool,
         observation.readings.get(saturation.HOST_PRESSURE),
         observation.readings.get(saturation.THROUGHPUT),
         now,
     )
-    stabilised = saturation.withhold(memory, stabilised, pool, settings.limits.min)
-    return replace(state, saturation=memory), stabilised
+    return memory, saturation.withhold(memory, stabilised, pool, settings.limits.min)
 
 
 def _obstacle(state: State, observation: Observation, newest_token: int) -> Reason | None:
@@ -358,9 +348,9 @@ def _plan(
     now: float,
 ) -> Plan:
     permissions = _permissions(settings, state, pool, stabilised, now)
-    permissions = permissions._replace(
-        budget=host_room.budget(observation.room, settings.reserve, pool)
-    )
+    if observation.room is not None:
+        budget = host_room.budget(observation.room, settings.reserve, pool)
+        permissions = permissions._replace(budget=budget)
     if observation.orders.blocks_in or any(one.blocks_in for one in effects):
         permissions = permissions._replace(may_drain_cordoned=False)
     renewal = rollout.assess(

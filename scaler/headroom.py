@@ -21,6 +21,8 @@ class Headroom:
 
 def with_headroom(proposals: Sequence[Proposal], headroom: Headroom) -> tuple[Proposal, ...]:
     """The proposals with headroom on those that take it."""
+    if not headroom.domains and not headroom.ratio:
+        return tuple(proposals)
     return tuple(_raised(proposal, headroom) for proposal in proposals)
 
 

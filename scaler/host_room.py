@@ -76,13 +76,12 @@ def budget(room: HostRoom | None, reserve: HostReserve, pool: PoolView) -> Budge
         return Budget()
     sums = []
     if room.memory_available_bytes is not None:
-        growing = sum(one.memory_bytes for one in pool.domains if one.state in _STILL_GROWING)
+        growing = sum(one.memory_bytes for one in pool.irregular if one.state in _STILL_GROWING)
         sums.append(room.memory_available_bytes - growing - reserve.memory_bytes)
     if room.memory_bytes is not None:
-        promised = sum(one.memory_bytes for one in pool.domains if one.is_active)
-        sums.append(room.memory_bytes - promised - reserve.memory_bytes)
+        sums.append(room.memory_bytes - pool.promised_bytes - reserve.memory_bytes)
     disk = room.disk_free_bytes
     if disk is not None:
         disk -= reserve.disk_bytes
-        disk -= sum(one.memory_bytes for one in pool.domains if one.state is DomainState.SAVING)
+        disk -= sum(one.memory_bytes for one in pool.in_state(DomainState.SAVING))
     return Budget(min(sums, default=None), disk)

@@ -108,8 +108,9 @@ def plan(
 ) -> Plan:
     """Actions that bring the pool towards `desired` domains, and renew it."""
     draft = _Draft()
-    kept = replace(permissions.standby, avoided=rollout.avoided)
-    permissions = permissions._replace(standby=kept)
+    if permissions.standby.avoided != rollout.avoided:
+        kept = replace(permissions.standby, avoided=rollout.avoided)
+        permissions = permissions._replace(standby=kept)
     missing = desired - pool.current
     won_back = _win_back(pool, missing, permissions, rollout, draft)
     started = _start(pool, missing - len(won_back), permissions, rollout, draft)
@@ -117,9 +118,9 @@ def plan(
     returned = _roll_back(rollout, draft)
     chosen = won_back | started | leaving | returned
     places = Places(pool, desired, permissions.ceiling, permissions.standby, permissions.budget)
-    for domain in pool.domains:
+    for domain in pool.irregular:
         if domain.operation is None and domain.state in _WITHOUT_OBLIGATION:
-            if _is_proved(domain) and domain.in_flight is None and domain.name not in chosen:
+            if domain.is_proof and domain.in_flight is None and domain.name not in chosen:
                 draft.add(ActionKind.KEEP_DEFINITION, domain, Reason.DEFINITION_PROVED)
             continue
         if domain.in_flight is None and domain.name not in chosen:
@@ -161,7 +162,7 @@ def _win_back(
         return set()
     candidates = [
         domain
-        for domain in pool.domains
+        for domain in pool.irregular
         if domain.name not in rollout.let_go and _can_be_won_back(domain)
     ]
     if candidates and not permissions.fleet_known:
@@ -194,11 +195,11 @@ def _start(
     """The fastest first: what waits in memory, on disk, boots already; then cold ones."""
     room = permissions.ceiling - pool.active
     # A start that may still be carried out has its place under the ceiling.
-    for_saved = room - sum(domain.is_start_doubtful for domain in pool.domains)
+    for_saved = room - sum(domain.is_start_doubtful for domain in pool.irregular)
     woken = standby.wakes(pool, missing, for_saved, permissions.standby, permissions.budget)
     for choice in woken.choices:
         draft.choose(choice)
-    booting = [domain for domain in pool.domains if _can_be_promoted(domain)]
+    booting = [domain for domain in pool.irregular if _can_be_promoted(domain)]
     booting = booting[: max(0, missing - len(woken.choices))]
     for domain in booting:
         draft.add(ActionKind.START, domain, Reason.SCALE_OUT)
@@ -241,7 +242,7 @@ def _start_cold(
     if room < missing:
         draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
     startable = sorted(
-        (domain for domain in pool.domains if _is_startable(domain, permissions)),
+        (one for one in pool.in_state(DomainState.OFF) if _is_startable(one, permissions)),
         # A start that may still be carried out has its place under the ceiling: it is asked again
         # before any other domain is.
         key=lambda domain: (
@@ -276,7 +277,7 @@ def _start_cold(
 
 
 def _is_startable(domain: DomainView, permissions: Permissions) -> bool:
-    if domain.state is not DomainState.OFF or domain.in_flight is not None:
+    if domain.in_flight is not None:
         return False
     # A domain that still carries its last way down would come up cordoned: settle it first, unless
     # the dispatcher is away; then the cordon is lifted after the boot.
@@ -300,11 +301,7 @@ def _drain_surplus(
         draft.explain(Reason.FLEET_UNKNOWN)
         return set()
     victims = sorted(
-        (
-            domain
-            for domain in pool.domains
-            if domain.state is DomainState.READY and domain.in_flight is None
-        ),
+        (one for one in pool.in_state(DomainState.READY) if one.in_flight is None),
         key=lambda domain: (domain.name not in rollout.outdated, *_victim_order(domain)),
     )[:surplus]
     replaced = rollout.surge + rollout.in_place
@@ -377,15 +374,6 @@ def _oblige(
             draft.actions.append(
                 _drain(domain, Reason.CORDONED_SURPLUS, timing.drain_deadline_seconds)
             )
-
-
-def _is_proved(domain: DomainView) -> bool:
-    """Its worker works, so the image of its definition does; no copy of that is kept yet."""
-    if domain.state is not DomainState.READY:
-        return False
-    generation = domain.generation
-    is_current = generation != "" and generation == domain.defined_generation
-    return is_current and generation != domain.kept_generation
 
 
 def _settle_off(domain: DomainView, permissions: Permissions, draft: _Draft) -> None:

@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
@@ -187,6 +188,27 @@ class DomainView:
         return is_known and self.generation != self.defined_generation
 
     @property
+    def is_proof(self) -> bool:
+        """True when its worker works, so the image of its definition does, and no copy is kept."""
+        generation = self.generation
+        is_current = generation != "" and generation == self.defined_generation
+        return is_current and generation != self.kept_generation and self.state is DomainState.READY
+
+    @property
+    def is_regular(self) -> bool:
+        """True when it is off or works, nothing is under way with it, and its image is in order.
+
+        Such a domain concerns a plan only when more or fewer domains are wanted.
+        """
+        return (
+            (self.state is DomainState.READY or self.state is DomainState.OFF)
+            and self.operation is None
+            and self.in_flight is None
+            and not self.is_outdated
+            and not self.is_proof
+        )
+
+    @property
     def leases(self) -> int:
         """Jobs its worker holds."""
         return 0 if self.worker is None else self.worker.leases
@@ -215,58 +237,148 @@ class Capacity:
         return len(self.sums) - 1 + math.ceil((enough - self.sums[-1]) / self.mean)
 
 
+class Shape:
+    """What is derived from a pool's domains and does not change while workers merely work.
+
+    Places are those in `PoolView.domains`. Found when first asked for, and handed on from turn to
+    turn by `PoolView.changed`: looking through all domains for each question of each policy and
+    plan used to be most of a turn.
+    """
+
+    __slots__ = (
+        "active",
+        "capacities",
+        "current",
+        "generations",
+        "irregular",
+        "leaving",
+        "places",
+        "promised",
+        "ready",
+    )
+
+    def __init__(self, counts: Counter[DomainState]) -> None:
+        count = counts.get
+        self.current = sum(count(state, 0) for state in SERVING)
+        self.ready = count(DomainState.READY, 0)
+        self.leaving = sum(count(state, 0) for state in LEAVING)
+        self.active = counts.total() - sum(count(state, 0) for state in _WITHOUT_MEMORY)
+        self.places: dict[DomainState, list[int]] | None = None
+        self.irregular: list[int] | None = None
+        self.generations: frozenset[str] | None = None
+        self.promised: int | None = None
+        self.capacities: dict[float, Capacity] = {}
+
+
+def _shape_key(view: DomainView) -> tuple[object, ...]:
+    """All that `Shape` is made from."""
+    slots = None if view.worker is None else view.worker.slots
+    return view.state, slots, view.generation, view.memory_bytes, view.is_regular
+
+
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """The pool at one moment, domains in the order of their names."""
+    """The pool at one moment, domains in the order of their names. Made by `of` or `changed`."""
 
     domains: tuple[DomainView, ...]
-    counts: Counter[DomainState] = field(default_factory=Counter)
+    counts: Counter[DomainState]
+    shape: Shape = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, domains: list[DomainView]) -> "PoolView":
+    def of(cls, domains: Iterable[DomainView]) -> "PoolView":
         """Sorts and counts."""
         ordered = tuple(sorted(domains, key=attrgetter("name")))
-        return cls(ordered, Counter(map(attrgetter("state"), ordered)))
+        counts = Counter(map(attrgetter("state"), ordered))
+        return cls(ordered, counts, Shape(counts))
+
+    def changed(self, domains: Sequence[DomainView], places: Iterable[int]) -> "PoolView":
+        """The pool after the domains at these places have changed; names and order are the same."""
+        before = self.domains
+        for place in places:
+            old, new = before[place], domains[place]
+            if old is not new and _shape_key(old) != _shape_key(new):
+                return PoolView.of(domains)
+        return PoolView(tuple(domains), self.counts, self.shape)
 
     def count(self, *states: DomainState) -> int:
         """Domains in any of `states`."""
-        return sum(map(self.counts.__getitem__, states))
+        count = self.counts.get
+        return sum(count(state, 0) for state in states)
+
+    def in_state(self, state: DomainState) -> list[DomainView]:
+        """Domains in a state."""
+        places = self.shape.places
+        if places is None:
+            places = self.shape.places = {}
+            for place, domain in enumerate(self.domains):
+                places.setdefault(domain.state, []).append(place)
+        return [self.domains[place] for place in places.get(state, ())]
+
+    @property
+    def irregular(self) -> list[DomainView]:
+        """Domains that are not regular."""
+        places = self.shape.irregular
+        if places is None:
+            places = self.shape.irregular = [
+                place for place, domain in enumerate(self.domains) if not domain.is_regular
+            ]
+        return [self.domains[place] for place in places]
+
+    @property
+    def generations(self) -> frozenset[str]:
+        """Images of the domains whose worker takes jobs, as far as they are known."""
+        found = self.shape.generations
+        if found is None:
+            ready = self.in_state(DomainState.READY)
+            found = self.shape.generations = frozenset(one.generation for one in ready) - {""}
+        return found
+
+    @property
+    def promised_bytes(self) -> int:
+        """The most memory that active domains may take."""
+        if self.shape.promised is None:
+            self.shape.promised = sum(one.memory_bytes for one in self.domains if one.is_active)
+        return self.shape.promised
 
     @property
     def current(self) -> int:
         """Current capacity: domains that serve, or will once booted."""
-        return self.count(*SERVING)
+        return self.shape.current
 
     @property
     def ready(self) -> int:
         """Domains whose worker takes jobs."""
-        return self.counts[DomainState.READY]
+        return self.shape.ready
 
     @property
     def active(self) -> int:
         """Domains that hold memory, in whatever state: what the ceiling counts."""
-        return len(self.domains) - self.count(*_WITHOUT_MEMORY)
+        return self.shape.active
 
     @property
     def leaving(self) -> int:
         """Domains on their way to OFF."""
-        return self.count(*LEAVING)
+        return self.shape.leaving
 
     def slots_per_domain(self, default: float) -> float:
         """Mean slots of the workers that take jobs; `default` when there is none."""
         slots = [
             domain.worker.slots
-            for domain in self.domains
-            if domain.state is DomainState.READY and domain.worker is not None
+            for domain in self.in_state(DomainState.READY)
+            if domain.worker is not None
         ]
         return max(1.0, sum(slots) / len(slots)) if slots else default
 
     def capacity(self, default: float) -> Capacity:
         """Slots of the domains that serve. `default` is the size while no worker tells one."""
-        mean = self.slots_per_domain(default)
-        sizes = sorted(
-            float(domain.worker.slots) if domain.worker is not None else mean
-            for domain in self.domains
-            if domain.state in SERVING
-        )
-        return Capacity(tuple(accumulate(sizes, initial=0.0)), mean)
+        found = self.shape.capacities.get(default)
+        if found is None:
+            mean = self.slots_per_domain(default)
+            sizes = sorted(
+                float(domain.worker.slots) if domain.worker is not None else mean
+                for domain in self.domains
+                if domain.state in SERVING
+            )
+            found = Capacity(tuple(accumulate(sizes, initial=0.0)), mean)
+            self.shape.capacities[default] = found
+        return found

@@ -76,17 +76,12 @@ _REPLACEABLE = frozenset({DomainState.READY, DomainState.SILENT})
 
 def observed(trials: Trials, pool: PoolView, incidents: Iterable[tuple[str, Incident]]) -> Trials:
     """The trials after a turn's incidents; what serves has proved its generation."""
-    names = {domain.name: domain.generation for domain in pool.domains}
     failures = dict(trials.failures)
-    good = {
-        domain.generation
-        for domain in pool.domains
-        if domain.generation and domain.state is DomainState.READY
-    }
-    for name, incident in incidents:
-        generation = names.get(name)
-        if generation and incident is Incident.BOOT_FAILED:
-            failures[generation] = failures.get(generation, 0) + 1
+    good = pool.generations
+    failed = {name for name, incident in incidents if incident is Incident.BOOT_FAILED}
+    for domain in pool.domains if failed else ():
+        if domain.generation and domain.name in failed:
+            failures[domain.generation] = failures.get(domain.generation, 0) + 1
     if not failures and good <= trials.good:
         return trials
     # Of generations that nobody runs or would boot any more nothing need be remembered.
@@ -116,24 +111,24 @@ def assess(
     bad = trials.bad(settings)
     outdated = frozenset(
         domain.name
-        for domain in pool.domains
+        for domain in pool.irregular
         if domain.state in _REPLACEABLE and domain.is_outdated and not _is_given_up(domain, bad)
     )
     found = Rollout(
         outdated=outdated,
         let_go=frozenset(
             domain.name
-            for domain in pool.domains
+            for domain in pool.irregular
             if domain.state in LEAVING and domain.is_outdated and not _is_given_up(domain, bad)
         ),
-        rolled_back=tuple(domain.name for domain in pool.domains if _can_go_back(domain, bad)),
+        rolled_back=_going_back(pool, bad),
         avoided=bad,
         reason=Reason.ROLLOUT_GIVEN_UP if _is_any_given_up(pool, bad) else None,
     )
     # The next one begins when the last one is off: a pool is renewed no faster than it drains.
     # With more than are desired the surge is there, or the pool shrinks: outdated ones go first.
     is_settled = pool.ready == pool.current == desired and not pool.leaving
-    is_settled = is_settled and not any(_makes_room(domain, bad) for domain in pool.domains)
+    is_settled = is_settled and not any(_makes_room(domain, bad) for domain in pool.irregular)
     if not outdated or not is_settled or not may_start:
         surging = pool.current - desired
         return replace(found, surge=max(0, min(settings.surge, surging))) if outdated else found
@@ -159,7 +154,13 @@ def _makes_room(domain: DomainView, bad: frozenset[str]) -> bool:
 
 
 def _is_any_given_up(pool: PoolView, bad: frozenset[str]) -> bool:
-    return any(_is_given_up(domain, bad) for domain in pool.domains)
+    return bool(bad) and any(_is_given_up(domain, bad) for domain in pool.domains)
+
+
+def _going_back(pool: PoolView, bad: frozenset[str]) -> tuple[str, ...]:
+    if not bad:
+        return ()
+    return tuple(domain.name for domain in pool.domains if _can_go_back(domain, bad))
 
 
 def _can_go_back(domain: DomainView, bad: frozenset[str]) -> bool:
@@ -172,6 +173,4 @@ def _can_go_back(domain: DomainView, bad: frozenset[str]) -> bool:
 
 def _startable(pool: PoolView, bad: frozenset[str]) -> int:
     """Domains that are off and would boot a generation other than those given up."""
-    return sum(
-        domain.state is DomainState.OFF and not _is_given_up(domain, bad) for domain in pool.domains
-    )
+    return sum(not _is_given_up(domain, bad) for domain in pool.in_state(DomainState.OFF))

@@ -4,8 +4,10 @@ Each stage may only change the number by appending a `Step` that says why. Bound
 they always hold.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from scaler.headroom import Headroom, with_headroom
 from scaler.pool import PoolView
@@ -33,7 +35,7 @@ class Memory:
     """What stabilising remembers between turns. Lost at a restart, which only delays a scale-in."""
 
     history: tuple[tuple[float, int], ...] = ()
-    """(when, wanted capacity) of the last turns, oldest first."""
+    """(when last, wanted capacity) of the last runs of turns that wanted the same, oldest first."""
     watching_since: float | None = None
     last_out_at: float | None = None
     last_in_at: float | None = None
@@ -71,14 +73,27 @@ def stabilise(
     first = 0
     while first < len(memory.history) and memory.history[first][0] < horizon:
         first += 1
-    history = (*memory.history[first:], (now, recommended))
-    memory = replace(memory, history=history, watching_since=watching_since)
+    history = _with_turn(memory.history[first:], now, recommended)
+    memory = Memory(history, watching_since, memory.last_out_at, memory.last_in_at)
     desired = _apply_window(memory, recommended, current, limits, now, steps)
     desired = _apply_cooldown(memory, desired, current, limits, now, steps)
     desired = _apply_step(desired, pool, limits, steps)
     desired = _apply_bounds(desired, limits, steps)
     complete = all(proposal.is_complete for proposal in proposals)
     return memory, Stabilised(desired, recommended, tuple(steps), complete)
+
+
+def _with_turn(
+    history: tuple[tuple[float, int], ...], now: float, wish: int
+) -> tuple[tuple[float, int], ...]:
+    # A run of equal wishes lies in a window as long as its last one does.
+    kept = history[:-1] if history and history[-1][1] == wish else history
+    return (*kept, (now, wish))
+
+
+def _since(history: tuple[tuple[float, int], ...], start: float) -> Iterator[int]:
+    """Wishes since a moment."""
+    return map(itemgetter(1), history[bisect_left(history, (start,)) :])
 
 
 def scaled(memory: Memory, *, out: bool, now: float) -> Memory:
@@ -121,14 +136,14 @@ def _apply_window(
     """Out: the lowest wish of the out window. In: the highest wish of the in window, once full."""
     if wanted > current:
         start = now - limits.out_window_seconds
-        lowest = min(wish for when, wish in memory.history if when >= start)
+        lowest = min(_since(memory.history, start))
         return _held(wanted, max(current, lowest), Reason.OUT_WINDOW, steps)
     if wanted < current:
         assert memory.watching_since is not None
         if now - memory.watching_since < limits.in_window_seconds:
             return _held(wanted, current, Reason.IN_WINDOW_FILLING, steps)
         start = now - limits.in_window_seconds
-        highest = max(wish for when, wish in memory.history if when >= start)
+        highest = max(_since(memory.history, start))
         return _held(wanted, min(current, highest), Reason.IN_WINDOW, steps)
     return wanted
 

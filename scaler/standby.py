@@ -64,7 +64,7 @@ def wakes(pool: PoolView, missing: int, room: int, policy: StandbyPolicy, budget
 
     A paused domain already counts for the ceiling and holds its memory; a saved one needs both.
     """
-    usable = [domain for domain in pool.domains if _can_wake(domain, policy)]
+    usable = [domain for domain in pool.irregular if _can_wake(domain, policy)]
     usable.sort(key=lambda domain: (_since(domain), domain.name))
     choices = [
         Choice(ActionKind.RESUME, domain, Reason.SCALE_OUT)
@@ -137,9 +137,8 @@ def refill(
         return Refill()
     candidates = [
         domain
-        for domain in pool.domains
-        if domain.state is DomainState.OFF
-        and (domain.operation is None or domain.is_start_doubtful)
+        for domain in pool.in_state(DomainState.OFF)
+        if (domain.operation is None or domain.is_start_doubtful)
         and domain.in_flight is None
         and domain.defined_generation not in policy.avoided
         and not _is_outdated(domain, policy)
@@ -171,28 +170,18 @@ def is_prepared(domain: DomainView) -> bool:
 def recycling(pool: PoolView, policy: StandbyPolicy, now: float) -> tuple[Choice, ...]:
     """Standby domains to give up: unusable ones, surplus ones, and the oldest when too old."""
     choices: dict[str, Choice] = {}
-    for domain in pool.domains:
-        if domain.state in _STANDBY and domain.in_flight is None:
-            if domain.failures:
-                choices[domain.name] = _give_up(domain, Reason.WAKE_FAILED)
-            elif _is_outdated(domain, policy):
-                choices[domain.name] = _give_up(domain, Reason.STANDBY_OUTDATED)
+    waiting = [one for one in pool.irregular if one.state in _STANDBY and one.in_flight is None]
+    for domain in waiting:
+        if domain.failures:
+            choices[domain.name] = _give_up(domain, Reason.WAKE_FAILED)
+        elif _is_outdated(domain, policy):
+            choices[domain.name] = _give_up(domain, Reason.STANDBY_OUTDATED)
     for state, most in zip(_STANDBY, (policy.paused, policy.saved), strict=True):
-        kept = [
-            domain
-            for domain in pool.domains
-            if domain.state is state and domain.in_flight is None and domain.name not in choices
-        ]
+        kept = [one for one in waiting if one.state is state and one.name not in choices]
         kept.sort(key=lambda domain: (_since(domain), domain.name))
         for domain in kept[: max(0, len(kept) - most)]:
             choices[domain.name] = _give_up(domain, Reason.STANDBY_SURPLUS)
-    old = [
-        domain
-        for domain in pool.domains
-        if domain.state in _STANDBY
-        and domain.in_flight is None
-        and now >= _since(domain) + policy.max_age_seconds
-    ]
+    old = [one for one in waiting if now >= _since(one) + policy.max_age_seconds]
     if old and not choices:
         # One at a time: a pool that was filled at once would lose all its standby at once.
         oldest = min(old, key=lambda domain: (_since(domain), domain.name))

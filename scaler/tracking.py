@@ -4,9 +4,11 @@ Nothing here must survive a restart: with no memory the same observation leads t
 only silence is timed from the restart on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import compress, count
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
 from scaler.pool import (
@@ -109,15 +111,23 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A domain's view, and all that it was made from."""
+class Past:
+    """What the last turn saw, in the order of the records; it only saves time.
 
-    record: DomainRecord
-    worker: WorkerRecord | None
-    track: Track
-    view: DomainView
-    is_at_rest: bool
-    """True when the same record, worker and track make the same view at any time."""
+    A domain at rest, of which record, worker and track are object for object what they were, has
+    the view it had. Finding the others is left to loops of the interpreter, not of Python.
+    """
+
+    records: tuple[DomainRecord, ...]
+    names: tuple[str, ...]
+    workers: tuple[WorkerRecord | None, ...]
+    tracks: Mapping[str, Track]
+    views: tuple[DomainView, ...]
+    restless: frozenset[int]
+    """Places of domains that the passing of time may change."""
+    newest_token: int
+    is_sorted: bool
+    """True when the records come in the order of their names."""
 
 
 _AT_REST = (DomainState.OFF, DomainState.READY)
@@ -126,15 +136,16 @@ _AT_REST = (DomainState.OFF, DomainState.READY)
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """One turn's result. `seen` only saves time: without it the result is the same."""
+    """One turn's result. `past` only saves time: without it the result is the same."""
 
-    tracks: dict[str, Track]
+    tracks: Mapping[str, Track]
     pool: PoolView
     incidents: tuple[tuple[str, Incident], ...]
+    newest_token: int = 0
+    """The highest token in any domain's metadata."""
     has_moved: bool = True
     """False when every domain is in the state of the turn before."""
-    seen: tuple[Seen, ...] = field(default=(), compare=False, repr=False)
-    """In the order of the records."""
+    past: Past | None = field(default=None, compare=False, repr=False)
 
 
 def track(
@@ -149,71 +160,90 @@ def track(
 
     `last` is the result of the turn before; most domains are still what they were then.
     """
+    past, renewed = _past(None if last is None else last.past, records)
+    names = tuple(map(attrgetter("name"), records)) if past is None else past.names
+    workers = tuple(map(fleet.workers.get, names))
     kept = dict(tracks)
+    views: list[DomainView] = [] if past is None else list(past.views)
+    restless: set[int] = set() if past is None else set(past.restless)
     incidents: list[tuple[str, Incident]] = []
-    seen: list[Seen | None] = [None] * len(records)
-    if last is not None and len(last.seen) == len(records):
-        seen = list(last.seen)
     has_moved = len(tracks) != len(records)
-    for place in _unsure(seen, records, fleet.workers, tracks):
-        record, same = records[place], seen[place]
-        name = record.name
-        before, sent = tracks.get(name), fleet.workers.get(name)
-        if _is_same(same, record, sent, before):
-            continue
-        known = before is not None
-        before = before or Track()
+    unsure = range(len(records)) if past is None else _unsure(past, renewed, workers, tracks)
+    for place in unsure:
+        record, name, sent = records[place], names[place], workers[place]
+        known = tracks.get(name)
+        before = known or Track()
         worker = _session(sent, record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
-        if known:
+        if known is not None:
             incident = _incident(before, after, record)
             if incident is not None:
-                incidents.append((record.name, incident))
+                incidents.append((name, incident))
                 after = _count_boot(after, incident)
         view = _view(record, worker, after, now)
+        # Without a past every place comes in turn: then this appends.
+        views[place : place + 1] = [view]
         kept[name] = after
-        is_idle = view.in_flight is None and record.operation is None
-        is_at_rest = is_idle and view.state in _AT_REST
-        seen[place] = Seen(record, sent, after, view, is_at_rest)
-        has_moved = has_moved or not known or after.state is not before.state
+        if _is_at_rest(view):
+            restless.discard(place)
+        else:
+            restless.add(place)
+        has_moved = has_moved or known is None or after.state is not before.state
     if len(kept) != len(records):
-        for name in sorted(kept.keys() - {record.name for record in records}):
+        for name in sorted(kept.keys() - set(names)):
             del kept[name]
             incidents.append((name, Incident.VANISHED))
-    found = tuple(one for one in seen if one is not None)
-    pool = PoolView.of([one.view for one in found])
-    return Tracked(kept, pool, tuple(incidents), has_moved, found)
+    if last is not None and past is not None and past.is_sorted:
+        pool = last.pool.changed(views, unsure)
+    else:
+        pool = PoolView.of(views)
+    newest = past.newest_token if past is not None and not renewed else _newest_token(records)
+    is_sorted = list(names) == sorted(names) if past is None else past.is_sorted
+    seen = tuple(views)
+    past = Past(records, names, workers, kept, seen, frozenset(restless), newest, is_sorted)
+    return Tracked(kept, pool, tuple(incidents), newest, has_moved, past)
+
+
+def _is_at_rest(view: DomainView) -> bool:
+    is_idle = view.in_flight is None and view.operation is None
+    return is_idle and view.state in _AT_REST
+
+
+def _newest_token(records: Sequence[DomainRecord]) -> int:
+    return max(map(attrgetter("token"), records), default=0)
+
+
+def _past(
+    past: Past | None, records: tuple[DomainRecord, ...]
+) -> tuple[Past | None, Sequence[int]]:
+    """The past, if it is of the same domains, and the places of records that are not the same."""
+    if past is None or len(past.records) != len(records):
+        return None, ()
+    renewed = _differing(past.records, records)
+    if any(records[place].name != past.names[place] for place in renewed):
+        return None, ()
+    return past, [place for place in renewed if records[place] != past.records[place]]
+
+
+def _differing(before: Iterable[object], after: Iterable[object]) -> list[int]:
+    """Places where two columns do not hold the same object."""
+    return list(compress(count(), map(is_not, before, after)))
 
 
 def _unsure(
-    seen: Sequence[Seen | None],
-    records: Sequence[DomainRecord],
-    workers: Mapping[str, WorkerRecord],
+    past: Past,
+    renewed: Sequence[int],
+    workers: tuple[WorkerRecord | None, ...],
     tracks: Mapping[str, Track],
 ) -> list[int]:
-    """Places of domains that are not, object for object, what they were in the last turn."""
-    worker_of, track_of = workers.get, tracks.get
-    return [
-        place
-        for place, (same, record) in enumerate(zip(seen, records, strict=True))
-        if same is None
-        or not same.is_at_rest
-        or same.record is not record
-        or same.worker is not worker_of(record.name)
-        or same.track is not track_of(record.name)
-    ]
-
-
-def _is_same(
-    same: Seen | None, record: DomainRecord, worker: WorkerRecord | None, track: Track | None
-) -> bool:
-    return (
-        same is not None
-        and same.is_at_rest
-        and same.track is track
-        and same.worker == worker
-        and same.record == record
-    )
+    """Places of domains that may be something else than in the last turn."""
+    unsure = past.restless.union(renewed)
+    known = past.workers
+    unsure |= {place for place in _differing(known, workers) if known[place] != workers[place]}
+    if tracks is not past.tracks:
+        before, after = map(past.tracks.get, past.names), map(tracks.get, past.names)
+        unsure |= frozenset(_differing(before, after))
+    return sorted(unsure)
 
 
 def _view(

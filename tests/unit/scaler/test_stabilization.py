@@ -1,8 +1,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaler.headroom import Headroom
+from scaler.pool import DomainState, DomainView, Lifecycle, PoolView
 from scaler.reasons import Reason
 from scaler.recommendation import Proposal
 from scaler.stabilization import Limits, Memory, Step, scaled, stabilise
@@ -117,8 +120,31 @@ def test_history_is_no_longer_than_the_windows(make):
     memory = FULL
     pool = make.pool(make.view("a", "ready"))
     for now in range(1000):
-        memory, _ = stabilise(memory, [wish(1)], pool, LIMITS, float(now))
+        memory, _ = stabilise(memory, [wish(1 + now % 2)], pool, LIMITS, float(now))
     assert len(memory.history) == 31
+
+
+def test_a_run_of_equal_wishes_is_remembered_once(make):
+    memory = FULL
+    pool = make.pool(make.view("a", "ready"))
+    for now, wanted in enumerate([2, 2, 2, 1, 1, 2]):
+        memory, _ = stabilise(memory, [wish(wanted)], pool, LIMITS, float(now))
+    assert memory.history == ((2.0, 2), (4.0, 1), (5.0, 2))
+
+
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=60), st.integers(1, 8))
+def test_a_window_sees_every_turn_that_lies_in_it(wishes, current):
+    """Runs are remembered instead of turns; what they come to is the same."""
+    limits = Limits(max=8, out_step=8, in_step=8, out_window_seconds=3.0, in_window_seconds=9.0)
+    memory = Memory(watching_since=-100.0)
+    domains = [DomainView(f"d{n}", DomainState.READY, Lifecycle.RUNNING) for n in range(current)]
+    pool = PoolView.of(domains)
+    for now, wanted in enumerate(wishes):
+        memory, found = stabilise(memory, [wish(wanted)], pool, limits, float(now))
+        lowest = min(wishes[max(0, now - 3) : now + 1])
+        highest = max(wishes[max(0, now - 9) : now + 1])
+        expected = min(current, highest) if wanted < current else max(current, lowest)
+        assert found.desired == expected
 
 
 def test_headroom_is_on_top_of_the_load_and_within_the_maximum(run):
