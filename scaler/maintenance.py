@@ -27,7 +27,7 @@ def plan(
     rollout: Rollout = NO_ROLLOUT,
 ) -> Plan:
     """Actions that bring the pool towards `desired` domains, none of them in `drained`."""
-    aside = [domain for domain in pool.domains if domain.name in drained]
+    aside = [domain for domain in pool.domains if domain.name in drained] if drained else []
     if not aside:
         return planner.plan(pool, desired, permissions, timing, now, rollout)
     rest = PoolView.of([domain for domain in pool.domains if domain.name not in drained])

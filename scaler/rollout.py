@@ -109,16 +109,19 @@ def assess(
     `may_lower`: whether enough is known to have fewer domains for a while.
     """
     bad = trials.bad(settings)
+    irregular = pool.irregular
+    if not bad and not any(one.is_outdated for one in irregular):
+        return NO_ROLLOUT
     outdated = frozenset(
         domain.name
-        for domain in pool.irregular
+        for domain in irregular
         if domain.state in _REPLACEABLE and domain.is_outdated and not _is_given_up(domain, bad)
     )
     found = Rollout(
         outdated=outdated,
         let_go=frozenset(
             domain.name
-            for domain in pool.irregular
+            for domain in irregular
             if domain.state in LEAVING and domain.is_outdated and not _is_given_up(domain, bad)
         ),
         rolled_back=_going_back(pool, bad),
@@ -128,7 +131,7 @@ def assess(
     # The next one begins when the last one is off: a pool is renewed no faster than it drains.
     # With more than are desired the surge is there, or the pool shrinks: outdated ones go first.
     is_settled = pool.ready == pool.current == desired and not pool.leaving
-    is_settled = is_settled and not any(_makes_room(domain, bad) for domain in pool.irregular)
+    is_settled = is_settled and not any(_makes_room(domain, bad) for domain in irregular)
     if not outdated or not is_settled or not may_start:
         surging = pool.current - desired
         return replace(found, surge=max(0, min(settings.surge, surging))) if outdated else found

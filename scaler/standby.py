@@ -132,8 +132,9 @@ def refill(
     budget: Budget,
 ) -> Refill:
     """The next domain to prepare: one at a time, and only while nothing else goes on."""
-    steady = pool.current == pool.ready == desired and pool.count(*_UNSETTLED) == 0
-    if not steady or (places.paused <= 0 and places.saved <= 0) or ceiling <= pool.active:
+    if (places.paused <= 0 and places.saved <= 0) or ceiling <= pool.active:
+        return Refill()
+    if not pool.current == pool.ready == desired or pool.count(*_UNSETTLED) > 0:
         return Refill()
     candidates = [
         domain
@@ -171,6 +172,8 @@ def recycling(pool: PoolView, policy: StandbyPolicy, now: float) -> tuple[Choice
     """Standby domains to give up: unusable ones, surplus ones, and the oldest when too old."""
     choices: dict[str, Choice] = {}
     waiting = [one for one in pool.irregular if one.state in _STANDBY and one.in_flight is None]
+    if not waiting:
+        return ()
     for domain in waiting:
         if domain.failures:
             choices[domain.name] = _give_up(domain, Reason.WAKE_FAILED)
