@@ -1,7 +1,7 @@
 """One turn of the scaler as a pure function: state and observation in, state and decision out.
 
 Production, `eval`, dry run and the simulation call the same `decide`. Effects come back through
-`feed`, so a slow start or a refused cordon is a state like any other.
+`feedback.feed`, so a slow start or a refused cordon is a state like any other.
 """
 
 from collections.abc import Mapping
@@ -81,6 +81,8 @@ class State:
     tracks: Mapping[str, Track] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=lambda: Fleet({}))
     breaker: Breaker = field(default_factory=Breaker)
+    wakes: Breaker = field(default_factory=Breaker)
+    """The same for standby domains that are woken: that is no boot of the image."""
     memory: stabilization.Memory = field(default_factory=stabilization.Memory)
     policy_memory: Mapping[str, PolicyMemory] = field(default_factory=dict)
     trials: Trials = field(default_factory=Trials)
@@ -135,50 +137,11 @@ class ActionResult:
     error: str = ""
 
 
-_FELL_BACK_TO = {
-    ActionKind.PREPARE: DomainState.OFF,
-    ActionKind.RESTORE: DomainState.OFF,
-    ActionKind.RESUME: DomainState.STANDBY_PAUSED,
-}
-_NOT_SEEN_RUNNING = {
-    DomainState.OFF,
-    DomainState.STARTING,
-    DomainState.STANDBY_PAUSED,
-    DomainState.STANDBY_SAVED,
-}
-_HAS_BEGUN = {
-    ActionKind.START: DomainState.BOOTING,
-    ActionKind.PREPARE: DomainState.PREPARING,
-    ActionKind.RESUME: DomainState.WAKING,
-    ActionKind.RESTORE: DomainState.WAKING,
-}
-
-
-def feed(settings: Settings, state: State, result: ActionResult, now: float) -> State:
-    """The state after an action has reported back."""
-    memory = state.tracks.get(result.domain)
-    if memory is None or memory.in_flight is not result.kind:
-        # A cancelled drain reports after its cancellation took over the domain.
-        return state
-    memory = replace(memory, in_flight=None)
-    breaker = state.breaker
-    if result.kind in tracking.BOOTS:
-        answered = result.outcome in (Outcome.DONE, Outcome.FAILED)
-        memory = replace(memory, is_start_answered=answered)
-    if result.outcome is not Outcome.DONE and result.kind in _FELL_BACK_TO:
-        # The call's failure is what counts, not the state it leaves behind.
-        memory = replace(memory, state=_FELL_BACK_TO[result.kind])
-    if result.kind in _HAS_BEGUN and result.outcome is Outcome.FAILED:
-        memory = replace(memory, failures=memory.failures + 1)
-        breaker = breaker.failed(settings.breaker, now)
-    elif _has_begun(result) and memory.state in _NOT_SEEN_RUNNING:
-        # A guest that dies before the next look has failed to boot, not to start.
-        memory = replace(memory, state=_HAS_BEGUN[result.kind])
-    return replace(state, breaker=breaker, tracks={**state.tracks, result.domain: memory})
-
-
-def _has_begun(result: ActionResult) -> bool:
-    return result.kind in _HAS_BEGUN and result.outcome is Outcome.DONE
+def failed(settings: Settings, state: State, memory: Track, now: float, *, is_wake: bool) -> State:
+    """The state after a domain's boot or wake has failed."""
+    if is_wake:
+        return replace(state, wakes=state.wakes.failed(settings.breaker, now, memory.begun_at))
+    return replace(state, breaker=state.breaker.failed(settings.breaker, now, memory.begun_at))
 
 
 def decide(
@@ -269,12 +232,14 @@ def _blind(state: State, observation: Observation, now: float) -> Decision:
 def _remember(
     settings: Settings, state: State, fleet: Fleet, tracked: tracking.Tracked, now: float
 ) -> State:
-    breaker = state.breaker
-    for _, incident in tracked.incidents:
+    for name, incident in tracked.incidents:
         if incident is Incident.BOOT_FINISHED:
-            breaker = breaker.succeeded()
-        elif incident is Incident.BOOT_FAILED:
-            breaker = breaker.failed(settings.breaker, now)
+            state = replace(state, breaker=state.breaker.succeeded())
+        elif incident is Incident.WAKE_FINISHED:
+            state = replace(state, wakes=state.wakes.succeeded())
+        elif incident in (Incident.BOOT_FAILED, Incident.WAKE_FAILED):
+            is_wake = incident is Incident.WAKE_FAILED
+            state = failed(settings, state, tracked.tracks[name], now, is_wake=is_wake)
     ready = state.ready_names
     if ready is None or tracked.has_moved:
         ready = frozenset(one.name for one in tracked.pool.in_state(DomainState.READY))
@@ -287,7 +252,6 @@ def _remember(
         fleet=fleet,
         tracks=tracked.tracks,
         tracked=tracked,
-        breaker=breaker,
         trials=rollout.observed(state.trials, tracked.pool, tracked.incidents),
         ready_names=ready,
         ready_changed_at=changed_at,
@@ -380,18 +344,14 @@ def _permissions(
     settings: Settings, state: State, pool: PoolView, stabilised: Stabilised, now: float
 ) -> Permissions:
     breaker = state.breaker
-    starts: int | None = None
-    reason: Reason | None = None
-    if breaker.is_open(now):
-        starts, reason = 0, Reason.BREAKER_OPEN
-    elif breaker.is_probing:
-        probing = pool.count(DomainState.STARTING, DomainState.BOOTING)
-        starts, reason = max(0, 1 - probing), Reason.BREAKER_PROBE
+    is_open = breaker.is_open(now)
     return Permissions(
         ceiling=settings.limits.max,
-        starts=starts,
-        breaker_reason=reason,
+        starts=breaker.allowed(pool.count(DomainState.STARTING, DomainState.BOOTING), now),
+        breaker_reason=Reason.BREAKER_OPEN if is_open else Reason.BREAKER_PROBE,
         breaker_until=breaker.open_until,
+        wakes=state.wakes.allowed(pool.count(DomainState.WAKING), now),
+        wakes_until=state.wakes.open_until,
         fleet_known=state.fleet.known_since is not None,
         may_drain_cordoned=stabilised.is_complete,
         standby=settings.standby,
@@ -421,6 +381,8 @@ def _launch(state: State, plan: Plan, now: float) -> State:
             track = replace(track, shutdown_sent_at=now)
         if action.kind in tracking.BOOTS:
             track = replace(track, is_start_answered=False)
+        if action.kind in tracking.BEGINNINGS and track.state is not DomainState.PREPARING:
+            track = replace(track, begun_at=now)
         tracks[action.domain] = track
         if action.kind is ActionKind.PREPARE:
             state = replace(state, refilled_at=now)
@@ -431,8 +393,8 @@ def _launch(state: State, plan: Plan, now: float) -> State:
     return replace(state, tracks=tracks, memory=memory)
 
 
-BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP)
-"""They keep the pool from being renewed, not from changing its size."""
+BESIDE = (Reason.ROLLOUT_NO_ROOM, Reason.ROLLOUT_GIVEN_UP, Reason.WAKES_FAILED)
+"""They keep the pool from being renewed, or domains from waiting, not from changing its size."""
 _DEMANDED = (
     Reason.ALERT_FLOOR,
     Reason.ALERT_RAISE,
@@ -482,6 +444,6 @@ __all__ = [
     "Settings",
     "State",
     "decide",
-    "feed",
+    "failed",
     "wish",
 ]

@@ -24,7 +24,7 @@ _RENEWING = frozenset(
     }
 )
 """Actions beside the size of the pool."""
-_BESIDE = frozenset({"rollout_no_room", "rollout_given_up"})
+_BESIDE = frozenset({"rollout_no_room", "rollout_given_up", "wakes_failed"})
 _IN_ONLY = frozenset(
     {
         *("in_window", "in_window_filling", "in_cooldown", "in_step", "min", "headroom"),

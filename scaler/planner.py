@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scaler import standby
+from scaler.cold_starts import ColdStarts, cold_starts
 from scaler.host_room import Budget
 from scaler.pool import (
     ActionKind,
@@ -60,6 +61,9 @@ class Permissions(NamedTuple):
     """Most starts now, because of the breaker; None: no such limit."""
     breaker_reason: Reason | None = None
     breaker_until: float | None = None
+    wakes: int | None = None
+    """Most wakes before cold starts, because wakes have failed; None: no such limit."""
+    wakes_until: float | None = None
     fleet_known: bool = True
     may_drain_cordoned: bool = True
     """False while a signal is unknown: then a cordon that nobody drains is left alone."""
@@ -146,12 +150,24 @@ def _keep_standby(
     if given_up or busy or not permissions.fleet_known or permissions.starts is not None:
         return
     found = standby.refill(pool, desired, permissions.ceiling, places, policy, permissions.budget)
+    if found.choice is not None and _waits_for_wakes(pool, permissions, draft):
+        return
     if found.reason is not None:
         draft.explain(found.reason)
     elif found.choice is not None and now < permissions.refill_at:
         draft.moments.append(permissions.refill_at)
     elif found.choice is not None:
         draft.choose(found.choice)
+
+
+def _waits_for_wakes(pool: PoolView, permissions: Permissions, draft: _Draft) -> bool:
+    """What cannot be woken is not prepared; after the back-off one domain is enough to try."""
+    if permissions.wakes is None or (permissions.wakes > 0 and not standby.waiting(pool)):
+        return False
+    draft.explain(Reason.WAKES_FAILED)
+    if permissions.wakes_until is not None:
+        draft.moments.append(permissions.wakes_until)
+    return True
 
 
 def _win_back(
@@ -192,11 +208,15 @@ def _can_be_won_back(domain: DomainView) -> bool:
 def _start(
     pool: PoolView, missing: int, permissions: Permissions, rollout: Rollout, draft: _Draft
 ) -> set[str]:
-    """The fastest first: what waits in memory, on disk, boots already; then cold ones."""
-    room = permissions.ceiling - pool.active
+    """The fastest first: what waits in memory, on disk, boots already; then cold ones.
+
+    While wakes fail, standby domains are woken last: for what cold starts cannot bring.
+    """
+    wanted, room = missing, permissions.ceiling - pool.active
     # A start that may still be carried out has its place under the ceiling.
-    for_saved = room - sum(domain.is_start_doubtful for domain in pool.irregular)
-    woken = standby.wakes(pool, missing, for_saved, permissions.standby, permissions.budget)
+    doubtful = sum(domain.is_start_doubtful for domain in pool.irregular)
+    first = missing if permissions.wakes is None else min(missing, permissions.wakes)
+    woken = standby.wakes(pool, first, room - doubtful, permissions.standby, permissions.budget)
     for choice in woken.choices:
         draft.choose(choice)
     booting = [domain for domain in pool.irregular if _can_be_promoted(domain)]
@@ -207,10 +227,31 @@ def _start(
         draft.explain(reason)
     room -= sum(choice.kind is ActionKind.RESTORE for choice in woken.choices)
     missing -= len(woken.choices) + len(booting)
-    cold = _Cold(room, woken.budget, missing, missing + rollout.surge)
+    # A surge wakes nothing that waits in standby.
+    found = cold_starts(
+        pool,
+        missing + rollout.surge,
+        room,
+        woken.budget,
+        avoided=rollout.avoided,
+        fleet_known=permissions.fleet_known,
+    )
     served = {choice.domain.name for choice in woken.choices}
     served |= {domain.name for domain in booting}
-    return served | _start_cold(pool, cold, permissions, rollout, draft)
+    started = _start_cold(missing, found, permissions, draft)
+    served |= {domain.name for domain in started}
+    rest = PoolView.of([domain for domain in pool.domains if domain.name not in served])
+    if permissions.wakes is None or wanted <= first or not standby.waiting(rest):
+        return served
+    draft.explain(Reason.WAKES_FAILED)
+    budget = woken.budget
+    for domain in started:
+        budget = budget.without(domain)
+    room -= doubtful + len(started)
+    last = standby.wakes(rest, missing - len(started), room, permissions.standby, budget)
+    for choice in last.choices:
+        draft.choose(choice)
+    return served | {choice.domain.name for choice in last.choices}
 
 
 def _can_be_promoted(domain: DomainView) -> bool:
@@ -223,66 +264,23 @@ def _can_be_promoted(domain: DomainView) -> bool:
     )
 
 
-class _Cold(NamedTuple):
-    """What is to be started from cold, and the room for it."""
-
-    room: int
-    budget: Budget
-    needed: int
-    wanted: int
-    """With the surge of a rollout, which nothing that waits in standby is woken for."""
-
-
 def _start_cold(
-    pool: PoolView, cold: _Cold, permissions: Permissions, rollout: Rollout, draft: _Draft
-) -> set[str]:
-    room, budget, missing = cold.room, cold.budget, cold.wanted
-    if missing <= 0:
-        return set()
-    if room < missing:
-        draft.explain(Reason.CEILING if pool.leaving == 0 else Reason.DOMAINS_LEAVING)
-    startable = sorted(
-        (one for one in pool.in_state(DomainState.OFF) if _is_startable(one, permissions)),
-        # A start that may still be carried out has its place under the ceiling: it is asked again
-        # before any other domain is.
-        key=lambda domain: (
-            not domain.is_start_doubtful,
-            domain.defined_generation in rollout.avoided,
-            domain.failures,
-            domain.name,
-        ),
-    )
-    if len(startable) < min(room, missing):
-        draft.explain(Reason.NO_DOMAIN_LEFT)
-    fitting: list[DomainView] = []
-    for domain in startable:
-        if len(fitting) < min(room, missing):
-            if budget.holds(domain, if_unknown=True):
-                fitting.append(domain)
-                budget = budget.without(domain)
-            else:
-                draft.explain(Reason.HOST_MEMORY)
-    startable = fitting
-    count = max(0, min(missing, room, len(startable)))
+    needed: int, found: ColdStarts, permissions: Permissions, draft: _Draft
+) -> list[DomainView]:
+    """What the breaker lets through; what is not `needed` is the surge of a rollout."""
+    for reason in found.reasons:
+        draft.explain(reason)
+    count = len(found.domains)
     if permissions.starts is not None and permissions.starts < count:
         count = permissions.starts
         if permissions.breaker_reason is not None:
             draft.explain(permissions.breaker_reason)
         if permissions.breaker_until is not None:
             draft.moments.append(permissions.breaker_until)
-    for number, domain in enumerate(startable[:count]):
-        reason = Reason.SCALE_OUT if number < cold.needed else Reason.ROLLOUT_SURGE
+    for number, domain in enumerate(found.domains[:count]):
+        reason = Reason.SCALE_OUT if number < needed else Reason.ROLLOUT_SURGE
         draft.add(ActionKind.START, domain, reason)
-    return {domain.name for domain in startable[:count]}
-
-
-def _is_startable(domain: DomainView, permissions: Permissions) -> bool:
-    if domain.in_flight is not None:
-        return False
-    # A domain that still carries its last way down would come up cordoned: settle it first, unless
-    # the dispatcher is away; then the cordon is lifted after the boot.
-    settled = domain.operation is None or domain.operation.kind is OperationKind.START
-    return settled or domain.is_start_doubtful or not permissions.fleet_known
+    return list(found.domains[:count])
 
 
 def _drain_surplus(

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     NO_DOMAIN_LEFT = "no_domain_left"
     BREAKER_OPEN = "breaker_open"
     BREAKER_PROBE = "breaker_probe"
+    WAKES_FAILED = "wakes_failed"
     DOMAINS_LEAVING = "domains_leaving"
     ROLLOUT_NO_ROOM = "rollout_no_room"
     ROLLOUT_GIVEN_UP = "rollout_given_up"

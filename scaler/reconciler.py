@@ -15,9 +15,9 @@ from scaler.decision import (
     Settings,
     State,
     decide,
-    feed,
 )
 from scaler.executor import Executor
+from scaler.feedback import feed
 from scaler.moments import Moments, date
 from scaler.pool import WorkerRecord
 from scaler.ports import (

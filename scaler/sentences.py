@@ -48,6 +48,7 @@ SENTENCES: Mapping[str, str] = {
     "no_domain_left": "every defined domain runs already",
     "breaker_open": "domains failed to boot; starts wait for the back-off to end",
     "breaker_probe": "domains failed to boot; one start is tried",
+    "wakes_failed": "standby domains failed to wake: they come last, and none is prepared",
     "domains_leaving": "domains that leave have to be gone first",
     "rollout_no_room": "the maximum leaves no room to replace domains with an old image",
     "rollout_given_up": "the new image does not boot; domains are not replaced by it",

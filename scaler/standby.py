@@ -51,6 +51,11 @@ class Choice(NamedTuple):
     reason: Reason
 
 
+def waiting(pool: PoolView) -> int:
+    """Domains in standby."""
+    return pool.count(*_STANDBY)
+
+
 class Wakes(NamedTuple):
     """What to wake, what memory is left for starts, and what stood in the way."""
 

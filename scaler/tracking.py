@@ -60,10 +60,17 @@ class Track:
     in_flight: ActionKind | None = None
     is_start_answered: bool = False
     """The last start call has succeeded or failed, or its domain was seen active since."""
+    begun_at: float | None = None
+    """When its last boot or wake was begun."""
+    unanswered_wakes: int = 0
+    """Calls to wake it that got no answer, in a row."""
 
 
 BOOTS = frozenset({ActionKind.START, ActionKind.PREPARE, ActionKind.RESTORE})
 """Actions whose call powers a domain on."""
+
+BEGINNINGS = BOOTS | {ActionKind.RESUME}
+"""Actions after which a worker is awaited."""
 
 
 class _Awaited(NamedTuple):
@@ -94,6 +101,8 @@ class Incident(StrEnum):
 
     BOOT_FINISHED = "boot_finished"
     BOOT_FAILED = "boot_failed"
+    WAKE_FINISHED = "wake_finished"
+    WAKE_FAILED = "wake_failed"
     WENT_SILENT = "went_silent"
     CRASHED = "crashed"
     STOPPED = "stopped"
@@ -172,7 +181,7 @@ def track(
     for place in unsure:
         record, name, sent = records[place], names[place], workers[place]
         known = tracks.get(name)
-        before = known or Track()
+        before = known or _first_sight(record)
         worker = _session(sent, record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
         if known is not None:
@@ -228,6 +237,13 @@ def _past(
 def _differing(before: Iterable[object], after: Iterable[object]) -> list[int]:
     """Places where two columns do not hold the same object."""
     return list(compress(count(), map(is_not, before, after)))
+
+
+def _first_sight(record: DomainRecord) -> Track:
+    """The memory of a domain that was not there, or not looked at, before."""
+    operation = record.operation
+    begun = operation is not None and operation.kind in _AWAITED
+    return Track(begun_at=operation.since if operation is not None and begun else None)
 
 
 def _unsure(
@@ -431,7 +447,7 @@ def _waiting_state(
     return DomainState.FAILED if late and judged else DomainState.SILENT
 
 
-_BOOTS = (DomainState.BOOTING, DomainState.WAKING, DomainState.PREPARING)
+_BOOTS = (DomainState.BOOTING, DomainState.PREPARING)
 _BOOTED = (
     DomainState.READY,
     DomainState.CORDONED,
@@ -448,8 +464,13 @@ def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | N
         return None
     if old in (*_BOOTS, DomainState.STARTING) and new in _BOOTED:
         return Incident.BOOT_FINISHED
-    if old in _BOOTS and new in (DomainState.FAILED, DomainState.OFF):
-        return Incident.BOOT_FAILED
+    if old is DomainState.WAKING and new in (DomainState.READY, DomainState.CORDONED):
+        return Incident.WAKE_FINISHED
+    if new in (DomainState.FAILED, DomainState.OFF):
+        if old in _BOOTS:
+            return Incident.BOOT_FAILED
+        if old is DomainState.WAKING:
+            return Incident.WAKE_FAILED
     if new is DomainState.FAILED:
         crashed = record.lifecycle is Lifecycle.CRASHED
         return Incident.CRASHED if crashed else Incident.WENT_SILENT
@@ -469,8 +490,8 @@ def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | N
 
 
 def _count_boot(memory: Track, incident: Incident) -> Track:
-    if incident is Incident.BOOT_FINISHED:
-        return replace(memory, failures=0)
-    if incident is Incident.BOOT_FAILED:
+    if incident in (Incident.BOOT_FINISHED, Incident.WAKE_FINISHED):
+        return replace(memory, failures=0, unanswered_wakes=0)
+    if incident in (Incident.BOOT_FAILED, Incident.WAKE_FAILED):
         return replace(memory, failures=memory.failures + 1)
     return memory

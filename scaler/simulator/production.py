@@ -10,8 +10,8 @@ from scaler.decision import (
     Settings,
     State,
     decide,
-    feed,
 )
+from scaler.feedback import feed
 from scaler.planner import Action
 from scaler.pool import ActionKind, DomainRecord, OperationKind, WorkerRecord
 from scaler.simulator.domains import SimulatedDomain, SimulatedPool

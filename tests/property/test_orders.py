@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from scaler import overrides
 from scaler.alerts import AlertRule, Base, Firing, Matcher, Sight
-from scaler.decision import ActionResult, Outcome, Settings, State, decide, feed
+from scaler.decision import ActionResult, Outcome, Settings, State, decide
+from scaler.feedback import feed
 from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind, Lifecycle
 from scaler.reasons import Reason

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler import tracking
-from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide, feed
+from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide
+from scaler.feedback import feed
 from scaler.pool import (
     ActionKind,
     DomainRecord,

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.breaker import BreakerSettings
-from scaler.decision import ActionResult, Outcome, Settings, State, decide, feed
+from scaler.decision import ActionResult, Outcome, Settings, State, decide
+from scaler.feedback import feed
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.simulator.scenario import Faults, Scenario, Span
 from scaler.simulator.simulation import NAMES, Bounds, simulate, workload_of

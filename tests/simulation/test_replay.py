@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from scaler import recorded_inputs, replay
-from scaler.decision import ActionResult, Outcome, State, decide, feed
+from scaler.decision import ActionResult, Outcome, State, decide
 from scaler.entries import FAR, Entry
+from scaler.feedback import feed
 from scaler.pool import ActionKind
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
 from scaler.stabilization import Limits

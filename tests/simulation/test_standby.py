@@ -88,6 +88,28 @@ async def test_a_failed_wake_is_given_up_and_the_next_serves(world_of):
     assert len(world.serving) == 3
 
 
+async def test_wakes_that_always_fail_are_bounded_and_cold_starts_serve(world_of):
+    """Twenty bursts in half an hour, and no wake ever succeeds."""
+    world = world_of(paused=2)
+    await world.run(60)
+    world.faults.wake_never_finishes = 1.0
+    world.job_seconds = 5.0
+    for _ in range(20):
+        world.submit(12)
+        await world.run(30)
+        assert len(world.serving) >= 3, "cold starts do not wait for a wake"
+        await world.run(60)
+    assert len(world.done) == 240
+    # The two that waited, then one at a time, after a back-off of 5, 10, 20, 20 ... s each.
+    assert world.wakes <= 25
+    world.faults.wake_never_finishes = 0.0
+    await world.run(90)
+    world.submit(12)
+    await world.run(30)
+    await world.run(120)
+    assert frozen(world) == (2, 0)
+
+
 async def test_old_standby_is_made_anew(world_of):
     world = world_of(paused=1, max_age_seconds=100.0)
     await world.run(60)

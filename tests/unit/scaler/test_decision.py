@@ -13,8 +13,8 @@ from scaler.decision import (
     Settings,
     State,
     decide,
-    feed,
 )
+from scaler.feedback import feed
 from scaler.host_room import HostRoom
 from scaler.overrides import Override, OverrideKind
 from scaler.pool import ActionKind, DomainState
@@ -255,11 +255,66 @@ def test_a_wake_that_fails_counts_once_and_costs_the_domain(make):
     state, _ = decide(STANDBY, State(), observed, 100.0)
     failed = ActionResult(ActionKind.RESUME, "b", Outcome.FAILED, "no")
     state = feed(STANDBY, state, failed, 100.1)
-    assert state.breaker.failures == 1
+    assert (state.wakes.failures, state.breaker.failures) == (1, 0)
     state, decision = decide(STANDBY, state, observed, 101.0)
     assert acts(decision) == [("start", "c", "scale_out"), ("destroy", "b", "wake_failed")]
-    assert state.breaker.failures == 1
+    assert (state.wakes.failures, state.breaker.failures) == (1, 0)
     assert decision.incidents == ()
+
+
+def test_starts_that_a_full_host_refuses_at_once_raise_the_back_off_once(make):
+    settings = Settings(limits=Limits(min=4, max=8), policies=(BacklogPolicy(),))
+    domains = [make.record(name) for name in "abcd"]
+    state, decision = decide(settings, State(), seen(domains), 0.0)
+    assert [kind for kind, _, _ in acts(decision)] == ["start"] * 4
+    for number, name in enumerate("abcd"):
+        refused = ActionResult(ActionKind.START, name, Outcome.FAILED, "no memory")
+        state = feed(settings, state, refused, 0.1 * (number + 1))
+    assert (state.breaker.failures, state.breaker.open_until) == (4, pytest.approx(30.4))
+    state, decision = decide(settings, state, seen(domains), 31.0)
+    ((_, probe, _),) = acts(decision)
+    state = feed(settings, state, ActionResult(ActionKind.START, probe, Outcome.FAILED), 31.5)
+    assert state.breaker.open_until == pytest.approx(91.5)
+
+
+def test_boots_that_fail_together_raise_the_back_off_once_also_over_a_restart(make):
+    settings = Settings(limits=Limits(min=4, max=4), policies=(BacklogPolicy(),))
+    booting = [make.record(name, "running", "start", since=10.0) for name in "abcd"]
+    state, _ = decide(settings, State(), seen(booting), 20.0)
+    state, decision = decide(settings, state, seen(booting), 70.0)
+    assert [one.value for _, one in decision.incidents] == ["boot_failed"] * 4
+    assert (state.breaker.failures, state.breaker.open_until) == (4, 100.0)
+
+
+def test_a_wake_that_finishes_or_fails_says_nothing_of_boots(make):
+    domains, workers = paused_pool(make), [make.worker("a")]
+    state, _ = decide(STANDBY, State(), seen(domains, workers, signals(1.5)), 100.0)
+    state = replace(state, breaker=state.breaker.failed(STANDBY.breaker, 99.0, 90.0))
+    state = feed(STANDBY, state, ActionResult(ActionKind.RESUME, "b", Outcome.DONE), 100.1)
+    domains[1] = make.record("b", "running", "resume", since=100.0)
+    woken = [*workers, make.worker("b")]
+    good, decision = decide(STANDBY, state, seen(domains, woken, signals(1.5)), 101.0)
+    assert [one.value for _, one in decision.incidents] == ["wake_finished"]
+    assert (good.breaker.failures, good.wakes.failures) == (1, 0)
+    bad, decision = decide(STANDBY, state, seen(domains, workers, signals(1.5)), 116.0)
+    assert [one.value for _, one in decision.incidents] == ["wake_failed"]
+    assert (bad.breaker.failures, bad.wakes.failures) == (1, 1)
+    assert bad.trials.failures == {}
+
+
+def test_a_wake_without_an_answer_is_tried_twice(make):
+    domains, workers = paused_pool(make), [make.worker("a")]
+    observed = seen(domains, workers, signals(1.5))
+    state, now = State(), 100.0
+    for _ in range(2):
+        state, decision = decide(STANDBY, state, observed, now)
+        assert acts(decision) == [("resume", "b", "scale_out")]
+        lost = ActionResult(ActionKind.RESUME, "b", Outcome.RETRYABLE, "no answer")
+        state = feed(STANDBY, state, lost, now + 20.0)
+        now += 21.0
+    _, decision = decide(STANDBY, state, observed, now)
+    assert acts(decision) == [("start", "c", "scale_out"), ("destroy", "b", "wake_failed")]
+    assert state.wakes.failures == 1
 
 
 def test_a_refill_waits_for_its_turn(make):

@@ -286,3 +286,48 @@ def test_a_start_in_doubt_keeps_its_place_and_is_asked_again(make, planned, save
     assert kinds(planned(*views, desired=2, ceiling=3, policy=policy)) == [(RESTORE, "b")]
     result = planned(*views[::2], make.view("b", "off"), desired=1)
     assert kinds(result) == [(PREPARE, "c")]
+
+
+def test_while_wakes_fail_cold_starts_come_first_and_wakes_for_the_rest(make, planned, paused):
+    policy = StandbyPolicy(paused=2)
+    views = [make.view("a", "ready"), paused("b"), paused("c"), make.view("d", "off")]
+    result = planned(*views, desired=2, policy=policy, wakes=0)
+    assert (kinds(result), result.reasons) == ([(START, "d")], (Reason.WAKES_FAILED,))
+    # Paused domains hold the place that a cold one would need.
+    result = planned(*views, desired=2, policy=policy, wakes=0, ceiling=3)
+    assert kinds(result) == [(RESUME, "b")]
+    result = planned(*views, desired=3, policy=policy, wakes=0, starts=0)
+    assert kinds(result) == [(RESUME, "b"), (RESUME, "c")]
+
+
+def test_after_the_back_off_one_wake_is_tried(make, planned, paused):
+    policy = StandbyPolicy(paused=2)
+    views = [make.view("a", "ready"), paused("b"), paused("c"), make.view("d", "off")]
+    result = planned(*views, desired=3, policy=policy, wakes=1)
+    assert kinds(result) == [(RESUME, "b"), (START, "d")]
+    assert kinds(planned(*views, desired=2, policy=policy, wakes=1)) == [(RESUME, "b")]
+
+
+def test_a_saved_domain_woken_last_needs_room_and_memory_that_cold_starts_left(
+    make, planned, saved
+):
+    off = make.view("d", "off", memory_bytes=64 * MIB)
+    views = [make.view("a", "ready"), saved("b", memory_bytes=64 * MIB), off]
+    policy = StandbyPolicy(saved=1)
+    result = planned(*views, desired=3, policy=policy, wakes=0)
+    assert kinds(result) == [(START, "d"), (RESTORE, "b")]
+    for less in ({"ceiling": 2}, {"budget": Budget(100 * MIB, None)}):
+        result = planned(*views, desired=3, policy=policy, wakes=0, **less)
+        assert kinds(result) == [(START, "d")]
+
+
+def test_what_cannot_be_woken_is_not_prepared_and_one_is_enough_to_try(make, planned, paused):
+    views = [make.view("a", "ready"), make.view("c", "off")]
+    policy = StandbyPolicy(paused=2)
+    result = planned(*views, desired=1, policy=policy, wakes=0, wakes_until=130.0)
+    assert (result.actions, result.reasons) == ((), (Reason.WAKES_FAILED,))
+    assert result.wake_at == 130.0
+    assert kinds(planned(*views, desired=1, policy=policy, wakes=1)) == [(PREPARE, "c")]
+    views = [*views, paused("b")]
+    assert not planned(*views, desired=1, policy=policy, wakes=1).actions
+    assert kinds(planned(*views, desired=1, policy=policy)) == [(PREPARE, "c")]

@@ -206,7 +206,22 @@ def test_a_wake_has_a_deadline_of_its_own(make, see, op):
     assert state(see(record, memory=memory, now=104.0)) is DomainState.WAKING
     late = see(record, memory=memory, now=106.0)
     assert state(late) is DomainState.FAILED
-    assert late.incidents == (("a", Incident.BOOT_FAILED),)
+    assert late.incidents == (("a", Incident.WAKE_FAILED),)
+    worker = make.worker("a", connected=95.0)
+    awake = see(record, worker, memory=replace(memory, failures=2))
+    assert awake.incidents == (("a", Incident.WAKE_FINISHED),)
+    assert awake.tracks["a"].failures == 0
+
+
+def test_a_woken_guest_that_somebody_pauses_has_neither_woken_nor_failed(make, see):
+    memory = Track(DomainState.WAKING)
+    assert see(make.record("a", "paused", "resume", since=90.0), memory=memory).incidents == ()
+
+
+@pytest.mark.parametrize("op", ["start", "prepare", "resume", "restore"])
+def test_after_a_restart_a_boot_began_when_its_operation_did(make, see, op):
+    assert see(make.record("a", "running", op, since=90.0)).tracks["a"].begun_at == 90.0
+    assert see(make.record("a", "running", "drain", since=90.0)).tracks["a"].begun_at is None
 
 
 def test_a_restored_workers_old_session_is_none(make, see):
