@@ -7,6 +7,7 @@ from typing import Any
 from scaler.decision import Decision
 from scaler.pool import LEAVING, SERVING, DomainState, DomainView, Lifecycle, PoolView
 from scaler.reasons import Reason
+from scaler.victims import slots
 
 _NAMES_SHOWN = 5
 
@@ -40,6 +41,7 @@ class NotChosen(StrEnum):
     MORE_FAILURES = "more_failures"
     MORE_LEASES = "more_leases"
     OLDER_LEASE = "older_lease"
+    SIZE_ORDER = "size_order"
     NAME_ORDER = "name_order"
 
 
@@ -119,7 +121,10 @@ def _why_not_in(domain: DomainView, chosen: list[DomainView]) -> NotChosen:
     if domain.leases > most:
         return NotChosen.MORE_LEASES
     youngest = max((_lease_since(one) for one in chosen if one.leases == most), default=0.0)
-    return NotChosen.OLDER_LEASE if _lease_since(domain) < youngest else NotChosen.NAME_ORDER
+    if _lease_since(domain) < youngest:
+        return NotChosen.OLDER_LEASE
+    sizes = {slots(one) for one in chosen}
+    return NotChosen.NAME_ORDER if slots(domain) in sizes else NotChosen.SIZE_ORDER
 
 
 def _lease_since(domain: DomainView) -> float:

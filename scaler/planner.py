@@ -24,6 +24,7 @@ from scaler.reasons import Reason
 from scaler.rollout import NO_ROLLOUT, Rollout
 from scaler.standby import Places, StandbyPolicy
 from scaler.tracking import Timing
+from scaler.victims import slots, victims
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,34 +299,23 @@ def _drain_surplus(
     if not permissions.fleet_known:
         draft.explain(Reason.FLEET_UNKNOWN)
         return set()
-    victims = sorted(
-        (one for one in pool.in_state(DomainState.READY) if one.in_flight is None),
-        key=lambda domain: (domain.name not in rollout.outdated, *_victim_order(domain)),
-    )[:surplus]
+    leaving = victims(pool, surplus, rollout.outdated)
     replaced = rollout.surge + rollout.in_place
-    for number, domain in enumerate(victims):
+    for number, domain in enumerate(leaving):
         is_replaced = number < replaced and domain.name in rollout.outdated
         reason = Reason.ROLLOUT_REPLACES if is_replaced else Reason.SCALE_IN
         draft.actions.append(_drain(domain, reason, timing.drain_deadline_seconds))
-    return {domain.name for domain in victims}
-
-
-def _victim_order(domain: DomainView) -> tuple[int, float, str]:
-    """Fewest leases, then the youngest lease (least work to wait for), then the name."""
-    worker = domain.worker
-    since = None if worker is None else worker.oldest_lease_since
-    return domain.leases, 0.0 if since is None else -since, domain.name
+    return {domain.name for domain in leaving}
 
 
 def _drain(domain: DomainView, reason: Reason, deadline_seconds: float) -> Action:
-    slots = 1 if domain.worker is None else domain.worker.slots
     return Action(
         ActionKind.DRAIN,
         domain.name,
         reason,
         deadline_seconds=deadline_seconds,
         # Seen idle and found full: somebody else is the idlest now. A resumed drain never asks.
-        max_leases=domain.leases + slots if reason in _CHOSEN else None,
+        max_leases=domain.leases + slots(domain) if reason in _CHOSEN else None,
         is_repeated=reason is Reason.DRAIN_RESUMED,
     )
 

@@ -101,6 +101,7 @@ NOT_CHOSEN: Mapping[str, str] = {
     "more_failures": "failed to boot more often",
     "more_leases": "hold more leases",
     "older_lease": "hold an older lease",
+    "size_order": "are of a size that fits less well",
     "name_order": "are alike and come later by name",
 }
 
