@@ -44,6 +44,13 @@ def test_without_a_file_nothing_changes(with_file):
     assert effective(with_file("")).policies == config.policies
 
 
+def test_alerts_that_raise_stay_beside_the_file(with_file):
+    rule = {"name": "behind", "match": {"alertname": "Behind"}, "raise": 1}
+    source = {"ask_prometheus": True}
+    config = effective(with_file("max: 9\n", alerts=[rule], alert_source=source))
+    assert config.alerts[0].raise_by == 1
+
+
 def test_every_fault_of_the_file_is_told_at_once(with_file, tmp_path):
     text = """
 min: -1
