@@ -6,7 +6,7 @@ Events are ordered by time, then by when they were planned, so a run depends on 
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -24,6 +24,8 @@ from scaler.simulator.workload import Workload
 
 CLOCK_START_SECONDS = 1000.0
 """Where the virtual clock begins: a moment that no code takes for "never"."""
+
+_BOOT_STEP_SECONDS = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +50,8 @@ class SimulatedDomain:
     """Counts changes that make events and free slots planned before them void."""
     leases: dict[int, float] | None = None
     """job -> when it was leased; None while the domain has never served."""
+    ahead: deque[int] = field(default_factory=deque)
+    """Leased jobs that wait in the worker, because its slots are busy."""
 
 
 class SimulatedPool:
@@ -73,6 +77,10 @@ class SimulatedPool:
         self.hypervisor_away = self.host_full = False
         self.queue: deque[int] = deque()
         self.busy_slots = 0
+        self.taking_busy_slots = 0
+        """Those of workers that take jobs: a demand that a drain has to serve is nobody else's."""
+        self.taking_ahead = 0
+        """Jobs that wait in workers that take jobs."""
         self.service_seconds_done = 0.0
         self.on_change: Callable[[SimulatedDomain], None] = lambda domain: None
         """Told of every change of a domain or its worker."""
@@ -85,9 +93,13 @@ class SimulatedPool:
             SimulatedDomain(f"domain-{number:0{width}}", number, 0) for number in range(count)
         ]
         self._free: deque[tuple[SimulatedDomain, int]] = deque()
+        self._room: deque[tuple[SimulatedDomain, int]] = deque()
+        """Places for jobs that are leased ahead, as `_free` of slots."""
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._planned = 0
         self._next_job = 0
+        self._booting = 0
+        """Domains that boot, where the host's CPUs are counted."""
         if workload.arrivals:
             self.at(self.trace_start + workload.arrivals[0], self._arrive, None)
 
@@ -126,58 +138,88 @@ class SimulatedPool:
         arrivals = self._workload.arrivals
         if self._next_job < len(arrivals):
             self.at(self.trace_start + arrivals[self._next_job], self._arrive, None)
-        if self._free:
+        if self._free or self._room:
             self.lease_out()
 
     def lease_out(self) -> None:
-        """Gives waiting jobs to free slots; the slot that is free for longest is first."""
-        queue, free, lengths = self.queue, self._free, self._workload.lengths
+        """Gives waiting jobs to free slots; the slot that is free for longest is first.
+
+        Once every slot is filled, a job each waits behind them in the worker, as it does with the
+        real one's credit: it goes to no other domain any more, and a drain has to wait for it.
+        """
+        queue, free, room = self.queue, self._free, self._room
         while queue and free:
             domain, life = free.popleft()
-            if domain.life != life:
-                continue
-            job = queue.popleft()
-            assert domain.leases is not None
-            domain.leases[job] = self.now
-            domain.free_slots -= 1
-            self._count_busy(1)
-            self.at(self.now + lengths[job], self._finish, (domain, job, self.now))
-            self.on_change(domain)
+            if domain.life == life:
+                job = self._lease(domain)
+                domain.free_slots -= 1
+                self._begin(domain, job)
+                self.on_change(domain)
+        while queue and room:
+            domain, life = room.popleft()
+            if domain.life == life:
+                domain.ahead.append(self._lease(domain))
+                self.taking_ahead += 1
+                self.on_change(domain)
 
-    def _finish(self, subject: tuple[SimulatedDomain, int, float]) -> None:
-        domain, job, leased_at = subject
+    def _lease(self, domain: SimulatedDomain) -> int:
+        job = self.queue.popleft()
+        assert domain.leases is not None
+        domain.leases[job] = self.now
+        return job
+
+    def _begin(self, domain: SimulatedDomain, job: int) -> None:
+        """The job fills a slot."""
+        assert domain.leases is not None
+        self._count_busy(domain, 1)
+        done_at = self.now + self._workload.lengths[job]
+        self.at(done_at, self._finish, (domain, job, domain.leases[job], self.now))
+
+    def _finish(self, subject: tuple[SimulatedDomain, int, float, float]) -> None:
+        domain, job, leased_at, begun_at = subject
         leases = domain.leases
         if leases is None or leases.get(job) != leased_at:
             return
         del leases[job]
-        self._count_busy(-1)
-        domain.free_slots += 1
+        self._count_busy(domain, -1)
         domain.served += 1
         arrived = self.trace_start + self._workload.arrivals[job]
-        self.ledger.finished(leased_at - arrived)
-        self.service_seconds_done += self.now - leased_at
+        self.ledger.finished(begun_at - arrived)
+        self.service_seconds_done += self.now - begun_at
         self.on_change(domain)
+        if domain.ahead:
+            self._begin(domain, domain.ahead.popleft())
+            place = self._room
+            self.taking_ahead -= not domain.is_cordoned
+        else:
+            domain.free_slots += 1
+            place = self._free
         if not domain.is_cordoned:
-            self._free.append((domain, domain.life))
+            place.append((domain, domain.life))
             self.lease_out()
         elif not leases:
             self.on_drained(domain)
 
-    def _count_busy(self, difference: int) -> None:
+    def _count_busy(self, domain: SimulatedDomain, difference: int) -> None:
         self.ledger.advance(self.now)
         self.busy_slots += difference
         self.ledger.busy_slots = self.busy_slots
+        if not domain.is_cordoned:
+            self.taking_busy_slots += difference
 
     def take_back(self, domain: SimulatedDomain, *, by_scale_in: bool) -> None:
         """The worker's jobs wait again, before all others; what was done of them is lost."""
         if not domain.leases:
             return
         jobs = sorted(domain.leases, reverse=True)
+        begun = self._slots - domain.free_slots
         self.queue.extendleft(jobs)
         domain.leases.clear()
-        self._count_busy(-len(jobs))
+        self._count_busy(domain, -begun)
+        self.taking_ahead -= 0 if domain.is_cordoned else len(domain.ahead)
+        domain.ahead.clear()
         domain.free_slots = self._slots
-        self.ledger.cut(len(jobs), by_scale_in=by_scale_in)
+        self.ledger.cut(begun, by_scale_in=by_scale_in)
 
     # Workers.
 
@@ -187,6 +229,7 @@ class SimulatedPool:
             return
         self._count_supply(domain, cordon=True)
         domain.is_cordoned = True
+        self._count_taking(domain, -1)
         self._renew(domain)
 
     def uncordon(self, domain: SimulatedDomain) -> None:
@@ -194,6 +237,7 @@ class SimulatedPool:
         if not domain.is_cordoned:
             return
         domain.is_cordoned = domain.is_draining = False
+        self._count_taking(domain, 1)
         self._count_supply(domain, cordon=False)
         self._renew(domain)
         self._offer_slots(domain)
@@ -201,6 +245,11 @@ class SimulatedPool:
     def _count_supply(self, domain: SimulatedDomain, *, cordon: bool) -> None:
         if domain.is_connected:
             self.ledger.supply_changed(self.now, -1 if cordon else 1)
+
+    def _count_taking(self, domain: SimulatedDomain, sign: int) -> None:
+        if domain.is_connected:
+            self.taking_busy_slots += sign * (self._slots - domain.free_slots)
+            self.taking_ahead += sign * len(domain.ahead)
 
     def _renew(self, domain: SimulatedDomain) -> None:
         # Leases stay valid: they are recognised by when they were given.
@@ -210,6 +259,8 @@ class SimulatedPool:
     def _offer_slots(self, domain: SimulatedDomain) -> None:
         if domain.is_connected and not domain.is_cordoned:
             self._free.extend([(domain, domain.life)] * domain.free_slots)
+            room = self._slots * self.scenario.jobs_ahead - len(domain.ahead)
+            self._room.extend([(domain, domain.life)] * room)
             self.lease_out()
 
     # Domains.
@@ -221,6 +272,7 @@ class SimulatedPool:
         domain.lifecycle, domain.cause = Lifecycle.RUNNING, ""
         domain.started_at, domain.served = self.now, 0
         domain.leases = {}
+        domain.ahead.clear()
         domain.free_slots = self._slots
         self.ledger.started(self.now)
         self._renew(domain)
@@ -230,10 +282,32 @@ class SimulatedPool:
         seconds = self.scenario.boot.draw(random)
         lives = random.expovariate(1.0)
         if not fails:
-            self.at(self.now + seconds, self._say_hello, (domain, domain.started_at))
+            self._boot(domain, seconds)
         if faults.losses_per_domain_hour > 0:
             lost = self.now + 3600 * lives / faults.losses_per_domain_hour
             self.at(lost, self._crash, (domain, domain.started_at))
+
+    def _boot(self, domain: SimulatedDomain, seconds: float) -> None:
+        """Says Hello after so many seconds with a CPU of its own, later on a crowded host."""
+        if self.scenario.cores is None:
+            self.at(self.now + seconds, self._say_hello, (domain, domain.started_at))
+            return
+        self._booting += 1
+        self._go_on_booting((domain, domain.started_at, seconds, 0.0))
+
+    def _go_on_booting(self, subject: tuple[SimulatedDomain, float, float, float]) -> None:
+        domain, started_at, seconds, done = subject
+        cores = self.scenario.cores
+        assert cores is not None
+        seconds -= done
+        if seconds <= 1e-9 or not self._is_same_start(domain, started_at):
+            self._booting -= 1
+            self._say_hello((domain, started_at))
+            return
+        share = min(1.0, cores / max(1, self.busy_slots + self._booting))
+        passed = min(_BOOT_STEP_SECONDS, seconds / share)
+        rest = (domain, started_at, seconds, passed * share)
+        self.at(self.now + passed, self._go_on_booting, rest)
 
     def _is_same_start(self, domain: SimulatedDomain, started_at: float) -> bool:
         return domain.lifecycle is not Lifecycle.OFF and domain.started_at == started_at

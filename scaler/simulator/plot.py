@@ -61,6 +61,16 @@ def course(name: str, run: Run, length_seconds: float) -> str:
         ("active", "#bf8f1f", [(moment, active) for moment, _, active in within]),
         ("ready", "#1f5fbf", [(moment, ready) for moment, ready, _ in within]),
     )
+    return steps(name, series, length_seconds, highest)
+
+
+def steps(
+    name: str,
+    series: Sequence[tuple[str, str, Sequence[tuple[float, int]]]],
+    length_seconds: float,
+    highest: int,
+) -> str:
+    """Several (label, colour, points) in one plot; a value holds until the next point."""
     parts = [_frame(name, highest, f"{length_seconds:,.0f} s")]
     for place, (label, colour, points) in enumerate(series):
         path = _stairs(points, length_seconds, highest)

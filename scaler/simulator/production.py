@@ -17,8 +17,11 @@ from scaler.pool import ActionKind, DomainRecord, OperationKind, WorkerRecord
 from scaler.simulator.domains import SimulatedDomain, SimulatedPool
 from scaler.simulator.signals import Signals
 
+START_CALL_SECONDS = 0.5
+"""From the decision to start a domain to libvirt's answer; then its boot begins."""
+
 _CALL_SECONDS = {
-    ActionKind.START: 0.5,
+    ActionKind.START: START_CALL_SECONDS,
     ActionKind.DRAIN: 0.02,
     ActionKind.CANCEL_DRAIN: 0.02,
     ActionKind.SHUTDOWN: 0.05,

@@ -50,6 +50,11 @@ class Scenario:
     boot: Spread = _BOOT
     shutdown: Spread = _SHUTDOWN
     slots: int = 1
+    jobs_ahead: int = 1
+    """Jobs that wait in a worker behind each of its slots: one, of jobs that take seconds."""
+    cores: float | None = None
+    """CPUs of the host, which booting domains share with those that work: a boot takes longer on a
+    crowded host. (Jobs do not: their lengths are what they are.) None: enough for all."""
     scrape_seconds: float = 1.0
     stale_after_seconds: float = 10.0
     faults: Faults = field(default_factory=Faults)

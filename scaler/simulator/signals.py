@@ -45,7 +45,9 @@ class Signals:
         self._done: list[int] = []
         self._demand: list[float] = []
         self._demand_sums: list[float] = [0.0]
-        self._scrape(None)
+        # In no step with the scaler's turns, as on a real host.
+        first = pool.now + pool.random.random() * pool.scenario.scrape_seconds
+        pool.at(first, self._scrape, None)
 
     def _scrape(self, _: None) -> None:
         pool = self._pool
@@ -64,23 +66,23 @@ class Signals:
 
     def _demand_now(self) -> float:
         pool = self._pool
-        waiting = len(pool.queue)
+        waiting = len(pool.queue) + pool.taking_ahead
         if not waiting:
-            return float(pool.busy_slots)
+            return float(pool.taking_busy_slots)
         first = self._first(pool.now - _SERVICE_WINDOW_SECONDS)
         done = self._done[-1] - self._done[first]
         if done > 0:
             mean = (self._service[-1] - self._service[first]) / done
             waiting = math.ceil(waiting * min(1.0, mean / _QUEUE_GOAL_SECONDS))
-        return float(pool.busy_slots + waiting)
+        return float(pool.taking_busy_slots + waiting)
 
     def _first(self, moment: float) -> int:
         """Place of the first sample that is not before `moment`."""
         return bisect_left(self._moments, moment, max(0, len(self._moments) - 400))
 
-    def _newest(self) -> int | None:
+    def _newest(self, lag_seconds: float = _RULE_LAG_SECONDS) -> int | None:
         """Place of the newest sample that the rules have seen."""
-        limit = self._pool.now - _RULE_LAG_SECONDS
+        limit = self._pool.now - lag_seconds
         place = len(self._moments) - 1
         while place >= 0 and self._moments[place] > limit:
             place -= 1
@@ -110,10 +112,13 @@ class Signals:
             return {CPU: stale, DEMAND: stale, DEMAND_AVERAGE: stale}
         first = self._first(self._moments[place] - self._demand_window_seconds)
         total = self._demand_sums[place + 1] - self._demand_sums[first]
+        # The present is asked of the scraped series, not of a rule.
+        present = self._newest(0.0)
+        assert present is not None
         ratio = self.cpu()
         return {
             CPU: Empty() if ratio is None else Known(ratio, age),
-            DEMAND: Known(self._demand[place], age),
+            DEMAND: Known(self._demand[present], self._pool.now - self._moments[present]),
             DEMAND_AVERAGE: Known(total / (place + 1 - first), age),
         }
 

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -119,3 +119,16 @@ def rescaled(trace: Trace, *, peak: float, length_seconds: float) -> Trace:
         length_seconds,
         tuple(moment * faster for moment in trace.jumps),
     )
+
+
+def joined(name: str, parts: Sequence[Trace]) -> Trace:
+    """One after another."""
+    moments: list[float] = []
+    jumps: list[float] = []
+    begun = 0.0
+    for part in parts:
+        moments += [begun + moment for moment in part.moments]
+        jumps += [begun + moment for moment in part.jumps]
+        begun += part.length_seconds
+    rates = tuple(rate for part in parts for rate in part.rates)
+    return Trace(name, tuple(moments), rates, begun, tuple(jumps))

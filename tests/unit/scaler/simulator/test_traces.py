@@ -5,7 +5,7 @@ import pytest
 from scaler.simulator import recorded, trace_file
 from scaler.simulator.spreads import Spread, SpreadKind, parse_spread
 from scaler.simulator.trace_file import TraceError, parse
-from scaler.simulator.traces import SHAPES, Trace, rescaled, shaped
+from scaler.simulator.traces import SHAPES, Trace, joined, rescaled, shaped
 from scaler.simulator.workload import demand_course, draw_workload
 
 
@@ -29,6 +29,15 @@ def test_a_trace_can_be_made_shorter_and_higher():
     trace = rescaled(Trace("t", (0.0, 10.0), (1.0, 3.0), 20.0), peak=6.0, length_seconds=10.0)
     assert trace.moments == (0.0, 5.0)
     assert trace.rates == (2.0, 6.0)
+
+
+def test_traces_follow_one_another():
+    step = Trace("step", (0.0, 5.0), (1.0, 3.0), 10.0, (5.0,))
+    both = joined("both", [step, step])
+    assert both.length_seconds == 20.0
+    assert both.jumps == (5.0, 15.0)
+    assert [both.rate_at(moment) for moment in (4.9, 5.0, 10.0, 15.0)] == [1.0, 3.0, 1.0, 3.0]
+    assert both.expected_jobs == 2 * step.expected_jobs
 
 
 def test_arrivals_follow_the_rate():
