@@ -19,7 +19,9 @@ from bench import (  # noqa: E402 - needs the path above
     decide,
     dispatch,
     elasticity,
+    fidelity,
     latency,
+    scalein,
     scaleout,
     worker,
 )
@@ -47,6 +49,12 @@ def command_line() -> argparse.ArgumentParser:
     )
     elasticity.add_arguments(
         benchmarks.add_parser("elasticity", help="the scaler beside others, simulated, by seeds")
+    )
+    fidelity.add_arguments(
+        benchmarks.add_parser("fidelity", help="the simulator against real guests, the same jobs")
+    )
+    scalein.add_arguments(
+        benchmarks.add_parser("scalein", help="no job lost or run twice, real guests at work")
     )
     decide.add_arguments(benchmarks.add_parser("decide", help="what a turn of the scaler costs"))
     return parser
