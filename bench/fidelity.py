@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max", type=int, default=4, help="domains at most (default 4)")
     parser.add_argument("--seed", type=int, default=1, help="of the jobs (default 1)")
     parser.add_argument("--seeds", type=int, default=21, help="simulated runs (default 21)")
+    parser.add_argument("--policies-file", type=Path, help="rules other than the stack's own")
     parser.add_argument("--state", type=Path, help="the stack's state directory")
     parser.add_argument("--json", type=Path, help="also write the recording and both curves")
     parser.add_argument("--plot", type=Path, help="also draw both curves (HTML)")
@@ -69,8 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         workload = compressed(arguments.length, arguments.max, arguments.seed)
         print(f"{len(workload.arrivals)} jobs in {arguments.length:g} s", flush=True)
-        limits = ("--min", "1", "--max", str(arguments.max))
-        with running_stack(arguments.state, *limits) as stack:
+        flags = ["--min", "1", "--max", str(arguments.max)]
+        if arguments.policies_file is not None:
+            flags += ["--policies-file", str(arguments.policies_file)]
+        with running_stack(arguments.state, *flags) as stack:
             recording = record(stack, workload)
     times = measured_times(recording)
     runs = [simulated(recording, times, seed) for seed in range(arguments.seeds)]

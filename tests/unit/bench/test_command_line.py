@@ -18,7 +18,11 @@ def test_every_command_of_the_document_is_understood():
 
 
 @pytest.mark.parametrize(
-    "name", ["dispatch", "latency", "worker", "scaleout", "elasticity", "decide"]
+    "name",
+    [
+        *("dispatch", "latency", "worker", "scaleout", "scalein"),
+        *("fidelity", "elasticity", "decide"),
+    ],
 )
 def test_every_flag_of_the_document_exists(name):
     text = DOCUMENT.read_text(encoding="utf-8")
