@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from google.protobuf import duration_pb2
 from virtscale.v1 import fleet_pb2, fleet_pb2_grpc, job_pb2, license_pb2, license_pb2_grpc
 
 from bench.rig import free_port
+from scaler.decision_store import DecisionFile
+from scaler.entries import FAR
 
 Value = TypeVar("Value")
 
@@ -70,6 +72,11 @@ class LiveStack:
             if page["next"] is None:
                 return found
             before = f"&before={page['next']}"
+
+    def decisions(self, since: float) -> list[Mapping[str, Any]]:
+        """Entries with the inputs that they were made from, from the scaler's own file."""
+        path = self.state / "scaler" / "decisions.db"
+        return [entry.body for entry in DecisionFile(path).stream(since, FAR)]
 
     def dispatcher_metrics(self) -> dict[str, float]:
         """Every sample of the dispatcher by its name and labels."""

@@ -27,6 +27,9 @@ _SPARE = 2
 """Jobs that wait beyond one for each domain, so that a scrape seldom finds too few."""
 _PULSE_SECONDS = 180.0
 _END_SECONDS = 180.0
+_FLUSH_SECONDS = 6.0
+"""The decision store is written a little behind."""
+_UNFINISHED = ("ready", "leased")
 _REQUEUED = 'virtscale_dispatcher_requeued_total{reason="'
 _HARMLESS = ("released", "not_received")
 """Why a lease's job may go back without anybody having begun it."""
@@ -218,7 +221,7 @@ class _Pulses:
         told = 0
         while True:
             self._pulse()
-            found = count_scale_ins(self._stack.entries(self._began))
+            found = count_scale_ins(self._stack.decisions(self._began))
             if found.at_work >= told + 10 or found.at_work >= wanted:
                 told = found.at_work
                 minutes = (time.time() - self._began) / 60
@@ -227,8 +230,15 @@ class _Pulses:
                     flush=True,
                 )
             if found.at_work >= wanted:
-                self._drain()
-                return count_scale_ins(self._stack.entries(self._began))
+                until("the pool is at rest", self._is_at_rest, _END_SECONDS, every=0.5)
+                time.sleep(_FLUSH_SECONDS)
+                return count_scale_ins(self._stack.decisions(self._began))
+
+    def _is_at_rest(self) -> bool:
+        """Every job is final and all domains but one are off."""
+        samples = self._stack.dispatcher_metrics()
+        held = sum(samples[f'virtscale_dispatcher_jobs{{state="{one}"}}'] for one in _UNFINISHED)
+        return held == 0 and self._stack.status()["active"] == 1
 
     def account(self) -> Account:
         """What became of every job."""
