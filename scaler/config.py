@@ -444,6 +444,7 @@ def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:
                     "pool or another shadow; give its policy a `name` of its own"
                 )
     if config.saturation is not None:
-        own = {HOST_PRESSURE: config.saturation.pressure, THROUGHPUT: config.saturation.throughput}
-        queries |= {name: expanded(name, query, config.pool) for name, query in own.items()}
+        pressure, throughput = config.saturation.pressure, config.saturation.throughput
+        queries[HOST_PRESSURE] = expanded(HOST_PRESSURE, pressure, config.pool, is_share=True)
+        queries[THROUGHPUT] = expanded(THROUGHPUT, throughput, config.pool)
     return tuple(queries.values())

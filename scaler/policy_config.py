@@ -328,22 +328,24 @@ def policy_queries(policies: Sequence[PolicyConfig], pool: str) -> tuple[SignalQ
             one.query.replace("$pool", pool),
             None if one.freshness is None else one.freshness.replace("$pool", pool),
             one.every_seconds,
+            one.is_share,
         )
         for policy in policies
         for one in _queries(policy)
     )
 
 
-def expanded(signal: str, query: Query, pool: str) -> SignalQuery:
+def expanded(signal: str, query: Query, pool: str, *, is_share: bool = False) -> SignalQuery:
     """The query of a signal, `$pool` replaced."""
     freshness = None if query.freshness is None else query.freshness.replace("$pool", pool)
-    return SignalQuery(signal, query.query.replace("$pool", pool), freshness)
+    text = query.query.replace("$pool", pool)
+    return SignalQuery(signal, text, freshness, is_share=is_share)
 
 
 def _queries(config: PolicyConfig) -> Iterator[SignalQuery]:
     match config:
         case ReferenceConfig():
-            yield _query(f"{_prefix(config)}{reference.CPU}", config.cpu)
+            yield _query(f"{_prefix(config)}{reference.CPU}", config.cpu, is_share=True)
         case BacklogConfig():
             signals = {backlog.DEMAND: config.demand, backlog.DEMAND_AVERAGE: config.demand_average}
             if config.goal_seconds is not None:
@@ -356,7 +358,8 @@ def _queries(config: PolicyConfig) -> Iterator[SignalQuery]:
             for signal, query in signals.items():
                 yield _query(f"{_prefix(config)}{signal}", query)
         case TargetConfig():
-            yield _query(f"{config.name}.{target.VALUE}", config.signal)
+            is_share = config.measure is Measure.RATIO
+            yield _query(f"{config.name}.{target.VALUE}", config.signal, is_share=is_share)
             if config.reporting is not None:
                 yield _query(f"{config.name}.{target.REPORTING}", config.reporting)
         case ScheduleConfig():
@@ -379,8 +382,8 @@ def _seasonal_queries(config: SeasonalConfig) -> Iterator[SignalQuery]:
         yield SignalQuery(signal, text, "vector(time())", config.every_seconds)
 
 
-def _query(signal: str, query: Query) -> SignalQuery:
-    return SignalQuery(signal, query.query, query.freshness)
+def _query(signal: str, query: Query, *, is_share: bool = False) -> SignalQuery:
+    return SignalQuery(signal, query.query, query.freshness, is_share=is_share)
 
 
 def _prefix(config: ReferenceConfig | BacklogConfig) -> str:

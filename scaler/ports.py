@@ -25,6 +25,8 @@ class SignalQuery:
     """An expression for the time of the newest sample behind it; None: the answer's own."""
     every_seconds: float = 0.0
     """How often to ask at most; 0: at every turn. For what is costly and changes slowly."""
+    is_share: bool = False
+    """The value is a share of what there is, so that one far above 1 is in another unit."""
 
 
 class MetricsSource(Protocol):

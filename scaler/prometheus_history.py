@@ -8,7 +8,7 @@ import requests
 
 from scaler.pool import SERVING, DomainState, DomainView, Lifecycle, PoolView
 from scaler.ports import SignalQuery
-from scaler.readings import Empty, Known, NotANumber, Reading
+from scaler.readings import Empty, Failed, Known, NotANumber, Reading, implausible
 from scaler.replay import Situation
 from servicekit.lifecycle import StartError
 
@@ -53,7 +53,7 @@ class PrometheusHistory:
             for at in range(start, end + 1, self._step_seconds):
                 if at not in counts:
                     continue
-                readings = {name: _reading(points, at) for name, points in signals.items()}
+                readings = {one.signal: _reading(signals[one.signal], at, one) for one in queries}
                 yield _situation(at, counts[at], before, readings, desired.get(at))
                 before = counts[at]
             start = end + self._step_seconds
@@ -142,8 +142,11 @@ def _points(series: Mapping[str, Any]) -> _Points:
     return {round(float(at)): float(value) for at, value in series["values"]}
 
 
-def _reading(points: _Points, at: int) -> Reading:
+def _reading(points: _Points, at: int, query: SignalQuery) -> Reading:
     value = points.get(at)
     if value is None:
         return Empty()
-    return Known(value, 0.0) if math.isfinite(value) else NotANumber()
+    if not math.isfinite(value):
+        return NotANumber()
+    fault = implausible(value, is_share=query.is_share)
+    return Known(value, 0.0) if fault is None else Failed(fault)

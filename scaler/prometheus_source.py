@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import requests
 
 from scaler.daemon_threads import DaemonThreads
 from scaler.ports import SignalQuery
-from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Reading, Stale
+from scaler.readings import (
+    Empty,
+    Failed,
+    Known,
+    NotANumber,
+    Partial,
+    Reading,
+    Stale,
+    implausible,
+)
 
 _SIGNAL_LABEL = "virtscale_signal"
 _PART_LABEL = "virtscale_part"
@@ -33,6 +43,8 @@ class PrometheusSource:
         # Looking up proxies in the environment costs more than the request itself.
         self._session.trust_env = False
         self._thread = DaemonThreads(1, "prometheus")
+        self._numbers: set[str] = set()
+        """Queries that answer a number instead of series."""
 
     async def read(self, queries: Sequence[SignalQuery]) -> dict[str, Reading]:
         """See `MetricsSource.read`."""
@@ -53,10 +65,10 @@ class PrometheusSource:
         if not queries:
             return {}
         try:
-            series, warning = self._ask(" or ".join(_expression(query) for query in queries))
+            series, warning = self._ask(" or ".join(map(self._expression, queries)))
         except QueryRefusedError as error:
             if len(queries) == 1:
-                return {queries[0].signal: Failed(str(error))}
+                return {queries[0].signal: self._read_refused(queries[0], error)}
             # One bad expression must not blind the others.
             return {query.signal: self._read((query,))[query.signal] for query in queries}
         except (requests.RequestException, ValueError) as error:
@@ -64,7 +76,38 @@ class PrometheusSource:
             return {query.signal: failed for query in queries}
         return {query.signal: self._classify(query, series, warning) for query in queries}
 
+    def _read_refused(self, query: SignalQuery, refusal: QueryRefusedError) -> Reading:
+        """Asks for the query as it was written.
+
+        It may be a number, and the places that an error names are those that its author sees.
+        """
+        try:
+            kind = self._post(query.query)["data"].get("resultType")
+        except QueryRefusedError as error:
+            return Failed(str(error))
+        except (requests.RequestException, ValueError) as error:
+            return Failed(_describe(error))
+        if kind == "scalar" and query.query not in self._numbers:
+            self._numbers.add(query.query)
+            return self._read((query,))[query.signal]
+        if kind in ("matrix", "string"):
+            told = "a range of samples" if kind == "matrix" else "text"
+            return Failed(f"the query answers {told}; it must answer one series or a number")
+        return Failed(str(refusal))
+
+    def _expression(self, query: SignalQuery) -> str:
+        if query.query in self._numbers:
+            query = replace(query, query=f"vector({query.query}\n)")
+        return _expression(query)
+
     def _ask(self, expression: str) -> tuple[list[Any], str]:
+        answer = self._post(expression)
+        if answer["data"].get("resultType") != "vector":
+            raise ValueError("the answer is not a vector")
+        warnings = answer.get("warnings") or []
+        return answer["data"].get("result", []), "; ".join(str(warning) for warning in warnings)
+
+    def _post(self, expression: str) -> dict[str, Any]:
         response = self._session.post(
             self._endpoint,
             data={"query": expression, "timeout": f"{self._timeout_seconds:g}s"},
@@ -76,10 +119,10 @@ class PrometheusSource:
         if response.status_code != 200:
             raise ValueError(f"HTTP status {response.status_code}")
         answer = response.json()
-        if answer.get("status") != "success" or answer["data"].get("resultType") != "vector":
-            raise ValueError("the answer is not a vector")
-        warnings = answer.get("warnings") or []
-        return answer["data"]["result"], "; ".join(str(warning) for warning in warnings)
+        # Whoever listens there need not be a Prometheus.
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+            raise ValueError("the answer is not one of Prometheus")
+        return answer
 
     def _classify(self, query: SignalQuery, series: list[Any], warning: str) -> Reading:
         try:
@@ -95,6 +138,9 @@ class PrometheusSource:
             )
         if not math.isfinite(values[0]):
             return NotANumber()
+        fault = implausible(values[0], is_share=query.is_share)
+        if fault is not None:
+            return Failed(fault)
         if not ages or not math.isfinite(max(ages)):
             return Stale(None)
         age = max(0.0, max(ages))

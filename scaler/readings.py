@@ -47,6 +47,27 @@ class Failed:
 Reading = Known | Partial | Empty | NotANumber | Stale | Failed
 
 
+_MOST_SHARE = 1.5
+"""Sampling lets a share come out somewhat above 1."""
+_NOISE = 1e-9
+
+
+def implausible(value: float, *, is_share: bool) -> str | None:
+    """What is wrong with a value of a signal; None: nothing.
+
+    Every policy asks for a load. One below 0, or a share of 87, comes of a wrong query or unit, and
+    to act on it could stop domains that are needed.
+    """
+    if value < -_NOISE:
+        return f"{value:g} is below 0, which no load is; mend the query"
+    if is_share and value > _MOST_SHARE:
+        return (
+            f"{value:g} is no share from 0 to 1; divide a percentage by 100, or give the policy "
+            "`measure: mean` or `total`"
+        )
+    return None
+
+
 def usable_value(reading: Reading) -> float | None:
     """The value that may justify a scale-out; None when there is none."""
     return reading.value if isinstance(reading, Known | Partial) else None

@@ -116,6 +116,17 @@ async def test_not_a_number_is_not_a_value(world):
     assert await read(world.source, "endless") == {"endless": NotANumber()}
 
 
+async def test_a_value_that_no_load_can_have_is_not_a_value(world):
+    world.expose("percent", [87.0])
+    world.expose("negative", [-5.0])
+    readings = await world.source.read(
+        [SignalQuery("share", "percent", is_share=True), SignalQuery("negative", "negative")]
+    )
+    assert readings["share"].error.startswith("87 is no share from 0 to 1; divide")
+    assert readings["negative"].error.startswith("-5 is below 0")
+    assert (await read(world.source, "percent"))["percent"].value == 87.0
+
+
 async def test_many_series_are_refused(world):
     world.expose("many", [1.0, 2.0])
     reading = (await read(world.source, "many"))["many"]
@@ -143,6 +154,26 @@ async def test_expressions_and_comments_are_asked_as_they_are(server, source):
     server.until(lambda: server.shows("good", 1))
     readings = await read(source, "sum(good) * 2 # doubled", "sum(good) > bool 1 or vector(0)")
     assert [one.value for one in readings.values()] == [6.0, 1.0]
+
+
+async def test_a_number_is_a_signal_too(server, source):
+    server.exposition.series["good"] = [3.0]
+    server.until(lambda: server.shows("good", 1))
+    for _ in range(2):
+        readings = await read(source, "scalar(good) * 2", "4 # domains", "good")
+        assert [one.value for one in readings.values()] == [6.0, 4.0, 3.0]
+        assert all(one.age_seconds < 5 for one in readings.values())
+
+
+async def test_what_is_no_value_is_told_in_words_of_its_author(server, source):
+    readings = await read(source, "good[5m]", '"three"', "1 +")
+    assert readings["good[5m]"] == Failed(
+        "the query answers a range of samples; it must answer one series or a number"
+    )
+    assert readings['"three"'] == Failed(
+        "the query answers text; it must answer one series or a number"
+    )
+    assert "1:4: parse error" in readings["1 +"].error
 
 
 async def test_the_age_is_that_of_the_source_if_one_is_named(server, source):
@@ -196,6 +227,8 @@ def odd_server():
         ((503, b"busy"), "HTTP status 503"),
         ((302, b""), "HTTP status 302"),
         ((200, b"<html>"), ""),
+        ((200, b"[1]"), "not one of Prometheus"),
+        ((200, b'{"status":"success"}'), "not one of Prometheus"),
         ((200, b'{"status":"success","data":{"resultType":"matrix","result":[]}}'), "vector"),
         (
             (
@@ -265,7 +298,7 @@ def test_a_policies_file_is_checked_against_a_prometheus(server, tmp_path, capsy
 
     def check(*queries):
         policies = [
-            {"kind": "target", "name": f"p{number}", "signal": {"query": query}}
+            {"kind": "target", "name": f"p{number}", "measure": "mean", "signal": {"query": query}}
             for number, query in enumerate(queries)
         ]
         file.write_text(json.dumps({"policies": policies}))

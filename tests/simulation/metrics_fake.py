@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from scaler.readings import Empty, Failed, Known, NotANumber, Stale
+from scaler.readings import Empty, Failed, Known, NotANumber, Stale, implausible
 
 
 class MetricsFake:
@@ -17,17 +17,20 @@ class MetricsFake:
 
     async def read(self, queries):
         await asyncio.sleep(0)
-        return {query.signal: self._reading(query.query) for query in queries}
+        return {query.signal: self._reading(query) for query in queries}
 
-    def _reading(self, name):
+    def _reading(self, query):
         if self.is_away:
             return Failed("cannot connect")
-        values = self.series.get(name, [])
+        values = self.series.get(query.query, [])
         if not values:
             return Empty()
         if len(values) > 1:
             return Failed(f"expected 1 series, got {len(values)}")
         if not math.isfinite(values[0]):
             return NotANumber()
-        age = self.ages.get(name, 1.0)
+        fault = implausible(values[0], is_share=query.is_share)
+        if fault is not None:
+            return Failed(fault)
+        age = self.ages.get(query.query, 1.0)
         return Stale(age) if age > self._stale_after_seconds else Known(values[0], age)
