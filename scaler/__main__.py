@@ -268,9 +268,18 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
             )
             routes: dict[str, Application] = {
                 **api.routes(),
-                **listener.override_routes(config, holds, credentials, telemetry.status, wake),
+                **listener.override_routes(
+                    config,
+                    holds,
+                    credentials,
+                    telemetry.status,
+                    lambda: pool_settings(reload.current).limits,
+                    wake,
+                ),
                 **listener.alert_routes(desk, credentials, alert_telemetry, wake),
-                "/api/v1/policies": PolicyApi(reload.status, lambda: _run_in(loop, reload())),
+                "/api/v1/policies": PolicyApi(
+                    reload.status, lambda: _run_in(loop, reload()), token=credentials.control
+                ),
             }
             server = listener.server(
                 config, registry, credentials, lambda: _unready(telemetry), routes

@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from scaler.alert_api import AlertApi, Desk
 from scaler.alert_telemetry import AlertTelemetry
-from scaler.config import ScalerConfig, pool_settings
+from scaler.config import ScalerConfig
 from scaler.override_api import OverrideApi, Store
+from scaler.stabilization import Limits
 from servicekit import logs
 from servicekit.config import ConfigError
 from servicekit.metrics import Application, MetricsServer, Readiness
@@ -65,6 +66,7 @@ def override_routes(
     store: Store,
     credentials: Credentials,
     status: Callable[[], dict[str, Any] | None],
+    limits: Callable[[], Limits],
     wake: Callable[[], None],
 ) -> dict[str, Application]:
     """Those of overrides; a drain must name a domain that `status` knows."""
@@ -79,7 +81,7 @@ def override_routes(
     return OverrideApi(
         store,
         wake,
-        limits=pool_settings(config).limits,
+        limits=limits,
         domains=domains,
         is_remote_control=config.remote_control,
         token=credentials.control,

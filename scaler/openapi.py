@@ -26,6 +26,19 @@ from scaler.api_models import (
     Status,
 )
 
+_SECURITY = {
+    "control": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token in `control_token_file`, where one is configured.",
+    },
+    "alerts": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token in `alert_source.token_file`.",
+    },
+}
+
 _MOMENT = "As people write it: 10:42, -5m, 2026-11-26T10:42, or Unix seconds."
 
 
@@ -51,6 +64,10 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: type[BaseModel] | None = None
     status: str = "200"
+    token: Literal["none", "control", "alerts"] = "none"
+    """Which one `Authorization: Bearer` shows, where one is configured."""
+    may_be_empty: bool = False
+    """The body may be left out."""
 
 
 OPERATIONS = (
@@ -86,11 +103,17 @@ OPERATIONS = (
         ),
     ),
     Operation("GET", "/api/v1/openapi.json", "This description", ()),
-    Operation("POST", "/api/v1/pause", "Take no action until resumed", (Paused,), (), PauseOrder),
-    Operation("POST", "/api/v1/resume", "Lift the pause", (Paused,)),
+    Operation(
+        *("POST", "/api/v1/pause", "Take no action until resumed", (Paused,), (), PauseOrder),
+        token="control",
+        may_be_empty=True,
+    ),
+    Operation("POST", "/api/v1/resume", "Lift the pause", (Paused,), token="control"),
     Operation("GET", "/api/v1/overrides", "Overrides in force", (Overrides,)),
     Operation(
-        "POST", "/api/v1/overrides", "Give an order", (OverrideAdded,), (), OverrideOrder, "201"
+        *("POST", "/api/v1/overrides", "Give an order", (OverrideAdded,), (), OverrideOrder),
+        status="201",
+        token="control",
     ),
     Operation(
         "DELETE",
@@ -98,6 +121,7 @@ OPERATIONS = (
         "Lift an order",
         (OverrideRemoved,),
         (Parameter("id", "The override's.", place="path"),),
+        token="control",
     ),
     Operation(
         "POST",
@@ -106,10 +130,13 @@ OPERATIONS = (
         (NotificationTaken,),
         (),
         Notification,
+        token="alerts",
     ),
     Operation("GET", "/api/v1/policies", "The policies in effect", (Policies,)),
     Operation(
-        "POST", "/api/v1/policies/reload", "Read the policies file again; same host", (Policies,)
+        *("POST", "/api/v1/policies/reload", "Read the policies file again; same host"),
+        (Policies,),
+        token="control",
     ),
 )
 
@@ -137,7 +164,7 @@ def document(version: str) -> dict[str, Any]:
             "same host only, unless the scaler is configured otherwise.",
         },
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": _SECURITY},
     }
 
 
@@ -155,7 +182,13 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.parameters:
         found["parameters"] = [_parameter(one) for one in operation.parameters]
     if operation.body is not None:
-        found["requestBody"] = {"required": False, "content": _json(_ref(operation.body))}
+        required = not operation.may_be_empty
+        found["requestBody"] = {"required": required, "content": _json(_ref(operation.body))}
+    if operation.token == "alerts":
+        found["security"] = [{operation.token: []}]
+    elif operation.token == "control":
+        # Without `control_token_file` none is asked for.
+        found["security"] = [{operation.token: []}, {}]
     return found
 
 

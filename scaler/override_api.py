@@ -58,14 +58,17 @@ class _Order(NamedTuple):
 
 
 class OverrideApi:
-    """WSGI application. `domains` names the pool's domains; None while they are not known."""
+    """WSGI application. `limits` are those in force, which a reload may change.
+
+    `domains` names the pool's domains; None while they are not known.
+    """
 
     def __init__(
         self,
         store: Store,
         wake: Callable[[], None],
         *,
-        limits: Limits,
+        limits: Callable[[], Limits],
         domains: Callable[[], list[str] | None] = lambda: None,
         is_remote_control: bool = False,
         token: TokenFile | None = None,
@@ -102,13 +105,13 @@ class OverrideApi:
         found = self._store.active()
         return {
             "overrides": [overrides.to_record(one) for one in found],
-            "contradictions": overrides.contradictions(found, self._limits),
+            "contradictions": overrides.contradictions(found, self._limits()),
         }
 
     def _add(self, environ: Environment) -> Answer:
         self._need_right(environ)
         body = http_requests.read_body(environ, _MAX_BODY_BYTES)
-        order = read_order(body, self._limits, self._domains())
+        order = read_order(body, self._limits(), self._domains())
         try:
             made = self._store.add(order.kind, **_without_kind(order))
         except TooManyError as error:

@@ -1,11 +1,11 @@
 """`/api/v1/policies`: the policies in effect, and the order to read their file again."""
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from servicekit.metrics import StartResponse, respond
-from servicekit.tls import is_loopback
+from scaler import http_requests
+from servicekit.metrics import StartResponse
+from servicekit.tls import TokenFile, is_loopback
 
 _PATH = "/api/v1/policies"
 OPERATIONS = (("GET", _PATH), ("POST", f"{_PATH}/reload"))
@@ -15,17 +15,23 @@ class PolicyApi:
     """WSGI application for that path. `reload` reads the file and returns when that is done.
 
     The order is taken from this host only: it changes nothing but when a file of this host is read.
+    With `token` it must be shown, as with any order.
     """
 
-    def __init__(self, status: Callable[[], dict[str, Any]], reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        status: Callable[[], dict[str, Any]],
+        reload: Callable[[], None],
+        *,
+        token: TokenFile | None = None,
+    ) -> None:
         self._status = status
         self._reload = reload
+        self._token = token
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
-        status, body = self._answer(environ)
-        text = json.dumps(body) + "\n"
-        return respond(start_response, status, text, content_type="application/json")
+        return http_requests.reply(start_response, lambda: self._answer(environ))
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", _PATH)
@@ -35,10 +41,9 @@ class PolicyApi:
             there_is = f"there is: GET {_PATH}, POST {_PATH}/reload"
             is_known = path in (_PATH, f"{_PATH}/reload")
             return "405 Method Not Allowed" if is_known else "404 Not Found", {"error": there_is}
-        if environ.get("HTTP_ORIGIN"):
-            return "403 Forbidden", {"error": "requests from web pages are refused"}
         if not is_loopback(str(environ.get("REMOTE_ADDR", ""))):
             return "403 Forbidden", {"error": "taken from this host only; there SIGHUP does it too"}
+        http_requests.need_right_to_order(environ, is_remote_control=False, token=self._token)
         before = self._status()
         if before["policies_file"] is None:
             text = "the scaler has no policies_file; set one and start it again"

@@ -32,7 +32,15 @@ class PolicyReload:
         tell: Callable[[bool], None],
     ) -> None:
         """From now on `take` is given a new configuration, `tell` whether the file was good."""
-        self._current, self._take, self._tell = current, take, tell
+        with self._lock:
+            self._current = current
+        self._take, self._tell = take, tell
+
+    @property
+    def current(self) -> ScalerConfig:
+        """What is in effect. From any thread."""
+        with self._lock:
+            return self._current
 
     async def __call__(self) -> None:
         """Reads the file; see `lifecycle.run`, `on_hangup`."""

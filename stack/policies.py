@@ -54,14 +54,15 @@ async def in_effect(address: str) -> dict[str, Any]:
     return dict(await http_api.get(f"http://{address}/api/v1/policies"))
 
 
-async def reload(address: str) -> dict[str, Any]:
+async def reload(address: str, token: str) -> dict[str, Any]:
     """Has the running scaler read its policies file again; what it decides by then.
 
     Raises:
         HttpError: when it refuses or does not answer.
 
     """
-    return dict(await http_api.post(f"http://{address}/api/v1/policies/reload", {}))
+    url = f"http://{address}/api/v1/policies/reload"
+    return dict(await http_api.post(url, {}, token=token))
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:

@@ -102,6 +102,16 @@ def of(state: StateDirectory) -> SiteSecrets:
     return SiteSecrets(Site(state.secrets / "tls"))
 
 
+def control_token(state: StateDirectory) -> str:
+    """The token that the scaler asks for with every order.
+
+    Raises:
+        ConfigError: its file cannot be used.
+
+    """
+    return TokenFile(of(state).token_file(CONTROL)).read()
+
+
 def ensure(state: StateDirectory, now: float) -> None:
     """Makes what is missing.
 

@@ -211,15 +211,12 @@ def _lift(state: Path | None, as_json: bool, none: str, **order: str) -> None:
 def _call(
     state: Path | None, method: str, *, path: str = "overrides", body: Any = None
 ) -> dict[str, Any]:
-    from servicekit.tls import TokenFile
     from stack import endpoints, scaler_api, site_secrets
 
     with options.plain_errors():
         directory = options.state_directory(state)
         found = endpoints.read(directory)
-        token = ""
-        if method != "GET":
-            token = TokenFile(site_secrets.of(directory).token_file(site_secrets.CONTROL)).read()
+        token = "" if method == "GET" else site_secrets.control_token(directory)
         return asyncio.run(scaler_api.order(found.scaler, method, path, body, token=token))
 
 

@@ -76,8 +76,12 @@ def check(
 )
 def reload(state: options.State = None) -> None:
     """Reloads the file."""
+    from stack import site_secrets
+
+    directory = options.state_directory(state)
     with options.plain_errors():
-        found = asyncio.run(_policies().reload(_scaler(options.state_directory(state))))
+        address = _scaler(directory)
+        found = asyncio.run(_policies().reload(address, site_secrets.control_token(directory)))
     _tell(found)
     if found["faults"]:
         raise typer.Exit(options.EXIT_FAILED)

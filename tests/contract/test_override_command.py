@@ -37,7 +37,11 @@ class Scene:
         site_secrets.ensure(self.state, time.time())
         token = TokenFile(site_secrets.of(self.state).token_file(site_secrets.CONTROL))
         orders = OverrideApi(
-            self.store, lambda: None, limits=limits, domains=lambda: ["vs-1", "vs-2"], token=token
+            self.store,
+            lambda: None,
+            limits=lambda: limits,
+            domains=lambda: ["vs-1", "vs-2"],
+            token=token,
         )
         holds = Api(lambda: {}, DecisionStore(None), self.store, lambda: None, token=token)
         self.server = MetricsServer(

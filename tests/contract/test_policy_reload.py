@@ -10,7 +10,7 @@ import time
 import pytest
 import requests
 
-from stack import endpoints
+from stack import endpoints, site_secrets
 from stack.lock import StackLock
 from stack.paths import StateDirectory
 from tests.free_ports import free_ports
@@ -29,7 +29,7 @@ def wait_for(condition, what, seconds=30.0):
 
 
 class Scaler:
-    def __init__(self, folder):
+    def __init__(self, folder, token_file):
         self.file = folder / "policies.yaml"
         self.file.write_text("max: 3\n")
         self.address = f"127.0.0.1:{free_ports()}"
@@ -41,6 +41,7 @@ class Scaler:
                 *("--prometheus-url", "http://127.0.0.1:9", "--dispatcher", "127.0.0.1:9"),
                 *("--listen-address", self.address, "--logfile", str(self.log)),
             ],
+            env={**os.environ, "VIRTSCALE_SCALER_CONTROL_TOKEN_FILE": str(token_file)},
             stdin=subprocess.DEVNULL,
         )
 
@@ -60,7 +61,10 @@ class Scaler:
 @pytest.fixture
 def scaler(tmp_path):
     pytest.importorskip("libvirt")
-    scaler = Scaler(tmp_path)
+    state = StateDirectory(tmp_path / "stack")
+    state.create()
+    site_secrets.ensure(state, time.time())
+    scaler = Scaler(tmp_path, site_secrets.of(state).token_file(site_secrets.CONTROL))
     try:
         wait_for(lambda: "desired" in scaler.get("/api/v1/status"), "the first turn")
         yield scaler
@@ -94,7 +98,6 @@ def test_sighup_takes_a_good_file_and_refuses_a_faulty_one(scaler):
 def state(scaler, tmp_path):
     """The state directory of a stack whose scaler this is."""
     state = StateDirectory(tmp_path / "stack")
-    state.create()
     lock = StackLock(state.lock)
     lock.acquire()
     others = dict.fromkeys(("dispatcher", "dispatcher_metrics", "collector", "prometheus"), "")

@@ -8,6 +8,7 @@ import trustme
 
 from scaler import listener
 from scaler.config import ScalerConfig
+from scaler.stabilization import Limits
 from servicekit.config import ConfigError, check
 from servicekit.metrics import new_registry
 
@@ -105,7 +106,7 @@ def test_a_drain_may_name_any_domain_while_libvirt_does_not_answer():
             return ()
 
     (api,) = listener.override_routes(
-        config, Store(), listener.Credentials(config), lambda: shown[0], lambda: None
+        config, Store(), listener.Credentials(config), lambda: shown[0], Limits, lambda: None
     ).values()
     assert api._domains() is None
     shown[0] = {"desired": None, "domains": []}

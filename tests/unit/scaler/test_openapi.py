@@ -100,6 +100,15 @@ def test_every_parameter_is_understood(client):
             assert answer["error"].startswith(f"{parameter.name} = ")
 
 
+def test_what_changes_something_tells_of_its_token(client):
+    document = client.call("GET", "/api/v1/openapi.json")[1]
+    for path, operations in document["paths"].items():
+        for method, one in operations.items():
+            assert ("security" in one) is (method != "get"), f"{method} {path}"
+            for required in one.get("security", ()):
+                assert set(required) <= set(document["components"]["securitySchemes"])
+
+
 def test_the_document_is_whole(client):
     document = client.call("GET", "/api/v1/openapi.json")[1]
     assert document["openapi"] == "3.1.0"

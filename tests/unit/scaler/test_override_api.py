@@ -14,10 +14,11 @@ class Client:
         self.wakes = 0
         self.store = store or OverrideFile(None, wall=lambda: 1000.0)
         self.names = ["vs-1", "vs-2"]
+        self.max = 4
         self.api = OverrideApi(
             self.store,
             self._wake,
-            limits=Limits(min=1, max=4),
+            limits=lambda: Limits(min=1, max=self.max),
             domains=lambda: self.names,
             **options,
         )
@@ -52,6 +53,17 @@ def test_an_order_is_given_listed_and_lifted(client):
     assert client("DELETE", f"{PATH}/{made['id']}")[1]["removed"] == made
     assert client("GET")[1]["overrides"] == []
     assert client.wakes == 2
+
+
+def test_orders_are_measured_by_the_limits_in_force(client):
+    body = {"kind": "floor", "domains": 6}
+    assert client("POST", body=body)[0] == 400
+    client.max = 6
+    assert client("POST", body=body)[0] == 201
+    client.max = 3
+    assert client("GET")[1]["contradictions"] == [
+        "floor 6 is above the configured max = 3: max wins"
+    ]
 
 
 @pytest.mark.parametrize(

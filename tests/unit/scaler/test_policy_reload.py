@@ -7,6 +7,8 @@ from scaler.policy_api import PolicyApi
 from scaler.policy_file import effective
 from scaler.policy_reload import PolicyReload
 from servicekit.config import check
+from servicekit.tls import TokenFile
+from tests.unit.scaler.requests import call
 
 
 @pytest.fixture
@@ -80,6 +82,20 @@ def test_the_policies_in_effect_are_told_over_http(reload, told):
     assert orders == []
     status, body = ask("POST", order)
     assert (status, body["faults"], orders) == ("200", [], ["reload"])
+
+
+def test_who_orders_a_reload_shows_the_token(reload, told, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef0123456789abcdef\n")
+    file.chmod(0o600)
+    orders = []
+    api = PolicyApi(reload.status, lambda: orders.append("reload"), token=TokenFile(file))
+    order = ("POST", "/api/v1/policies/reload")
+    assert call(api, *order)[0] == 401
+    assert call(api, *order, HTTP_AUTHORIZATION="Bearer wrong")[0] == 401
+    assert orders == []
+    assert call(api, *order, HTTP_AUTHORIZATION=f"Bearer {TokenFile(file).read()}")[0] == 200
+    assert call(api, "GET", "/api/v1/policies")[0] == 200
 
 
 def test_without_a_file_there_is_nothing_to_read_again():
