@@ -34,7 +34,7 @@ from scaler.shadows import Shadow
 from scaler.stabilization import Limits
 from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
-from servicekit.config import Settings
+from servicekit.config import Contradiction, ContradictionError, Settings
 from servicekit.tls import TlsFiles, is_loopback
 
 ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
@@ -239,28 +239,10 @@ class ScalerConfig(Settings):
     """Rules on trial beside those in force."""
 
     @model_validator(mode="after")
-    def _check_alerts(self) -> "ScalerConfig":
-        faults = alert_faults(self.alerts, self.alert_source, self.max)
-        host = self.host_and_port[0]
-        is_open = self.alert_source.token_file is not None and not is_loopback(host)
-        if is_open and not self.insecure and (self.tls is None or not self.tls.is_set):
-            faults.append(
-                f"listen_address = {self.listen_address} can be reached from other hosts, and the "
-                "token for alerts would be sent in clear; set tls.certificate and tls.key "
-                "(virtscale certs makes them), or insecure: true"
-            )
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
-    @model_validator(mode="after")
-    def _check_token(self) -> "ScalerConfig":
-        host = self.dispatcher.rpartition(":")[0]
-        if self.dispatcher_token_file and not self.dispatcher_tls and not is_loopback(host):
-            raise ValueError(
-                f"dispatcher = {self.dispatcher} is another host, and dispatcher_token_file would "
-                "be sent there in clear; set dispatcher_tls with client_ca, its CA"
-            )
+    def _check_whole(self) -> "ScalerConfig":
+        found = contradictions(self)
+        if found:
+            raise ContradictionError(found)
         return self
 
     @field_validator("pool")
@@ -298,32 +280,66 @@ class ScalerConfig(Settings):
             raise ValueError("names a shadow twice")
         return value
 
-    @model_validator(mode="after")
-    def _check_shadow_bounds(self) -> "ScalerConfig":
-        # The pool's own values stand in for those not given, so only the whole can be checked.
-        for shadow in self.shadow:
-            of_shadow(self, shadow)
-        signal_queries(self)
-        return self
-
-    @model_validator(mode="after")
-    def _check_bounds(self) -> "ScalerConfig":
-        if self.min > self.max:
-            raise ValueError(f"min = {self.min} must not exceed max = {self.max}")
-        return self
-
-    @model_validator(mode="after")
-    def _check_headroom(self) -> "ScalerConfig":
-        fault = _headroom_fault(self)
-        if fault is not None:
-            raise ValueError(fault)
-        return self
-
     @property
     def host_and_port(self) -> tuple[str, int]:
         """Where metrics and API listen."""
         host, _, port = self.listen_address.rpartition(":")
         return host.strip("[]"), int(port)
+
+
+def contradictions(config: ScalerConfig) -> list[Contradiction]:
+    """What is right by itself and cannot be together."""
+    found = _rule_contradictions(config)
+    alerts = alert_faults(config.alerts, config.alert_source, config.max)
+    found += [Contradiction(("alerts", "alert_source", "max"), fault) for fault in alerts]
+    for shadow in config.shadow:
+        # What it leaves out is the pool's, and what is wrong with that is told of the pool.
+        changed = with_rules(config, shadow)
+        found += [
+            Contradiction(("shadow", *one.fields), f"shadow {shadow.name}: {one.text}")
+            for one in _rule_contradictions(changed)
+            if not shadow.model_fields_set.isdisjoint(one.fields)
+        ]
+    try:
+        signal_queries(config)
+    except ValueError as error:
+        found.append(Contradiction(("shadow", "policies"), str(error)))
+    return found + _sent_in_clear(config)
+
+
+def _rule_contradictions(config: ScalerConfig) -> list[Contradiction]:
+    found = []
+    if config.min > config.max:
+        text = f"min = {config.min} must not exceed max = {config.max}"
+        found.append(Contradiction(("min", "max"), text))
+    is_wanted = config.headroom.domains > 0 or config.headroom.ratio > 0
+    if is_wanted and not any(knows_load(policy) for policy in config.policies):
+        text = "headroom needs a policy that knows the load: backlog, or target with measure: total"
+        found.append(Contradiction(("headroom", "policies"), text))
+    return found
+
+
+def _sent_in_clear(config: ScalerConfig) -> list[Contradiction]:
+    """Tokens that would cross a network without TLS."""
+    found: list[Contradiction] = []
+    is_open = not is_loopback(config.host_and_port[0])
+    is_plain = config.tls is None or not config.tls.is_set
+    if config.alert_source.token_file is not None and is_open and is_plain and not config.insecure:
+        text = (
+            f"listen_address = {config.listen_address} can be reached from other hosts, and the "
+            "token for alerts would be sent in clear; set tls.certificate and tls.key "
+            "(virtscale certs makes them), or insecure: true"
+        )
+        found.append(Contradiction(("listen_address", "alert_source", "tls", "insecure"), text))
+    host = config.dispatcher.rpartition(":")[0]
+    if config.dispatcher_token_file and not config.dispatcher_tls and not is_loopback(host):
+        text = (
+            f"dispatcher = {config.dispatcher} is another host, and dispatcher_token_file would "
+            "be sent there in clear; set dispatcher_tls with client_ca, its CA"
+        )
+        concerned = ("dispatcher", "dispatcher_token_file", "dispatcher_tls")
+        found.append(Contradiction(concerned, text))
+    return found
 
 
 def pool_settings(config: ScalerConfig) -> PoolSettings:
@@ -385,47 +401,28 @@ def digest(config: ScalerConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def of_shadow(config: ScalerConfig, shadow: ShadowConfig) -> ScalerConfig:
-    """The pool's configuration with a shadow's rules in place of its own.
-
-    Raises:
-        ValueError: its rules contradict each other.
-
-    """
+def with_rules(config: ScalerConfig, rules: Rules) -> ScalerConfig:
+    """The pool's configuration with these rules in place of its own. May contradict itself."""
     given = {
         name: _merged(getattr(config, name), value)
         for name in Rules.model_fields
-        if (value := getattr(shadow, name)) is not None
+        if (value := getattr(rules, name)) is not None
     }
-    changed = config.model_copy(update={**given, "shadow": ()})
-    if changed.min > changed.max:
-        raise ValueError(
-            f"shadow {shadow.name}: min = {changed.min} must not exceed max = {changed.max}"
-        )
-    fault = _headroom_fault(changed)
-    if fault is not None:
-        raise ValueError(f"shadow {shadow.name}: {fault}")
-    return changed
+    return config.model_copy(update=given)
 
 
 def _merged(of_pool: Any, value: Any) -> Any:
-    """One key of a group that a shadow sets leaves the pool's others as they are."""
+    """One key of a group that the rules set leaves the pool's others as they are."""
     if not isinstance(value, Settings):
         return value
     given = {name: getattr(value, name) for name in value.model_fields_set}
     return of_pool.model_copy(update=given)
 
 
-def _headroom_fault(config: ScalerConfig) -> str | None:
-    is_wanted = config.headroom.domains > 0 or config.headroom.ratio > 0
-    if not is_wanted or any(knows_load(policy) for policy in config.policies):
-        return None
-    return "headroom needs a policy that knows the load: backlog, or target with measure: total"
-
-
 def pool_shadows(config: ScalerConfig) -> tuple[Shadow, ...]:
     """The shadows, as the core judges by them."""
-    return tuple(Shadow(one.name, pool_settings(of_shadow(config, one))) for one in config.shadow)
+    pool = config.model_copy(update={"shadow": ()})
+    return tuple(Shadow(one.name, pool_settings(with_rules(pool, one))) for one in config.shadow)
 
 
 def signal_queries(config: ScalerConfig) -> tuple[SignalQuery, ...]:

@@ -75,6 +75,34 @@ def test_faults_name_the_field(values, text):
     assert text in str(caught.value)
 
 
+def test_everything_that_contradicts_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        config(
+            min=5,
+            max=2,
+            tick_seconds=0,
+            headroom={"domains": 1},
+            policies=[{"kind": "reference"}],
+            alerts=[{"name": "a", "match": {"b": "c"}, "floor": 3}],
+            shadow=[{"name": "lean", "max": 1}, {"name": "same"}],
+            dispatcher="192.0.2.1:1",
+            dispatcher_token_file="t",
+        )
+    told = [fault.removeprefix("test: ") for fault in caught.value.faults]
+    assert [one[:25] for one in told] == [
+        one[:25]
+        for one in (
+            "tick_seconds = 0: input should",
+            "min = 5 must not exceed max = 2",
+            "headroom needs a policy that",
+            "alerts: floor = 3 of 'a' exceeds",
+            "alerts are configured, but none",
+            "shadow lean: min = 5 must not",
+            "dispatcher = 192.0.2.1:1 is another",
+        )
+    ]
+
+
 def test_standby_is_off_and_can_be_had():
     settings = pool_settings(config())
     assert (settings.standby.paused, settings.standby.saved) == (0, 0)

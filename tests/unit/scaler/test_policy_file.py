@@ -44,11 +44,15 @@ def test_without_a_file_nothing_changes(with_file):
     assert effective(with_file("")).policies == config.policies
 
 
-def test_alerts_that_raise_stay_beside_the_file(with_file):
-    rule = {"name": "behind", "match": {"alertname": "Behind"}, "raise": 1}
-    source = {"ask_prometheus": True}
-    config = effective(with_file("max: 9\n", alerts=[rule], alert_source=source))
-    assert config.alerts[0].raise_by == 1
+def test_contradictions_are_told_with_the_other_faults(with_file):
+    text = "min: 9\nheadroom: {domains: 1}\npolicies: [{kind: reference}]\nscale_in: {step: 0}\n"
+    with pytest.raises(ConfigError) as caught:
+        effective(with_file(text))
+    told = str(caught.value)
+    assert len(caught.value.faults) == 3
+    assert "scale_in.step = 0" in told
+    assert "min = 9 must not exceed max = 4" in told
+    assert "headroom needs a policy" in told
 
 
 def test_every_fault_of_the_file_is_told_at_once(with_file, tmp_path):

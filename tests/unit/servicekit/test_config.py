@@ -1,9 +1,16 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from servicekit.config import ConfigError, Settings, check, load
+from servicekit.config import (
+    ConfigError,
+    Contradiction,
+    ContradictionError,
+    Settings,
+    check,
+    load,
+)
 
 
 class Tls(Settings):
@@ -66,6 +73,67 @@ def test_all_faults_are_reported_at_once(written):
     assert any("port = 0" in fault and "greater than or equal to 1" in fault for fault in found)
     assert any("unknown key 'prot'; known keys: labels, port, tls, token" in f for f in found)
     assert any("unknown key 'tls.kee'" in fault for fault in found)
+
+
+class Bounds(Settings):
+    low: int = 1
+    high: int = 4
+    name: str = "x"
+
+    @model_validator(mode="after")
+    def _check(self) -> "Bounds":
+        found = []
+        if self.low > self.high:
+            found.append(Contradiction(("low", "high"), f"low = {self.low} is above high"))
+        if self.low == 9 and self.name == "nine":
+            found.append(Contradiction(("low", "name"), "nine is not said twice"))
+        if found:
+            raise ContradictionError(found)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"low": 9, "high": 3}, ["low = 9 is above high"]),
+        ({"low": 9, "high": 3, "name": "nine"}, ["low = 9 is above high", "nine is not said"]),
+        ({"low": 9, "high": 3, "name": 7}, ["name = 7", "low = 9 is above high"]),
+        ({"low": 9, "high": 3, "nam": 7}, ["unknown key 'nam'", "low = 9 is above high"]),
+        # The default that would stand in for a wrong value is nothing that somebody wrote.
+        ({"low": 9, "high": "x"}, ["high = 'x'"]),
+    ],
+)
+def test_contradictions_are_told_with_the_other_faults(values, told):
+    with pytest.raises(ConfigError) as caught:
+        check(Bounds, values, source="s")
+    assert len(caught.value.faults) == len(told)
+    for fault, text in zip(caught.value.faults, told, strict=True):
+        assert fault.startswith(f"s: {text}")
+
+
+def test_every_key_that_stands_twice_is_told(written):
+    path = written("port: 1\ntls: {key: a, key: b}\nlabels: &a [x]\nport: 2\ntoken: *a\n")
+    assert faults(path) == [
+        f"{path}: 'key' stands twice, again at line 2; keep one",
+        f"{path}: 'port' stands twice, again at line 4; keep one",
+    ]
+
+
+def test_an_alias_that_leads_back_to_itself_is_no_endless_walk(written):
+    assert len(faults(written("labels: &a [*a]\n"))) == 1
+
+
+def test_a_truth_is_no_number(written):
+    (fault,) = faults(written("port: yes\n"))
+    assert "port = 'true'" in fault
+
+
+def test_faults_speak_of_what_is_written_not_of_python(written):
+    found = faults(written("labels: one\ntls: 7\n"))
+    assert [fault.partition(": ")[2] for fault in found] == [
+        "labels = 'one': must be a list",
+        "tls = 7: must be a group of `key: value` lines",
+    ]
 
 
 def test_each_fault_names_the_file(written):
