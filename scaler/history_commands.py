@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -14,10 +15,11 @@ from scaler.config import ScalerConfig, pool_settings, signal_queries
 from scaler.entries import History
 from scaler.explanation import UnknownDomainError
 from scaler.inquiry import Inquiry, NotRecordedError
-from scaler.policy_file import effective
+from scaler.policy_file import effective, on_trial
 from scaler.ports import SignalQuery
 from scaler.replay import Situation
 from scaler.sentences import count, sentence
+from scaler.simulator import plot
 from scaler.times_of_day import clock_text, duration, moment, span
 from servicekit import config as configuration
 from servicekit import lifecycle
@@ -115,14 +117,15 @@ def _parser() -> argparse.ArgumentParser:
         "--policy",
         type=Path,
         metavar="FILE",
-        help="YAML as of the scaler: policies, min, max, scale_out, scale_in; default: those in "
-        "force now",
+        help="YAML as of the scaler: policies, min, max, scale_out, scale_in, headroom, "
+        "saturation; what it leaves out is as in force now",
     )
     again.add_argument(
         "--prometheus",
         action="store_true",
         help="from the history of the configured Prometheus instead of the scaler's record",
     )
+    again.add_argument("--plot", type=Path, metavar="FILE.html", help="draw what both wanted")
     for command in (explain, again):
         command.add_argument("--config", type=Path, metavar="FILE", help="the scaler's YAML file")
         command.add_argument("--state-dir", type=Path, metavar="DIR", help="where the store is")
@@ -157,7 +160,10 @@ def _replay(options: argparse.Namespace, config: ScalerConfig, sources: Sources,
     until = _moment("--to", options.until, now)
     if since >= until:
         raise ConfigError([f"--from {options.since} must be before --to {options.until or 'now'}"])
-    rules = config if options.policy is None else _policy(options.policy)
+    if options.plot is not None and options.plot.suffix.lower() not in (".html", ".htm"):
+        fix = "only HTML is drawn; choose a name that ends in .html"
+        raise ConfigError([f"--plot {options.plot}: {fix}"])
+    rules = config if options.policy is None else on_trial(config, options.policy)
     settings = pool_settings(rules)
     limits = settings.limits
     warm_up = max(limits.in_window_seconds, limits.out_window_seconds) + _WARM_UP_SECONDS
@@ -169,6 +175,8 @@ def _replay(options: argparse.Namespace, config: ScalerConfig, sources: Sources,
         found = replay.compare(past, settings, since)
     if found.turns == 0:
         raise NotRecordedError("nothing is recorded between --from and --to")
+    if options.plot is not None:
+        _draw(options.plot, found, now)
     if options.json:
         return json.dumps({"since": since, "until": until, "note": _OPEN_LOOP, **found.as_data()})
     return "\n".join(_report(found, now))
@@ -182,17 +190,33 @@ def _from_prometheus(
 ) -> replay.Comparison:
     begin, since, until = moments
     asked = sources.prometheus(config.prometheus_url, config.pool)
-    queries = signal_queries(rules.model_copy(update={"pool": config.pool}))
     try:
-        past = asked.situations(queries, begin, until)
+        past = asked.situations(signal_queries(rules), begin, until)
         return replay.compare(past, pool_settings(rules), since)
     finally:
         asked.close()
 
 
-def _policy(path: Path) -> ScalerConfig:
-    # Nothing of the environment: it configures the scaler that runs, not the rules on trial.
-    return configuration.load(ScalerConfig, path=path, environ={}, prefix="", flags={})
+def _draw(path: Path, found: replay.Comparison, now: float) -> None:
+    begin = found.course[0].at
+
+    def points(wish: Callable[[replay.Point], int | None]) -> list[tuple[float, int]]:
+        wishes = ((one.at - begin, wish(one)) for one in found.course)
+        return [(moment, count) for moment, count in wishes if count is not None]
+
+    series = (
+        ("in fact", "#999999", points(lambda one: one.active)),
+        ("wanted then", "#bf8f1f", points(lambda one: one.recorded)),
+        ("this policy", "#1f5fbf", points(lambda one: one.replayed)),
+    )
+    highest = max(count for *_, drawn in series for _, count in drawn)
+    name = f"domains, from {clock_text(begin, now=now)} on"
+    course = plot.steps(name, series, max(1.0, found.seconds), max(1, highest))
+    text = "".join(f"<p>{escape(line)}</p>" for line in (*_report(found, now)[:4], _OPEN_LOOP))
+    try:
+        path.write_text(plot.page("Replay", [course, text]), encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"--plot {path}: {error.strerror}") from None
 
 
 def gap_seconds(config: ScalerConfig) -> float:

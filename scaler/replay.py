@@ -7,7 +7,7 @@ machine started a minute earlier would have changed every signal afterwards.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaler import recorded_inputs, stabilization
 from scaler.decision import Observation, Settings, State, wish
@@ -74,6 +74,15 @@ class Tally:
         self.last = desired
 
 
+class Point(NamedTuple):
+    """From `at` on, until the next: domains that both sides wanted, and that were not off."""
+
+    at: float
+    recorded: int | None
+    replayed: int | None
+    active: int
+
+
 @dataclass(slots=True)
 class Comparison:
     """The whole result."""
@@ -90,6 +99,8 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     unknown_signals: frozenset[str] = frozenset()
     """Signals that the policies need and that were not known in any turn."""
+    course: list["Point"] = field(default_factory=list)
+    """What was wished for and ran, at each change of it."""
 
     def as_data(self) -> dict[str, Any]:
         """For programs."""
@@ -213,7 +224,11 @@ def _count(
     found.starts += now.starts
     found.recorded.add(now.desired, seconds)
     found.replayed.add(desired, seconds)
-    found.active_domain_seconds += (0 if now.pool is None else now.pool.active) * seconds
+    active = 0 if now.pool is None else now.pool.active
+    found.active_domain_seconds += active * seconds
+    point = Point(now.at, now.desired, desired, active)
+    if not found.course or found.course[-1][1:] != point[1:]:
+        found.course.append(point)
     if desired == now.desired:
         return
     found.seconds_apart += seconds

@@ -13,6 +13,7 @@ from random import Random
 
 from scaler.config import ScalerConfig, pool_settings
 from scaler.decision import Settings
+from scaler.policy_file import effective
 from scaler.simulator import plot, recorded, trace_file
 from scaler.simulator.scenario import SCENARIOS, Scenario
 from scaler.simulator.scorecard import Scorecard
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"error: {fault}\n")
         return EXIT_USAGE
     _warn(policies, scenario)
+    _warn_of_load(trace, length, scenario, bounds)
     workload = workload_of(trace, length, options.seed)
     runs = {
         name: simulate(
@@ -113,9 +115,15 @@ def _parser() -> argparse.ArgumentParser:
         "--peak", type=float, metavar="RATE", help="jobs/s of a shape's load 1 (default: fits max)"
     )
     parser.add_argument(
-        "--job-seconds", default="exponential:20", metavar="SPREAD", help="KIND:MEAN[:SHAPE]"
+        "--job-seconds",
+        default="exponential:20",
+        metavar="SPREAD",
+        help="SECONDS or KIND:MEAN[:SHAPE], KIND one of fixed, normal, exponential, lognormal, "
+        "pareto (default exponential:20)",
     )
-    parser.add_argument("--boot-seconds", metavar="SPREAD", help="KIND:MEAN[:SHAPE]")
+    parser.add_argument(
+        "--boot-seconds", metavar="SPREAD", help="the same (default: the scenario's)"
+    )
     parser.add_argument("--scenario", default="boot30", metavar="NAME", help=", ".join(SCENARIOS))
     parser.add_argument("--slots", type=int, default=1, help="jobs at a time per domain")
     parser.add_argument("--min", type=int, help="fewest domains (default: the first policy file's)")
@@ -188,7 +196,8 @@ def _policy(name: str) -> tuple[Settings, float, int, int] | None:
             raise ConfigError(
                 [f"--policy {name}: no such file, and no baseline; baselines: {', '.join(NAMES)}"]
             )
-        config = configuration.load(ScalerConfig, path=path, environ={}, prefix="", flags={})
+        configured = configuration.load(ScalerConfig, path=path, environ={}, prefix="", flags={})
+        config = effective(configured)
     return pool_settings(config), config.tick_seconds, config.min, config.max
 
 
@@ -201,6 +210,17 @@ def _warn(policies: dict[str, tuple[Settings, float, int, int] | None], scenario
                 f"note: --policy {name}: boots take {boot:g} s on average and fail after "
                 f"timing.boot_deadline_seconds = {policy[0].timing.boot_deadline_seconds:g}\n"
             )
+
+
+def _warn_of_load(trace: Trace, length: Spread, scenario: Scenario, bounds: Bounds) -> None:
+    """Where all there is does not carry the load, waits tell of that alone."""
+    peak = max(trace.rates) * length.mean_seconds / scenario.slots
+    if peak > bounds.most:
+        sys.stderr.write(
+            f"note: at its peak the trace keeps {peak:,.1f} domains busy, with jobs of "
+            f"{length.mean_seconds:g} s (--job-seconds) and max = {bounds.most} (--max): jobs "
+            "will wait whatever a policy does\n"
+        )
 
 
 def _bounds(

@@ -25,7 +25,7 @@ def replay(
         typer.Option(
             metavar="FILE",
             help="YAML as in the scaler's configuration: policies, min, max, scale_out, scale_in; "
-            "without it, the rules in force.",
+            "what it leaves out is as in force.",
         ),
     ] = None,
     since: Annotated[
@@ -40,6 +40,9 @@ def replay(
             "--prometheus", help="From Prometheus' history instead of the scaler's own record."
         ),
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw what both wanted.")
+    ] = None,
     state: options.State = None,
     json: options.Json = False,
 ) -> None:
@@ -50,6 +53,7 @@ def replay(
     arguments += [] if until is None else [f"--to={until}"]
     arguments += [] if policy is None else [f"--policy={policy.resolve()}"]
     arguments += ["--prometheus"] if prometheus else []
+    arguments += [] if plot is None else [f"--plot={plot.absolute()}"]
     arguments += ["--json"] if json else []
     with options.plain_errors():
         done = scaler_history.run(options.state_directory(state), arguments)

@@ -94,9 +94,41 @@ def test_replays_another_policy(capsys, state, tmp_path):
     assert found["note"].startswith("Open loop:")
 
 
+def test_what_the_policy_leaves_out_is_as_in_force(capsys, state, tmp_path):
+    config = tmp_path / "scaler.yaml"
+    config.write_text("min: 3\nmax: 9\npolicies: [{kind: backlog}]\n")
+    policy = tmp_path / "wider.yaml"
+    policy.write_text("min: 5\nlibvirt_uri: qemu:///system\n")
+    common = ("replay", "--state-dir", state, "--from", START, "--to", START + 270, "--json")
+    found = json.loads(run(capsys, *common, "--config", config, "--policy", policy).out)
+    # With the program's own `max` a minimum of 5 would be refused.
+    assert found["replayed"]["peak"] >= 5
+    policy.write_text("min: 10\nsaturation: null\n")
+    told = run(capsys, *common, "--config", config, "--policy", policy, code=2).err
+    assert told == f"error: {policy}: min = 10 must not exceed max = 9\n"
+
+
+def test_draws_what_both_wanted(capsys, state, tmp_path):
+    policy = tmp_path / "lean.yaml"
+    policy.write_text("max: 2\n")
+    drawn = tmp_path / "replay.html"
+    common = ("replay", "--state-dir", state, "--from", START, "--to", START + 270)
+    run(capsys, *common, "--policy", policy, "--plot", drawn)
+    text = drawn.read_text()
+    assert text.count("<path") == 4
+    assert "this policy" in text
+    assert "Open loop:" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
+        (("replay", "--from", START, "--plot", "x.png"), 2, "--plot x.png: only HTML is drawn"),
+        (
+            ("replay", "--from", START, "--to", START + 99, "--plot", "/nowhere/x.html"),
+            1,
+            "--plot /nowhere/x.html: No such file",
+        ),
         (("explain", "--at", "teatime"), 2, "--at 'teatime': must be 10:42"),
         (("explain", "--last", "long"), 2, "--last 'long': must be a duration"),
         (("explain", "--domain", "nobody", "--at", START + 160), 1, "there were: domain-0"),

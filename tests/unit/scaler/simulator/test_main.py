@@ -44,6 +44,23 @@ def test_runs_a_trace_and_a_policy_file_and_draws(capsys, tmp_path):
     assert "policy.yaml" in drawn
 
 
+def test_follows_the_policies_file_of_a_configuration(capsys, tmp_path):
+    (tmp_path / "policies.yaml").write_text("max: 3\n", encoding="utf-8")
+    config = tmp_path / "scaler.yaml"
+    config.write_text(f"max: 9\npolicies_file: {tmp_path}/policies.yaml\n", encoding="utf-8")
+    short = ("--length", "60", "--json", "--policy", str(config))
+    _, out, _ = ran(capsys, "--shape", "steady", *short)
+    assert json.loads(out)["max"] == 3
+
+
+def test_a_trace_beyond_all_there_is_is_told(capsys):
+    many = ("--peak", "3", "--length", "60", "--max", "2", "--job-seconds", "2")
+    code, _, err = ran(capsys, "--shape", "steady", *many)
+    assert code == 0
+    assert err.startswith("note: at its peak the trace keeps ")
+    assert "max = 2" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
