@@ -186,6 +186,11 @@ def details(record: Record, clock: Clock) -> list[str]:
     if record.get("hold"):
         told.append(f"  {_paused_by(record['hold'])}")
     told += [f"  trouble:  {error}" for error in record.get("errors") or ()]
+    told += [
+        f"  trouble:  signal {name}: {signal['detail']}"
+        for name, signal in (record.get("signals") or {}).items()
+        if signal.get("detail")
+    ]
     if not record.get("actions"):
         is_held = record.get("held") or record.get("limits")
         told.append("  action:   none" + ("" if is_held else ", the pool is as it should be"))
@@ -255,11 +260,13 @@ def _stretch(stretch: Sequence[Record], clock: Clock) -> str:
 def _wishes(record: Record) -> str:
     """Who wanted how many, the highest wish with its reason, and how many served."""
     highest = _wanted(record)
-    told = []
+    # Policies that say the same are one part of the line, in the place of the first.
+    alike: dict[str, list[str]] = {}
     for one in record.get("proposals") or ():
         wish = one.get("desired")
         because = f" ({words(one.get('reason'))})" if wish is None or wish == highest else ""
-        told.append(f"{one['policy']} wanted {count(wish)}{because}")
+        alike.setdefault(f"wanted {count(wish)}{because}", []).append(one["policy"])
+    told = [f"{_listed(names)} {wanted}" for wanted, names in alike.items()]
     told += [
         f"{words(step['reason'])} ({step['before']} -> {step['after']})"
         for step in record.get("steps") or ()
@@ -268,6 +275,11 @@ def _wishes(record: Record) -> str:
     seen = _signals(record)
     served = f"{count(record.get('current'))} served"
     return ", ".join([*told, served]) + (f" ({seen})" if seen else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _wanted(record: Record) -> int:

@@ -111,7 +111,11 @@ class LibvirtHypervisor:
 
     async def list(self) -> tuple[DomainRecord, ...]:
         """See `Hypervisor.list`."""
-        return await self._run(self._lister, self._list, self._list_timeout_seconds)
+        try:
+            return await self._run(self._lister, self._list, self._list_timeout_seconds)
+        except HypervisorError as error:
+            # Every turn begins with this call: a URI that is wrong or has vanished shows here.
+            raise HypervisorError(error.kind, f"libvirt_uri = {self._uri}: {error}") from None
 
     async def start(self, name: str) -> None:
         """See `Hypervisor.start`."""

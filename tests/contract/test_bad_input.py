@@ -149,7 +149,7 @@ def test_a_scaler_that_is_asked_names_the_libvirt_that_does_not_answer(tmp_path:
         timeout=PATIENCE,
     )
     assert done.returncode == 1
-    assert "/nowhere/libvirt-sock" in done.stdout
+    assert f'"libvirt_uri = {uri}: ' in done.stdout
     assert '"reason": "hypervisor_unknown"' in done.stdout
 
 

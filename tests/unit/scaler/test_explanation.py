@@ -1,6 +1,7 @@
 """Why, in one line: who wanted what, what held it back, until when."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from scaler import explanation, turns
 from scaler.breaker import Breaker
 from scaler.decision import Hold, Observation, Settings, State, decide
 from scaler.explanation import UnknownDomainError, explain
+from scaler.readings import Failed, Known
 from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy
 from scaler.shadows import Verdict
@@ -96,6 +98,19 @@ def test_a_pool_that_cannot_be_seen_and_a_load_that_is_not_known(make):
     assert headline(make, (100.0, seen(make, None))) == (
         "T1000  nothing was done: no policy knew the load (demand empty; demand_average empty)"
     )
+
+
+def test_policies_that_say_the_same_are_told_together(make):
+    policies = tuple(BacklogPolicy(name) for name in ("one", "two", "three"))
+    told = headline(make, (100.0, seen(make, 0.5)), settings=replace(SETTINGS, policies=policies))
+    assert told.startswith("T1000  nothing was to be done: one, two and three wanted 1 (so many")
+
+
+def test_a_signal_that_failed_says_why(make):
+    readings = {"demand": Failed("refused: parse error"), "demand_average": Known(1.0, 1.0)}
+    observation = replace(seen(make, 1.0), readings=readings)
+    details = explain(record(make, (100.0, observation)), clock).details
+    assert "  trouble:  signal demand: refused: parse error" in details
 
 
 def test_a_dry_run_says_would(make):
