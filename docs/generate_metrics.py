@@ -92,6 +92,7 @@ _RULES = {
         "time, but no more than jobs are ready; one per ready job while that time is not known.",
     ),
     "pool:virtscale_demand_slots:avg10s": ("pool", "slots", "Mean of the above over 10 s."),
+    "pool:virtscale_demand_slots:avg30s": ("pool", "slots", "The same over 30 s."),
 }
 
 

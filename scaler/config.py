@@ -58,12 +58,12 @@ class OutConfig(Settings):
 class InConfig(Settings):
     """Pace of scaling in."""
 
-    window_seconds: Seconds = 30.0
+    window_seconds: Seconds = 60.0
     """Stabilization window: the highest wish of so long counts."""
-    cooldown_seconds: Seconds = 10.0
+    cooldown_seconds: Seconds = 0.0
     """No scale-in for so long after a scale-in or a scale-out."""
-    step: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Most domains on their way out at a time."""
+    step: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Most domains on their way out at a time; null: all that are too many."""
 
 
 class TimingConfig(Settings):
@@ -75,8 +75,9 @@ class TimingConfig(Settings):
     """A running domain without its worker for longer has failed."""
     worker_return_seconds: Seconds = 15.0
     """Workers need so long to reconnect after the dispatcher was away."""
-    drain_deadline_seconds: SomeSeconds = 60.0
-    """Leases still held then are taken back and the domain shuts down."""
+    drain_deadline_seconds: SomeSeconds = 7200.0
+    """Leases still held then are taken back and the domain shuts down. Twice as long as the longest
+    job may work: a worker that hangs is known by its missing heartbeats, long before."""
     shutdown_resend_seconds: SomeSeconds = 10.0
     """A guest that boots loses the power button's event: it is pressed again."""
     shutdown_deadline_seconds: SomeSeconds = 30.0
@@ -184,8 +185,9 @@ class ScalerConfig(Settings):
     """For one request to Prometheus."""
     libvirt_timeout_seconds: SomeSeconds = 20.0
     """For one action; libvirt takes 10 s and more to destroy a domain that resists."""
-    policies: tuple[PolicyConfig, ...] = (ReferenceConfig(), BacklogConfig())
-    """Combined: out to the highest wish of those that know, in only when all know and agree."""
+    policies: tuple[PolicyConfig, ...] = (ReferenceConfig(fallback=True), BacklogConfig())
+    """Combined: out to the highest wish of those that know, in only when all know and agree. One
+    with `fallback` has no wish while the others know."""
     scale_out: OutConfig = OutConfig()
     """Pace of scaling out."""
     scale_in: InConfig = InConfig()

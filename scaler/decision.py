@@ -431,7 +431,7 @@ def _cause(proposals: tuple[Proposal, ...], stabilised: Stabilised, pool: PoolVi
     known = [proposal for proposal in proposals if proposal.desired is not None]
     if not known:
         return Reason.NO_SIGNAL
-    return max(known, key=lambda proposal: proposal.desired or 0).reason
+    return recommendation.cause(known)
 
 
 __all__ = [

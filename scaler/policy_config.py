@@ -60,15 +60,16 @@ _DEMAND_QUERY = Query(
     freshness=_NEWEST_DEMAND,
 )
 _DEMAND_AVERAGE_QUERY = Query(
-    query='pool:virtscale_demand_slots:avg10s{pool="$pool"}',
+    query='pool:virtscale_demand_slots:avg30s{pool="$pool"}',
     freshness=_NEWEST_DEMAND,
 )
+_DEMAND_HISTORY = 'pool:virtscale_demand_slots:avg10s{pool="$pool"}'
 _BUSY_QUERY = Query(
     query='sum(virtscale_dispatcher_slots{state="busy"})',
     freshness=_NEWEST_DEMAND,
 )
 _BUSY_AVERAGE_QUERY = Query(
-    query='sum(avg_over_time(virtscale_dispatcher_slots{state="busy"}[10s]))',
+    query='sum(avg_over_time(virtscale_dispatcher_slots{state="busy"}[30s]))',
     freshness=_NEWEST_DEMAND,
 )
 _SERVICE_QUERY = Query(query='pool:virtscale_job_service_seconds:mean1m{pool="$pool"}')
@@ -89,6 +90,8 @@ class ReferenceConfig(Settings):
     """The window of `cpu`; after the pool changed the mean is not acted on for so long."""
     cpu: Query = _CPU_QUERY
     """Mean CPU utilisation of the pool's running domains, 0 to 1."""
+    fallback: bool = False
+    """Its wish counts only while another policy does not know the load."""
 
 
 class BacklogConfig(Settings):
@@ -118,6 +121,8 @@ class BacklogConfig(Settings):
     """The same, averaged over some seconds."""
     service: Query = _SERVICE_QUERY
     """Mean seconds that a slot takes for a job."""
+    fallback: bool = False
+    """Its wish counts only while another policy does not know the load."""
 
 
 class TargetConfig(Settings):
@@ -140,6 +145,8 @@ class TargetConfig(Settings):
     """The window of `signal`; after the pool changed a mean is not acted on for so long."""
     reporting: Query | None = None
     """How many domains are behind the mean. Unset: all that are ready."""
+    fallback: bool = False
+    """Its wish counts only while another policy does not know the load."""
 
     @model_validator(mode="after")
     def _check_measure(self) -> "TargetConfig":
@@ -229,7 +236,7 @@ class SeasonalConfig(Settings):
     """Slots of a domain; used only while no worker is connected to tell."""
     value_per_domain: Amount | None = None
     """What one domain carries of `series`. Unset: `series` is in slots."""
-    series: str = Field(default=_DEMAND_AVERAGE_QUERY.query, min_length=1, max_length=10_000)
+    series: str = Field(default=_DEMAND_HISTORY, min_length=1, max_length=10_000)
     """PromQL with one series, whose past is looked at."""
 
     @model_validator(mode="after")
@@ -241,6 +248,8 @@ class SeasonalConfig(Settings):
         return self
 
 
+_Measuring = ReferenceConfig | BacklogConfig | TargetConfig
+"""What follows the load; `schedule` and `seasonal` only raise."""
 PolicyConfig = Annotated[
     ReferenceConfig | BacklogConfig | TargetConfig | ScheduleConfig | SeasonalConfig,
     Field(discriminator="kind"),
@@ -262,7 +271,19 @@ def checked_policies(policies: tuple[PolicyConfig, ...]) -> tuple[PolicyConfig, 
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"names a policy twice: {', '.join(twice)}; give each a `name` of its own")
+    standing_by = [policy.name for policy in policies if is_fallback(policy)]
+    measuring = [policy for policy in policies if isinstance(policy, _Measuring)]
+    if standing_by and len(standing_by) == len(measuring):
+        raise ValueError(
+            f"{', '.join(standing_by)}: fallback = true, but no other policy measures the load; "
+            "leave fallback out, or add a policy of kind backlog, target or reference"
+        )
     return policies
+
+
+def is_fallback(config: PolicyConfig) -> bool:
+    """True when the policy's wish counts only while another one does not know."""
+    return isinstance(config, _Measuring) and config.fallback
 
 
 def knows_load(config: PolicyConfig) -> bool:
@@ -285,6 +306,7 @@ def _value(config: PolicyConfig) -> Policy:
                 sustained_seconds=config.sustained_seconds,
                 averaging_seconds=config.averaging_seconds,
                 cpu_signal=f"{_prefix(config)}{reference.CPU}",
+                is_fallback=config.fallback,
             )
         case BacklogConfig():
             return BacklogPolicy(
@@ -294,6 +316,7 @@ def _value(config: PolicyConfig) -> Policy:
                 slots_per_domain=config.slots_per_domain,
                 goal_seconds=config.goal_seconds,
                 signal_prefix=_prefix(config),
+                is_fallback=config.fallback,
             )
         case TargetConfig():
             return TargetPolicy(
@@ -303,6 +326,7 @@ def _value(config: PolicyConfig) -> Policy:
                 tolerance_ratio=config.tolerance_ratio,
                 averaging_seconds=config.averaging_seconds,
                 counts_reporting=config.reporting is not None,
+                is_fallback=config.fallback,
             )
         case ScheduleConfig():
             windows = (

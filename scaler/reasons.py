@@ -25,6 +25,7 @@ class Reason(StrEnum):
     OUTSIDE_SCHEDULE = "outside_schedule"
     SEASONAL = "seasonal"
     SEASONAL_HISTORY_TOO_SHORT = "seasonal_history_too_short"
+    STANDS_BY = "stands_by"
 
     # What changed or held the recommendation on its way to the desired capacity.
     NO_SIGNAL = "no_signal"

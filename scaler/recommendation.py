@@ -13,8 +13,10 @@ from scaler.policies.proposal import (
     Proposal,
     Readings,
     Sustained,
+    exactly,
 )
 from scaler.policies.reference import CPU, ReferencePolicy
+from scaler.reasons import Reason
 
 
 def propose(
@@ -38,7 +40,33 @@ def recommend(
         proposals.append(proposal)
         if memory is not None:
             remembered[policy.name] = memory
-    return tuple(proposals), remembered
+    return _standing_by(policies, proposals), remembered
+
+
+def cause(known: Sequence[Proposal]) -> Reason:
+    """The reason of the highest wish; of equal ones not that of a fallback that stands by."""
+    return max(known, key=lambda one: (one.desired or 0, one.reason is not Reason.STANDS_BY)).reason
+
+
+def _standing_by(policies: Sequence[Policy], proposals: list[Proposal]) -> tuple[Proposal, ...]:
+    """Fallbacks wish for nothing while all others know.
+
+    What they do not know still holds a scale-in, and while another does not know their wish is one
+    like any other: since no scale-in is possible then, it can only raise.
+    """
+    others = [
+        proposal
+        for policy, proposal in zip(policies, proposals, strict=True)
+        if not policy.is_fallback
+    ]
+    if not others or not all(one.is_complete for one in others):
+        return tuple(proposals)
+    return tuple(
+        exactly(proposal.policy, Reason.STANDS_BY, 0, is_complete=proposal.is_complete)
+        if policy.is_fallback and proposal.desired is not None
+        else proposal
+        for policy, proposal in zip(policies, proposals, strict=True)
+    )
 
 
 __all__ = [
@@ -53,6 +81,7 @@ __all__ = [
     "Readings",
     "ReferencePolicy",
     "Sustained",
+    "cause",
     "propose",
     "recommend",
 ]

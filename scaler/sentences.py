@@ -19,6 +19,7 @@ SENTENCES: Mapping[str, str] = {
     "outside_schedule": "no window of the schedule is open",
     "seasonal": "so many domains were needed at this time of earlier days or weeks",
     "seasonal_history_too_short": "there is not enough history to know this time of the day",
+    "stands_by": "it stands by while the other policies know the load",
     "no_signal": "no signal is known",
     "headroom": "spare domains on top of what the load needs",
     "within_tolerance": "the difference is too small to act on",

@@ -7,6 +7,7 @@ last changes of capacity are those that the scaler made.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from scaler import recommendation
 from scaler.decision import Decision, Observation, Settings, State, wish
 from scaler.reasons import Reason
 
@@ -64,7 +65,7 @@ def judge(
     reason = stabilised.steps[-1].reason if stabilised.steps else Reason.STEADY
     known = [one for one in proposals if one.desired is not None]
     if stabilised.desired != decision.pool.current and known and not stabilised.steps:
-        reason = max(known, key=lambda one: one.desired or 0).reason
+        reason = recommendation.cause(known)
     return Memory(lent), Verdict(shadow.name, stabilised.desired, reason)
 
 

@@ -22,11 +22,12 @@ class Limits:
     min: int = 1
     max: int = 4
     out_window_seconds: float = 1.0
-    in_window_seconds: float = 30.0
+    in_window_seconds: float = 60.0
     out_cooldown_seconds: float = 0.0
-    in_cooldown_seconds: float = 10.0
+    in_cooldown_seconds: float = 0.0
     out_step: int = 4
-    in_step: int = 1
+    in_step: int | None = None
+    """None: all that are too many leave at once."""
     headroom: Headroom = field(default_factory=Headroom)
 
 
@@ -170,7 +171,7 @@ def _apply_step(wanted: int, pool: PoolView, limits: Limits, steps: list[Step]) 
     current = pool.current
     if wanted > current:
         return _held(wanted, min(wanted, current + limits.out_step), Reason.OUT_STEP, steps)
-    if wanted < current:
+    if wanted < current and limits.in_step is not None:
         # Domains that are leaving use up the step: a pool shrinks no faster than they go.
         room = max(0, limits.in_step - pool.leaving)
         return _held(wanted, max(wanted, current - room), Reason.IN_STEP, steps)

@@ -41,7 +41,7 @@ class Timing:
     """A running domain whose worker stays away for longer has failed."""
     worker_return_seconds: float = 15.0
     """Workers need so long to come back after the dispatcher was away."""
-    drain_deadline_seconds: float = 60.0
+    drain_deadline_seconds: float = 7200.0
     shutdown_resend_seconds: float = 10.0
     shutdown_deadline_seconds: float = 30.0
     """From the first shutdown request to cutting the power."""

@@ -88,7 +88,7 @@ def scaler(state: StateDirectory, settings: UpSettings, uri: str) -> Service:
     """The scaler of one pool."""
     backlog = {"kind": "backlog", "slots_per_domain": float(settings.vcpus)}
     policies = {
-        "both": [{"kind": "reference"}, backlog],
+        "both": [{"kind": "reference", "fallback": True}, backlog],
         "reference": [{"kind": "reference"}],
         "backlog": [backlog],
     }

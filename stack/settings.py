@@ -78,7 +78,8 @@ class UpSettings(Settings):
     memory: int = Field(default=192, ge=128, le=1_048_576)
     """Memory of each domain in MiB."""
     policy: Literal["both", "reference", "backlog"] = "both"
-    """What the scaler decides by: the reference rule on CPU, the backlog, or both together."""
+    """What the scaler decides by: the reference rule on CPU, the backlog, or both: the backlog, and
+    the reference rule while the dispatcher's metrics are missing."""
     policies_file: Path | None = None
     """YAML file with policies of your own; what it sets replaces `policy`, `min` and `max`."""
     seed: int | None = None

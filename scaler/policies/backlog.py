@@ -36,6 +36,7 @@ class BacklogPolicy:
     slots_per_domain: float = 1.0
     goal_seconds: float | None = None
     signal_prefix: str = ""
+    is_fallback: bool = False
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -67,6 +67,11 @@ class Policy(Protocol):
         """Names of the readings that it looks at."""
         ...
 
+    @property
+    def is_fallback(self) -> bool:
+        """True when its wish counts only while another policy does not know everything."""
+        ...
+
     def propose(
         self, readings: Readings, context: PolicyContext, memory: PolicyMemory | None
     ) -> tuple[Proposal, PolicyMemory | None]:

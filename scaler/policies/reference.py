@@ -31,6 +31,7 @@ class ReferencePolicy:
     sustained_seconds: float = 10.0
     averaging_seconds: float = 30.0
     cpu_signal: str = CPU
+    is_fallback: bool = False
 
     @property
     def signals(self) -> tuple[str, ...]:

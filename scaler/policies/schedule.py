@@ -34,6 +34,11 @@ class SchedulePolicy:
         """See `Policy.signals`."""
         return ()
 
+    @property
+    def is_fallback(self) -> bool:
+        """Never: it only raises."""
+        return False
+
     def propose(
         self, readings: Readings, context: PolicyContext, memory: PolicyMemory | None
     ) -> tuple[Proposal, PolicyMemory | None]:

@@ -32,6 +32,11 @@ class SeasonalPolicy:
         """See `Policy.signals`."""
         return f"{self.name}.{LEVEL}", f"{self.name}.{SEASONS}"
 
+    @property
+    def is_fallback(self) -> bool:
+        """Never: it only raises."""
+        return False
+
     def propose(
         self, readings: Readings, context: PolicyContext, memory: PolicyMemory | None
     ) -> tuple[Proposal, PolicyMemory | None]:

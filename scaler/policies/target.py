@@ -47,6 +47,7 @@ class TargetPolicy:
     tolerance_ratio: float = 0.1
     averaging_seconds: float = 0.0
     counts_reporting: bool = False
+    is_fallback: bool = False
     """True when there is a signal for how many domains report; False: all ready ones do."""
 
     @property

@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from scaler.policies.backlog import BUSY, BUSY_AVERAGE, SERVICE, WAITING
 from scaler.readings import Empty, Failed, Known, NotANumber, Reading, Stale
 from scaler.recommendation import CPU, DEMAND, DEMAND_AVERAGE
 from scaler.simulator.domains import SimulatedPool
@@ -15,9 +16,10 @@ from scaler.simulator.domains import SimulatedPool
 _RULE_LAG_SECONDS = 0.5
 """From a scrape to the evaluation of the rules over it."""
 _CPU_WINDOW_SECONDS = 30.0
-_DEMAND_WINDOW_SECONDS = 10.0
+DEMAND_WINDOW_SECONDS = 30.0
 _SERVICE_WINDOW_SECONDS = 60.0
 _QUEUE_GOAL_SECONDS = 5.0
+_SIGNALS = (CPU, DEMAND, DEMAND_AVERAGE, WAITING, BUSY, BUSY_AVERAGE, SERVICE)
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class Signals:
     """Scrapes the pool and answers as of the newest sample that the rules have seen."""
 
     def __init__(
-        self, pool: SimulatedPool, *, demand_window_seconds: float = _DEMAND_WINDOW_SECONDS
+        self, pool: SimulatedPool, *, demand_window_seconds: float = DEMAND_WINDOW_SECONDS
     ) -> None:
         self._pool = pool
         self._demand_window_seconds = demand_window_seconds
@@ -45,6 +47,9 @@ class Signals:
         self._done: list[int] = []
         self._demand: list[float] = []
         self._demand_sums: list[float] = [0.0]
+        self._busy_slots: list[int] = []
+        self._busy_sums: list[int] = [0]
+        self._waiting: list[int] = []
         # In no step with the scaler's turns, as on a real host.
         first = pool.now + pool.random.random() * pool.scenario.scrape_seconds
         pool.at(first, self._scrape, None)
@@ -63,18 +68,25 @@ class Signals:
         self._done.append(ledger.done)
         self._demand.append(self._demand_now())
         self._demand_sums.append(self._demand_sums[-1] + self._demand[-1])
+        self._busy_slots.append(pool.taking_busy_slots)
+        self._busy_sums.append(self._busy_sums[-1] + pool.taking_busy_slots)
+        self._waiting.append(len(pool.queue) + pool.taking_ahead)
 
     def _demand_now(self) -> float:
         pool = self._pool
         waiting = len(pool.queue) + pool.taking_ahead
         if not waiting:
             return float(pool.taking_busy_slots)
-        first = self._first(pool.now - _SERVICE_WINDOW_SECONDS)
-        done = self._done[-1] - self._done[first]
-        if done > 0:
-            mean = (self._service[-1] - self._service[first]) / done
+        mean = self._mean_service(len(self._moments) - 1, pool.now)
+        if mean is not None:
             waiting = math.ceil(waiting * min(1.0, mean / _QUEUE_GOAL_SECONDS))
         return float(pool.taking_busy_slots + waiting)
+
+    def _mean_service(self, place: int, now: float) -> float | None:
+        """Seconds per job of those finished in the minute up to a sample; None when none was."""
+        first = self._first(now - _SERVICE_WINDOW_SECONDS)
+        done = self._done[place] - self._done[first]
+        return (self._service[place] - self._service[first]) / done if done > 0 else None
 
     def _first(self, moment: float) -> int:
         """Place of the first sample that is not before `moment`."""
@@ -100,26 +112,33 @@ class Signals:
         return min(1.0, (self._busy[place] - self._busy[first]) / connected)
 
     def readings(self) -> dict[str, Reading]:
-        """One reading for each signal of the default policies."""
+        """One reading for each signal of `reference` and `backlog`."""
         unknown = self._unknown()
         place = self._newest()
         if unknown is not None or place is None:
             reading = unknown or Empty()
-            return {CPU: reading, DEMAND: reading, DEMAND_AVERAGE: reading}
+            return dict.fromkeys(_SIGNALS, reading)
         age = self._pool.now - self._moments[place]
         if age > self._pool.scenario.stale_after_seconds:
-            stale = Stale(age)
-            return {CPU: stale, DEMAND: stale, DEMAND_AVERAGE: stale}
+            return dict.fromkeys(_SIGNALS, Stale(age))
         first = self._first(self._moments[place] - self._demand_window_seconds)
+        count = place + 1 - first
         total = self._demand_sums[place + 1] - self._demand_sums[first]
         # The present is asked of the scraped series, not of a rule.
         present = self._newest(0.0)
         assert present is not None
+        newest_age = self._pool.now - self._moments[present]
+        busy = self._busy_sums[place + 1] - self._busy_sums[first]
         ratio = self.cpu()
+        service = self._mean_service(place, self._moments[place])
         return {
             CPU: Empty() if ratio is None else Known(ratio, age),
-            DEMAND: Known(self._demand[present], self._pool.now - self._moments[present]),
-            DEMAND_AVERAGE: Known(total / (place + 1 - first), age),
+            DEMAND: Known(self._demand[present], newest_age),
+            DEMAND_AVERAGE: Known(total / count, age),
+            WAITING: Known(float(self._waiting[present]), newest_age),
+            BUSY: Known(float(self._busy_slots[present]), newest_age),
+            BUSY_AVERAGE: Known(busy / count, age),
+            SERVICE: Empty() if service is None else Known(service, age),
         }
 
     def _unknown(self) -> Reading | None:

@@ -17,7 +17,7 @@ from scaler.simulator.oracle import Oracle
 from scaler.simulator.production import ProductionScaler
 from scaler.simulator.scenario import Scenario, Span
 from scaler.simulator.scorecard import Ledger, Scorecard
-from scaler.simulator.signals import Signals
+from scaler.simulator.signals import DEMAND_WINDOW_SECONDS, Signals
 from scaler.simulator.spreads import Spread
 from scaler.simulator.traces import Trace
 from scaler.simulator.workload import Workload, demand_course, draw_workload
@@ -87,7 +87,7 @@ def simulate(
     *,
     seed: int,
     tick_seconds: float = 1.0,
-    demand_window_seconds: float = 10.0,
+    demand_window_seconds: float = DEMAND_WINDOW_SECONDS,
     watch: Callable[[Decision], None] | None = None,
 ) -> Run:
     """Runs `policy`, our settings or a baseline's name, over the trace."""

@@ -3,7 +3,9 @@ import pytest
 from scaler.config import ScalerConfig, digest, pool_settings, pool_shadows, signal_queries
 from scaler.host_room import HostReserve
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
+from scaler.stabilization import Limits
 from scaler.standby import StandbyPolicy
+from scaler.tracking import Timing
 from servicekit.config import ConfigError, check
 
 
@@ -13,7 +15,9 @@ def config(**values):
 
 def test_the_defaults_make_both_policies_and_ask_for_their_signals():
     settings = pool_settings(config(pool="web"))
-    assert settings.policies == (ReferencePolicy(), BacklogPolicy())
+    assert settings.policies == (ReferencePolicy(is_fallback=True), BacklogPolicy())
+    assert settings.limits == Limits()
+    assert settings.timing == Timing()
     assert (settings.limits.min, settings.limits.max) == (1, 4)
     queries = {one.signal: one for one in signal_queries(config(pool="web"))}
     assert set(queries) == {"cpu", "demand", "demand_average", "host_pressure", "throughput"}

@@ -26,7 +26,7 @@ from scaler.stabilization import Limits
 from scaler.standby import StandbyPolicy
 
 SETTINGS = Settings(
-    limits=Limits(min=1, max=3, out_window_seconds=0.0),
+    limits=Limits(min=1, max=3, out_window_seconds=0.0, in_window_seconds=30.0),
     policies=(ReferencePolicy(), BacklogPolicy()),
 )
 

@@ -10,7 +10,7 @@ from scaler.reasons import Reason
 from scaler.rollout import Rollout
 from scaler.tracking import Timing
 
-TIMING = Timing()
+TIMING = Timing(drain_deadline_seconds=60.0)
 FREE = Permissions(ceiling=4)
 START, DRAIN, CANCEL = ActionKind.START, ActionKind.DRAIN, ActionKind.CANCEL_DRAIN
 SHUTDOWN, DESTROY, SETTLE = ActionKind.SHUTDOWN, ActionKind.DESTROY, ActionKind.SETTLE

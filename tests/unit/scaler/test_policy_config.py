@@ -67,6 +67,14 @@ def test_policies_of_one_kind_are_told_apart_by_name_and_so_are_their_signals():
     assert queries[0].query == 'x{pool="web"}'
 
 
+def test_a_policy_that_stands_in_for_others():
+    values = config(
+        {"kind": "reference", "fallback": True}, {**TARGET, "fallback": True}, {"kind": "backlog"}
+    )
+    is_fallback = [policy.is_fallback for policy in pool_settings(values).policies]
+    assert is_fallback == [True, True, False]
+
+
 def test_history_is_asked_for_now_and_then():
     queries = signal_queries(config({"kind": "seasonal", "season": "week", "seasons": 4}))
     assert [query.signal for query in queries] == ["seasonal.level", "seasonal.seasons"]
@@ -104,6 +112,11 @@ def test_headroom():
         ([{"kind": "schedule", "windows": [WINDOW], "time_zone": "../etc"}], "no such time zone"),
         ([{"kind": "seasonal", "seasons": 2}], "least_seasons = 3 must not exceed seasons = 2"),
         ([{"kind": "backlog", "goal_seconds": 0}], "policies.0.backlog.goal_seconds = 0"),
+        (
+            [{"kind": "reference", "fallback": True}, {"kind": "schedule", "windows": [WINDOW]}],
+            "reference: fallback = true, but no other policy measures the load; leave fallback out",
+        ),
+        ([{"kind": "seasonal", "fallback": True}], "policies.0.seasonal.fallback"),
     ],
 )
 def test_faults_name_the_policy_and_the_fix(policies, text):

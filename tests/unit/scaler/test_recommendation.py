@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
@@ -8,7 +10,9 @@ from scaler.recommendation import (
     Proposal,
     ReferencePolicy,
     Sustained,
+    cause,
     propose,
+    recommend,
 )
 
 REFERENCE = ReferencePolicy(sustained_seconds=10.0, averaging_seconds=30.0)
@@ -132,3 +136,48 @@ def test_backlog_wants_more_by_half_of_what_it_needs_but_is_not_complete(ready, 
     proposal = backlog(ready(1), Known(5, 1.0), average)
     assert proposal.desired == 5
     assert not proposal.is_complete
+
+
+def recommended(pool, cpu, demand, average, policies=(REFERENCE, BACKLOG)):
+    policies = (replace(policies[0], is_fallback=True), *policies[1:])
+    readings = {"cpu": cpu, "demand": demand, "demand_average": average}
+    memories = {"reference": LONG_AGO}
+    found, _ = recommend(policies, readings, PolicyContext(pool, None, 100.0), memories)
+    return found
+
+
+def test_a_fallback_wishes_for_nothing_while_the_others_know(ready):
+    for cpu in (Known(1.0, 1.0), Known(0.0, 1.0)):
+        fallback, backlog = recommended(ready(3), cpu, Known(1.0, 1.0), Known(1.0, 1.0))
+        assert fallback == Proposal("reference", Reason.STANDS_BY, 0, 0, 0, is_complete=True)
+        assert backlog.high == 2
+        assert cause([fallback, backlog]) is Reason.DEMAND
+
+
+@pytest.mark.parametrize(
+    ("demand", "average"),
+    [(Empty(), Empty()), (Stale(60.0), Known(1.0, 1.0)), (Known(1.0, 1.0), Failed("refused"))],
+)
+def test_a_fallback_speaks_while_another_does_not_know_everything(ready, demand, average):
+    fallback, backlog = recommended(ready(3), Known(1.0, 1.0), demand, average)
+    assert (fallback.reason, fallback.desired) == (Reason.CPU_ABOVE_TARGET, 4)
+    assert not backlog.is_complete
+
+
+def test_what_a_fallback_does_not_know_still_holds_a_scale_in(ready):
+    fallback, _ = recommended(ready(3), Empty(), Known(1.0, 1.0), Known(1.0, 1.0))
+    assert (fallback.desired, fallback.is_complete) == (None, False)
+    partial = Partial(0.5, 1.0, "1 of 2")
+    fallback, _ = recommended(ready(3), partial, Known(1.0, 1.0), Known(1.0, 1.0))
+    assert (fallback.desired, fallback.is_complete) == (0, False)
+
+
+def test_a_fallback_of_nobody_is_a_policy_like_any_other(ready):
+    (alone,) = recommended(ready(3), Known(1.0, 1.0), Empty(), Empty(), policies=(REFERENCE,))
+    assert alone.desired == 4
+
+
+def test_of_wishes_for_nothing_the_one_that_knows_the_load_is_the_cause():
+    idle = Proposal("reference", Reason.STANDS_BY, 0, 0, 0, is_complete=True)
+    none = Proposal("backlog", Reason.DEMAND, 0, 0, 0, is_complete=True)
+    assert cause([idle, none]) is cause([none, idle]) is Reason.DEMAND

@@ -59,6 +59,11 @@ def test_in_needs_every_policy_to_know(run):
     assert run(3, wish(1), wish(1, complete=False))[0] == 3
 
 
+def test_without_a_step_all_that_are_too_many_leave_at_once(run):
+    limits = replace(LIMITS, in_window_seconds=0.0, in_step=None)
+    assert run(7, wish(2), limits=limits, leaving=1) == (2, ())
+
+
 def test_in_needs_every_policy_to_agree(run):
     assert run(3, wish(1), wish(3)) == (3, ())
 

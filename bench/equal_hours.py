@@ -1,0 +1,173 @@
+"""Which knobs make the pool cost the machine-hours of another autoscaler. Pure.
+
+A shorter wait that costs more machines proves nothing. So ours is compared at equal machine-hours,
+and the knobs that get it there are documented keys of the configuration.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+EQUAL_RATIO = 0.02
+"""Machine-hours that differ by no more than this share are equal."""
+_LONGEST_SECONDS = 7200.0
+_FEW_SEEDS = 10
+_ROUNDS = 5
+_LADDER_RATIO = 1.05
+_REACH_RATIO = 1.4
+"""So much cheaper a longer window for scaling out may make it."""
+_LEAST_WAIT_SECONDS = 0.05
+_WAIT_WEIGHT = 1.1
+"""A wait must be shorter than theirs, starts need only not be more."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What an operator may turn to trade machine-hours for wait and starts."""
+
+    out_window_seconds: float
+    """`scale_out.window_seconds`."""
+    in_window_seconds: float
+    """`scale_in.window_seconds`."""
+    goal_seconds: float | None
+    """`goal_seconds` of the policy `backlog`; None: not set, as by default."""
+    most: int
+    """`max`: who wants to pay for fewer domains says so."""
+    least: int = 1
+    """`min`."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over some seeds."""
+
+    machine_hours: float
+    wait_p95: float
+    starts_per_hour: float
+
+
+def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> Knobs:
+    """The knobs of equal machine-hours that lose least, between the points of the grid."""
+    lines: dict[Knobs, list[tuple[float, Figures]]] = {}
+    for knobs, figures in grid.items():
+        rest = replace(knobs, in_window_seconds=0.0)
+        lines.setdefault(rest, []).append((knobs.in_window_seconds, figures))
+    candidates: list[tuple[int, int, float, Knobs]] = []
+    for knobs, line in lines.items():
+        line.sort(key=lambda point: point[0])
+        window, figures = crossing(line, theirs.machine_hours)
+        distance = _distance(theirs.machine_hours, [each.machine_hours for _, each in line])
+        wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
+        starts = _ratio(figures.starts_per_hour, theirs.starts_per_hour, 1e-3)
+        losses = (wait >= 1.0) + (starts > 1.0)
+        worst = max(_WAIT_WEIGHT * wait, starts)
+        candidates.append((distance, losses, worst, replace(knobs, in_window_seconds=rung(window))))
+    return min(candidates, key=lambda each: each[:3])[3]
+
+
+def _distance(goal: float, hours: Sequence[float]) -> int:
+    """0: the window for scaling in reaches the goal; 1: that for scaling out may; 2: neither."""
+    if min(hours) <= goal <= max(hours):
+        return 0
+    return 1 if goal < min(hours) <= goal * _REACH_RATIO else 2
+
+
+def _ratio(ours: float, theirs: float, least: float) -> float:
+    return max(least, ours) / max(least, theirs)
+
+
+def crossing(line: Sequence[tuple[float, Figures]], goal: float) -> tuple[float, Figures]:
+    """Where a line of (window, figures) reaches `goal` hours; its nearest end when it does not."""
+    for (first, low), (second, high) in itertools.pairwise(line):
+        if low.machine_hours <= goal <= high.machine_hours and high != low:
+            share = (goal - low.machine_hours) / (high.machine_hours - low.machine_hours)
+            return first + (second - first) * share, _between(low, high, share)
+    return min(line, key=lambda point: abs(point[1].machine_hours - goal))
+
+
+def _between(low: Figures, high: Figures, share: float) -> Figures:
+    return Figures(
+        low.machine_hours + (high.machine_hours - low.machine_hours) * share,
+        low.wait_p95 + (high.wait_p95 - low.wait_p95) * share,
+        low.starts_per_hour + (high.starts_per_hour - low.starts_per_hour) * share,
+    )
+
+
+def rung(seconds: float) -> float:
+    """The nearest of the windows in use, so that baselines of nearly the same hours share runs."""
+    seconds = min(_LONGEST_SECONDS, max(0.0, seconds))
+    if seconds < 1 / (_LADDER_RATIO - 1):
+        return float(round(seconds))
+    step = math.log(_LADDER_RATIO)
+    return float(round(math.exp(round(math.log(seconds) / step) * step)))
+
+
+def equalise(start: Knobs, goal: Sequence[float], hours: Callable[[Knobs, int], float]) -> Knobs:
+    """The knobs nearest to the machine-hours of `goal`, one per seed, from `start` on.
+
+    The window for scaling in is turned; where it does not reach, that for scaling out. Most steps
+    look at the first seeds only.
+    """
+    few = goal[: min(_FEW_SEEDS, len(goal))]
+    found, ratio = _searched(start, few, hours, _IN, _ROUNDS)
+    knob = _IN
+    if abs(ratio - 1) > EQUAL_RATIO:
+        there, nearer = _searched(found, few, hours, _OUT, _ROUNDS)
+        if abs(nearer - 1) < abs(ratio - 1):
+            found, knob = there, _OUT
+    return _searched(found, goal, hours, knob, 3)[0]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window, and with which power of its length machine-hours grow, about."""
+
+    is_out: bool
+    power: float
+
+    def of(self, knobs: Knobs) -> float:
+        return knobs.out_window_seconds if self.is_out else knobs.in_window_seconds
+
+    def turned(self, knobs: Knobs, tried: Mapping[Knobs, float]) -> Knobs:
+        """Knobs that should bring the machine-hours nearer."""
+        below = [each for each, ratio in tried.items() if ratio < 1]
+        above = [each for each, ratio in tried.items() if ratio >= 1]
+        if below and above:
+            low = max(below, key=tried.__getitem__)
+            high = min(above, key=tried.__getitem__)
+            share = (1 - tried[low]) / (tried[high] - tried[low])
+            seconds = self.of(low) + share * (self.of(high) - self.of(low))
+        else:
+            factor = min(8.0, max(0.125, tried[knobs] ** (-1 / self.power)))
+            seconds = (self.of(knobs) + 5.0) * factor - 5.0
+        if self.is_out:
+            return replace(knobs, out_window_seconds=rung(seconds))
+        return replace(knobs, in_window_seconds=rung(seconds))
+
+
+_IN = _Window(is_out=False, power=0.33)
+_OUT = _Window(is_out=True, power=-0.2)
+
+
+def _searched(
+    start: Knobs,
+    goal: Sequence[float],
+    hours: Callable[[Knobs, int], float],
+    window: _Window,
+    rounds: int,
+) -> tuple[Knobs, float]:
+    """The knobs found, and the share of the goal that they cost."""
+    tried: dict[Knobs, float] = {}
+    knobs = start
+    for _ in range(rounds):
+        mean = statistics.fmean(hours(knobs, seed) for seed in range(len(goal)))
+        tried[knobs] = mean / statistics.fmean(goal)
+        if abs(tried[knobs] - 1) <= EQUAL_RATIO / 2:
+            break
+        knobs = window.turned(knobs, tried)
+        if knobs in tried:
+            break
+    found = min(tried, key=lambda each: abs(tried[each] - 1))
+    return found, tried[found]
