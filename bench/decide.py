@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 def median_milliseconds(size: int, turns: int) -> float:
     """CPU time of a turn in which every record is new and a third of the workers has changed."""
     settings = Settings(
-        limits=Limits(min=1, max=size), policies=(ReferencePolicy(), BacklogPolicy())
+        limits=Limits(min=1, max=size),
+        policies=(ReferencePolicy(is_fallback=True), BacklogPolicy()),
     )
     state, spent = State(), []
     for number, observation in enumerate(_observations(size, turns + 40)):
@@ -64,7 +65,7 @@ def simulated_day_seconds() -> float:
     """CPU time of a day with a peak of 80 busy domains of 100, jobs of a minute."""
     trace = shaped("diurnal", length_seconds=86_400.0, peak=80 / 60, random=Random(1))
     workload = workload_of(trace, Spread(SpreadKind.EXPONENTIAL, 60.0), 1)
-    settings = Settings(policies=(ReferencePolicy(), BacklogPolicy()))
+    settings = Settings(policies=(ReferencePolicy(is_fallback=True), BacklogPolicy()))
     began = time.process_time()
     simulate(workload, SCENARIOS["boot30"], Bounds(1, 100, 100), settings, seed=1)
     return time.process_time() - began

@@ -19,8 +19,9 @@ _LADDER_RATIO = 1.05
 _REACH_RATIO = 1.4
 """So much cheaper a longer window for scaling out may make it."""
 _LEAST_WAIT_SECONDS = 0.05
-_WAIT_WEIGHT = 1.1
-"""A wait must be shorter than theirs, starts need only not be more."""
+_CLEAR_RATIO = 0.95
+_NO_MORE_RATIO = 0.98
+"""A wait must be clearly shorter than theirs, starts need only not be more."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,18 @@ def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> Knobs:
     for knobs, figures in grid.items():
         rest = replace(knobs, in_window_seconds=0.0)
         lines.setdefault(rest, []).append((knobs.in_window_seconds, figures))
-    candidates: list[tuple[int, int, float, Knobs]] = []
+    candidates: list[tuple[bool, int, int, float, Knobs]] = []
     for knobs, line in lines.items():
         line.sort(key=lambda point: point[0])
         window, figures = crossing(line, theirs.machine_hours)
         distance = _distance(theirs.machine_hours, [each.machine_hours for _, each in line])
         wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
         starts = _ratio(figures.starts_per_hour, theirs.starts_per_hour, 1e-3)
-        losses = (wait >= 1.0) + (starts > 1.0)
-        worst = max(_WAIT_WEIGHT * wait, starts)
-        candidates.append((distance, losses, worst, replace(knobs, in_window_seconds=rung(window))))
-    return min(candidates, key=lambda each: each[:3])[3]
+        losses = (wait > _CLEAR_RATIO) + (starts > _NO_MORE_RATIO)
+        worst = max(wait, starts) if losses else wait
+        turned = replace(knobs, in_window_seconds=rung(window))
+        candidates.append((distance == 2, losses, distance, worst, turned))
+    return min(candidates, key=lambda each: each[:4])[4]
 
 
 def _distance(goal: float, hours: Sequence[float]) -> int:

@@ -61,7 +61,7 @@ OURS = Settings(
     # A full host refuses several starts at once, and the pause after that may be longer than what
     # a simulation waits for at its end.
     breaker=BreakerSettings(max_backoff_seconds=60.0),
-    policies=(ReferencePolicy(), BacklogPolicy()),
+    policies=(ReferencePolicy(is_fallback=True), BacklogPolicy()),
 )
 
 

@@ -21,7 +21,7 @@ def settings(**standby):
         limits=Limits(min=1, max=4),
         timing=Timing(boot_deadline_seconds=20.0, silence_deadline_seconds=20.0),
         breaker=BreakerSettings(first_backoff_seconds=5.0, max_backoff_seconds=20.0),
-        policies=(ReferencePolicy(), BacklogPolicy()),
+        policies=(ReferencePolicy(is_fallback=True), BacklogPolicy()),
         standby=StandbyPolicy(**standby),
     )
 

@@ -14,7 +14,7 @@ from scaler.tracking import Timing
 LENGTH = Spread(SpreadKind.EXPONENTIAL, 20.0)
 STEP = Trace("step", (0.0, 300.0, 900.0), (0.05, 0.2, 0.05), 1500.0, (300.0,))
 OURS = Settings(
-    policies=(ReferencePolicy(), BacklogPolicy()),
+    policies=(ReferencePolicy(is_fallback=True), BacklogPolicy()),
     timing=Timing(boot_deadline_seconds=400.0, drain_deadline_seconds=3600.0),
 )
 
