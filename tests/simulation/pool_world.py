@@ -100,15 +100,13 @@ class PoolWorld(World):
     def _some_settings(self):
         dice = self.dice
         most = dice.choice((2, 3, 4))
-        # The default pair, and one in which both must agree.
-        reference = ReferencePolicy(is_fallback=most != 3)
-        policies = dice.choice(((reference, BacklogPolicy()), (BacklogPolicy(),)))
+        policies = dice.choice(((ReferencePolicy(), BacklogPolicy()), (BacklogPolicy(),)))
         limits = Limits(
             min=dice.choice((0, 1, 1, 2)),
             max=most,
             in_window_seconds=dice.choice((5.0, 15.0)),
             in_cooldown_seconds=3.0,
-            in_step=dice.choice((1, None, 2)),
+            in_step=dice.choice((1, 1, 2)),
         )
         return Settings(POOL, limits, TIMING, BREAKER, policies)
 
