@@ -2,6 +2,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,19 +51,24 @@ def test_a_new_directory_is_given_to_the_user(tmp_path, nobody):
     assert path.stat().st_uid == nobody.pw_uid
 
 
+@pytest.fixture
+def anybodys():
+    """A directory that every user may reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="virtscale-") as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
 @needs_root
-def test_for_a_while_files_are_made_as_the_user(tmp_path, nobody):
+def test_for_a_while_files_are_made_as_the_user(anybodys, nobody):
     code = (
         "user = pwd.getpwnam('nobody')\n"
-        f"os.chmod({str(tmp_path)!r}, 0o777)\n"
         "groups = os.getgroups()\n"
         "with privilege.acting_as(user):\n"
         "    assert (os.geteuid(), os.getegid()) == (user.pw_uid, user.pw_gid)\n"
-        f"    print(os.stat(os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_WRONLY)).st_uid)\n"
+        f"    print(os.stat(os.open({str(anybodys / 'x')!r}, os.O_CREAT | os.O_WRONLY)).st_uid)\n"
         "assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, groups)\n"
     )
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
     assert as_root(code).stdout.strip() == str(nobody.pw_uid)
 
 
