@@ -23,6 +23,7 @@ from virtscale.v1 import (
 )
 
 from tests.e2e import machine
+from tests.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = 65534
@@ -130,7 +131,13 @@ def test_a_busy_port_is_named_with_service_and_option(state: Path) -> None:
         held.listen()
         port = held.getsockname()[1]
         result = virtscale(
-            "up", "--state", str(state), "--port-base", "20510", "--scaler-port", str(port)
+            "up",
+            "--state",
+            str(state),
+            "--port-base",
+            str(free_ports(8)),
+            "--scaler-port",
+            str(port),
         )
     assert result.returncode == 1
     assert f"port {port} for the scaler" in result.stdout
@@ -187,7 +194,7 @@ def small_disk(state: Path) -> Iterator[Path]:
 
 
 def test_without_disk_space_nothing_is_started(small_disk: Path) -> None:
-    result = virtscale("up", "--state", str(small_disk), "--port-base", "20530")
+    result = virtscale("up", "--state", str(small_disk), "--port-base", str(free_ports(8)))
     assert result.returncode == 1
     assert f"{small_disk} has " in result.stdout
     assert "MiB are needed; free some space" in result.stdout
@@ -198,7 +205,7 @@ def test_without_disk_space_nothing_is_started(small_disk: Path) -> None:
 def test_without_any_disk_space_the_state_directory_is_named(small_disk: Path) -> None:
     with pytest.raises(OSError, match="No space"), (small_disk / "rest").open("wb") as rest:
         rest.write(bytes(40_000_000))
-    text = refused("up", "--state", str(small_disk), "--port-base", "20530")
+    text = refused("up", "--state", str(small_disk), "--port-base", str(free_ports(8)))
     assert str(small_disk) in text
     assert "No space left on device" in text
     assert_nothing_runs(small_disk)
@@ -283,7 +290,16 @@ def test_a_server_that_is_not_installed_is_named_with_its_package(
         pytest.skip(f"only root can hide {program}, and it must be there")
     hide = f"mount --bind /dev/null {path} && "
     drop = f"exec setpriv --reuid={UNPRIVILEGED} --regid={UNPRIVILEGED} --clear-groups"
-    up = (sys.executable, "-m", "stack", "up", "--state", str(state), "--port-base", "20540")
+    up = (
+        sys.executable,
+        "-m",
+        "stack",
+        "up",
+        "--state",
+        str(state),
+        "--port-base",
+        str(free_ports(8)),
+    )
     command = ["unshare", "--mount", "sh", "-c", f'{hide}{drop} "$@"', "sh", *up]
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine does not let us hide a program in a name space")
@@ -337,7 +353,7 @@ def test_a_path_too_long_for_sockets_is_refused_before_anything_is_made() -> Non
     ],
 )
 def test_a_libvirt_that_cannot_be_used_is_named(state: Path, uri: str, words: list[str]) -> None:
-    result = virtscale("up", "--state", str(state), "--url", uri, "--port-base", "20520")
+    result = virtscale("up", "--state", str(state), "--url", uri, "--port-base", str(free_ports(8)))
     assert result.returncode == 1
     for word in (*words, "--url"):
         assert word in result.stdout
