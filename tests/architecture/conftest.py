@@ -1,6 +1,7 @@
 """What the architecture tests look at: the tracked files of this checkout."""
 
 import ast
+import functools
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,16 @@ class Sources:
 
     def tree(self, path: Path) -> ast.Module:
         """The parsed file."""
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return _parsed(path)
 
     def name(self, path: Path) -> str:
         """The path as people write it."""
         return path.relative_to(self.root).as_posix()
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 @pytest.fixture(scope="session")

@@ -75,10 +75,12 @@ def test_a_slower_boot_is_a_longer_wait():
 
 
 @pytest.mark.timeout(300)
-def test_boots_that_fail_for_a_day_start_few_domains_and_never_more_than_the_maximum():
+@pytest.mark.parametrize("tick_seconds", [10.0, pytest.param(1.0, marks=pytest.mark.full)])
+def test_boots_that_fail_for_a_day_start_few_domains_and_never_more_than_the_maximum(tick_seconds):
     scenario = Scenario("dead", faults=Faults(boot_failure_ratio=1.0))
     trace = Trace("day", (0.0,), (0.001,), 86_400.0)
-    card = run(scenario=scenario, trace=trace, bounds=Bounds(2, 4, defined=12)).scorecard
+    bounds = Bounds(2, 4, defined=12)
+    card = run(scenario=scenario, trace=trace, bounds=bounds, tick_seconds=tick_seconds).scorecard
     assert card.peak_active <= 4
     # One probe each 30 minutes and its boot deadline.
     assert card.starts <= 24 * 2 + 10
