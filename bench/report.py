@@ -1,6 +1,7 @@
 """Tables and plots: what was measured, beside what was asked for."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +103,11 @@ def write_json(path: Path | None, figures: Sequence[Figure], details: dict[str, 
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The exact value below which this share of the ordered samples lies; NaN without samples."""
+    """The first of the ordered samples that this share is not above (nearest rank); NaN of none."""
     if not ordered:
         return float("nan")
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    # Rounded first: 0.95 of 20 is 19, whatever a float makes of it.
+    return ordered[max(0, math.ceil(round(share * len(ordered), 9)) - 1)]
 
 
 def _number(value: float | None) -> str:
