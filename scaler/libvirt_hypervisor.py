@@ -1,4 +1,4 @@
-"""The pool's domains through libvirt. The only module that imports libvirt.
+"""The pool's domains through libvirt. Beside it only `libvirt_domains` imports libvirt.
 
 Calls run in daemon threads with deadlines, at most four at a time beside the one that lists: a
 connection serves five requests at once, and one blocked call must not blind the scaler.
@@ -7,10 +7,10 @@ connection serves five requests at once, and one blocked call must not blind the
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from xml.etree import ElementTree
 
 import libvirt
 
@@ -18,31 +18,29 @@ from scaler import host_memory
 from scaler.daemon_threads import DaemonThreads
 from scaler.host_room import HostRoom
 from scaler.kept_definitions import KeptDefinitions
+from scaler.libvirt_domains import (
+    Cached,
+    image_generation_of,
+    read,
+    read_metadata,
+    record_of,
+    set_metadata,
+)
 from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
 from scaler.ports import ErrorKind, HypervisorError
 from servicekit.clock import Clock
 
 Value = TypeVar("Value")
+Stats = list[tuple[Any, dict[str, Any]]]
 
-METADATA_URI = "urn:virtscale:domain:1"
-_METADATA_KEY = "virtscale"
 _METADATA_REFRESH_SECONDS = 5.0
+_REFRESHES_PER_LOOK = 20
+"""Metadata are asked for domain by domain: of a large pool a few with every look, the oldest first.
+What was started, stopped or defined since the last look is read at once."""
+_STATS_PER_CALL = 2000
+"""libvirt's protocol refuses answers about more than 4096 domains."""
 _CALL_THREADS = 4
 
-_LIFECYCLES = {
-    libvirt.VIR_DOMAIN_SHUTOFF: Lifecycle.OFF,
-    libvirt.VIR_DOMAIN_SHUTDOWN: Lifecycle.STOPPING,
-    libvirt.VIR_DOMAIN_PAUSED: Lifecycle.PAUSED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: Lifecycle.PAUSED,
-    libvirt.VIR_DOMAIN_CRASHED: Lifecycle.CRASHED,
-}
-_OFF_CAUSES = {
-    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "shutdown",
-    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "destroyed",
-    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "crashed",
-    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "failed",
-    libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "saved",
-}
 _RETRYABLE = frozenset(
     {
         libvirt.VIR_ERR_OPERATION_TIMEOUT,
@@ -65,20 +63,8 @@ _CONFIG = frozenset(
 )
 _NO_ROOM = re.compile(r"cannot allocate memory|no space left|cannot set up guest memory", re.I)
 _NO_FILE = re.compile(r"cannot access (storage|backing) file", re.I)
+_TOO_MANY = re.compile(r"too many .*(records|domains)", re.I)
 _CONNECTION_LOST = re.compile(r"client socket is closed|end of file while reading", re.I)
-
-
-@dataclass(slots=True)
-class _Cached:
-    """A domain's metadata as last read; None: it is not ours."""
-
-    read_at: float
-    attributes: dict[str, str] | None
-    defined_generation: str = ""
-    """The image that the next start boots: who defines a running domain anew changes only that."""
-    memory_bytes: int = 0
-    image_generation: str | None = None
-    """The image that its saved memory is of; None: not read."""
 
 
 class LibvirtHypervisor:
@@ -105,7 +91,9 @@ class LibvirtHypervisor:
         self._callers = DaemonThreads(_CALL_THREADS, "libvirt-call")
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._metadata: dict[str, _Cached] = {}
+        self._metadata: dict[str, Cached] = {}
+        """By UUID, in the order in which they were read."""
+        self._has_too_many = False
         # libvirt prints every error on standard error by itself; we report them in our own words.
         libvirt.registerErrorHandler(lambda *_: None, None)
 
@@ -243,51 +231,97 @@ class LibvirtHypervisor:
         return lost
 
     def _list(self) -> tuple[DomainRecord, ...]:
-        connection = self._connect()
-        # One call for all domains; the state needs no job lock, so a busy domain is not waited for.
-        stats = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        stats = self._stats(self._connect())
         now = self._clock.monotonic()
+        due = self._due(now)
         records = []
         seen = set()
         for domain, fields in stats:
             identity = domain.UUIDString()
             seen.add(identity)
-            known = self._known(domain, identity, now)
+            name = domain.name()
+            told = (fields.get("state.state"), fields.get("state.reason"), name)
+            known = self._metadata.get(identity)
+            if known is None or identity in due or (known.told and known.told[:3] != told):
+                known = self._remember(identity, read(domain, now), known)
             if known.attributes is None or known.attributes.get("pool") != self._pool:
+                known.told = told
                 continue
-            record = _record(domain.name(), fields, known.attributes)
             records.append(
-                replace(
-                    self._with_image(domain, record, known),
-                    defined_generation=known.defined_generation,
-                    kept_generation=self._kept.generation(record.name),
-                    memory_bytes=known.memory_bytes,
-                )
+                self._record(domain, known, fields, (*told, self._kept.generation(name)))
             )
         for identity in self._metadata.keys() - seen:
             self._metadata.pop(identity, None)
         return tuple(records)
 
-    def _with_image(self, domain: Any, record: DomainRecord, known: _Cached) -> DomainRecord:
+    def _stats(self, connection: Any) -> Stats:
+        # One call for all domains; the state needs no job lock, so a busy domain is not waited for.
+        kind = libvirt.VIR_DOMAIN_STATS_STATE
+        found: Stats = []
+        if not self._has_too_many:
+            try:
+                found = connection.getAllDomainStats(kind, 0)
+            except libvirt.libvirtError as error:
+                if _TOO_MANY.search(str(error)) is None:
+                    raise
+                self._has_too_many = True
+        if self._has_too_many:
+            domains = connection.listAllDomains()
+            for first in range(0, len(domains), _STATS_PER_CALL):
+                part = domains[first : first + _STATS_PER_CALL]
+                found += connection.domainListGetStats(part, kind, 0)
+        return found
+
+    def _due(self, now: float) -> frozenset[str]:
+        """Domains of which the metadata are to be read again in this look."""
+        oldest = islice(list(self._metadata.items()), _REFRESHES_PER_LOOK)
+        return frozenset(
+            identity
+            for identity, cached in oldest
+            if now - cached.read_at >= _METADATA_REFRESH_SECONDS
+        )
+
+    def _remember(self, identity: str, fresh: Cached, before: Cached | None = None) -> Cached:
+        """Keeps what was read, unless a change was written since `before` was looked up."""
+        with self._lock:
+            newest = self._metadata.pop(identity, None)
+            if before is not None and newest is not None and newest is not before:
+                fresh = newest
+            self._metadata[identity] = fresh
+            return fresh
+
+    def _record(
+        self, domain: Any, known: Cached, fields: dict[str, Any], told: tuple[object, ...]
+    ) -> DomainRecord:
+        assert known.attributes is not None
+        if known.record is not None and known.told == told:
+            return known.record
+        record = replace(
+            record_of(domain.name(), fields, known.attributes),
+            defined_generation=known.defined_generation,
+            kept_generation=self._kept.generation(domain.name()),
+            memory_bytes=known.memory_bytes,
+        )
+        known.told = told
         if record.lifecycle is not Lifecycle.OFF or not _may_be_saved(record.operation):
+            known.record = record
             return record
+        # An image may come and go without anything else changing.
+        known.record = None
+        return self._with_image(domain, record, known)
+
+    def _with_image(self, domain: Any, record: DomainRecord, known: Cached) -> DomainRecord:
         record = replace(record, has_saved_image=bool(domain.hasManagedSaveImage(0)))
         # Defining a domain anew leaves its saved image as it is, and a restore goes on from that.
         if not record.has_saved_image or not _is_kind(record.operation, OperationKind.SAVE):
             return record
         if known.image_generation is None:
-            known.image_generation = _image_generation(domain)
+            known.image_generation = image_generation_of(domain)
         return replace(record, generation=known.image_generation or record.generation)
-
-    def _known(self, domain: Any, identity: str, now: float) -> _Cached:
-        cached = self._metadata.get(identity)
-        if cached is None or now - cached.read_at >= _METADATA_REFRESH_SECONDS:
-            cached = self._metadata[identity] = _read(domain, now)
-        return cached
 
     def _own_attributes(self, domain: Any) -> dict[str, str]:
         """The domain's metadata as they are now; GONE when it is not of the pool."""
-        attributes = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
+        attributes = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
         if attributes is None or attributes.get("pool") != self._pool:
             raise self._not_ours(domain)
         return attributes
@@ -301,7 +335,7 @@ class LibvirtHypervisor:
         if domain.isActive():
             areas.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
         for area in areas:
-            attributes = _read_metadata(domain, area)
+            attributes = read_metadata(domain, area)
             if attributes is None or attributes.get("pool") != self._pool:
                 raise self._not_ours(domain)
             for name in ("operation", "operation_since"):
@@ -310,15 +344,15 @@ class LibvirtHypervisor:
                 attributes["operation"] = operation.kind.value
                 attributes["operation_since"] = f"{operation.since:.3f}"
                 attributes["token"] = str(operation.token)
-            _set_metadata(domain, attributes, area)
-        self._metadata[domain.UUIDString()] = _read(domain, self._clock.monotonic())
+            set_metadata(domain, attributes, area)
+        self._remember(domain.UUIDString(), read(domain, self._clock.monotonic()))
 
     def _not_ours(self, domain: Any) -> HypervisorError:
         text = f"domain {domain.name()} is no longer of pool {self._pool}"
         return HypervisorError(ErrorKind.GONE, text)
 
     def _keep(self, domain: Any) -> None:
-        known = _read(domain, self._clock.monotonic())
+        known = read(domain, self._clock.monotonic())
         if known.attributes is None or known.attributes.get("pool") != self._pool:
             raise self._not_ours(domain)
         # Defined anew since it was looked at: that definition has proved nothing yet.
@@ -329,18 +363,18 @@ class LibvirtHypervisor:
 
     def _roll_back(self, domain: Any) -> None:
         text = self._kept.get(domain.name())
-        now = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        now = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         if text is None or now is None or now.get("pool") != self._pool:
             raise self._not_ours(domain)
         restored = self._connect().defineXML(text)
-        attributes = _read_metadata(restored, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        attributes = read_metadata(restored, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         if attributes is not None:
             # The copy tells of the past; what is under way, and who was here last, is of now.
             for name in ("operation", "operation_since", "token"):
                 attributes.pop(name, None)
                 if name in now:
                     attributes[name] = now[name]
-            _set_metadata(restored, attributes, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+            set_metadata(restored, attributes, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         self._metadata.pop(domain.UUIDString(), None)
 
 
@@ -401,87 +435,8 @@ def _is_kind(operation: Operation | None, *kinds: OperationKind) -> bool:
     return operation is not None and operation.kind in kinds
 
 
-def _memory_bytes(domain: Any) -> int:
-    try:
-        return int(domain.maxMemory()) * 1024
-    except libvirt.libvirtError:
-        return 0
-
-
 def _close(connection: Any) -> None:
     try:
         connection.close()
     except libvirt.libvirtError:
         return
-
-
-def _read(domain: Any, now: float) -> _Cached:
-    attributes = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
-    if attributes is None:
-        return _Cached(now, None)
-    memory_bytes = _memory_bytes(domain)
-    defined = attributes
-    if domain.isActive() and domain.isPersistent():
-        defined = _read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG) or {}
-    return _Cached(now, attributes, defined.get("generation", ""), memory_bytes)
-
-
-def _image_generation(domain: Any) -> str:
-    """What the metadata of the saved image say; empty: they cannot be read."""
-    try:
-        root = ElementTree.fromstring(domain.managedSaveGetXMLDesc(0))
-    except (libvirt.libvirtError, ElementTree.ParseError):
-        return ""
-    element = root.find(f"metadata/{{{METADATA_URI}}}domain")
-    return "" if element is None else element.get("generation", "")
-
-
-def _read_metadata(domain: Any, area: int) -> dict[str, str] | None:
-    try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, area)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (
-            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
-            libvirt.VIR_ERR_NO_DOMAIN,
-        ):
-            return None
-        raise
-    try:
-        element = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
-    return {name: value for name, value in element.attrib.items() if not name.startswith("{")}
-
-
-def _set_metadata(domain: Any, attributes: dict[str, str], area: int) -> None:
-    text = ElementTree.tostring(ElementTree.Element("domain", attributes), encoding="unicode")
-    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _METADATA_KEY, METADATA_URI, area)
-
-
-def _record(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> DomainRecord:
-    state = fields.get("state.state", libvirt.VIR_DOMAIN_NOSTATE)
-    lifecycle = _LIFECYCLES.get(state, Lifecycle.RUNNING)
-    reason = fields.get("state.reason", 0)
-    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
-        # Every start passes through this for a moment.
-        lifecycle = Lifecycle.RUNNING
-    cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
-    token = _number(attributes.get("token"))
-    operation = _operation(attributes, int(token))
-    generation = attributes.get("generation", "")
-    return DomainRecord(name, lifecycle, cause, operation, int(token), generation)
-
-
-def _operation(attributes: dict[str, str], token: int) -> Operation | None:
-    try:
-        kind = OperationKind(attributes.get("operation", ""))
-    except ValueError:
-        return None
-    return Operation(kind, _number(attributes.get("operation_since")), token)
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0

@@ -18,8 +18,7 @@ from scaler.decision import (
 )
 from scaler.executor import Executor
 from scaler.feedback import feed
-from scaler.moments import Moments, date
-from scaler.pool import WorkerRecord
+from scaler.moments import Moments, Sessions, date, date_workers
 from scaler.ports import (
     AlertBoard,
     DecisionLog,
@@ -87,6 +86,7 @@ class Reconciler:
         self._is_dry_run = is_dry_run
         self._state = State()
         self._moments: Moments = {}
+        self._sessions: Sessions = {}
         self._results: list[ActionResult] = []
         self._wakeup = asyncio.Event()
         self._executor = Executor(ports.hypervisor, ports.fleet, ports.clock, self._report)
@@ -185,11 +185,11 @@ class Reconciler:
             domains, self._moments = date(
                 domains, self._moments, self._executor.written, offset, now
             )
+        if not isinstance(workers, Exception):
+            workers, self._sessions = date_workers(workers, self._sessions, offset, self._moments)
         return Observation(
             domains=None if isinstance(domains, Exception) else domains,
-            workers=None
-            if isinstance(workers, Exception)
-            else tuple(_worker_on_clock(worker, offset) for worker in workers),
+            workers=None if isinstance(workers, Exception) else workers,
             readings=readings,
             hold=overrides.pause(given),
             errors=errors,
@@ -233,12 +233,3 @@ async def _known(call: Awaitable[Value]) -> Value | Exception:
         return await call
     except (HypervisorError, FleetError) as error:
         return error
-
-
-def _worker_on_clock(worker: WorkerRecord, offset: float) -> WorkerRecord:
-    connected, oldest = worker.connected_since, worker.oldest_lease_since
-    return replace(
-        worker,
-        connected_since=None if connected is None else connected + offset,
-        oldest_lease_since=None if oldest is None else oldest + offset,
-    )

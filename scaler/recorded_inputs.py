@@ -5,6 +5,7 @@ Fields that have their default are left out: a thousand domains that are off are
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from scaler.alerts import NO_ALERTS, Base, Firing, Sight
@@ -26,6 +27,7 @@ from scaler.pool import (
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Reading, Stale
 
 _ROOM = ("memory_bytes", "memory_available_bytes", "disk_free_bytes")
+_WORKER_SHAPE = attrgetter("worker_id", "state", "slots")
 _DIGITS = 6
 """Of a value: rounding to so many keeps any threshold that a person writes on its side."""
 
@@ -66,22 +68,10 @@ def shape(observation: Observation) -> tuple[object, ...]:
     Leases come and go within a turn's worth of work and decide only which domain leaves; the turn
     in which one leaves is always kept in full. The same holds for the host's room.
     """
-    domains = observation.domains
     workers = observation.workers
     return (
-        None
-        if domains is None
-        else tuple(
-            (
-                *(one.name, one.lifecycle, one.cause, _kind(one.operation), one.token),
-                *(one.generation, one.defined_generation, one.kept_generation),
-                *(one.has_saved_image, one.memory_bytes),
-            )
-            for one in domains
-        ),
-        None
-        if workers is None
-        else tuple((one.worker_id, one.state, one.slots) for one in workers),
+        observation.domains,
+        None if workers is None else tuple(map(_WORKER_SHAPE, workers)),
         observation.orders,
         observation.alerts,
     )
@@ -160,10 +150,6 @@ def _found(record: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, float]:
     if "inputs" not in record:
         raise ValueError("the record holds no inputs")
     return record["inputs"], float(record["time"])
-
-
-def _kind(operation: Operation | None) -> object:
-    return None if operation is None else (operation.kind, operation.token)
 
 
 def _domain(view: DomainView, record: DomainRecord | None, now: float) -> dict[str, Any]:

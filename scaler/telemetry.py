@@ -34,7 +34,9 @@ class Telemetry:
     ) -> None:
         self._pool = pool
         self._lock = threading.Lock()
+        self._turn: tuple[Decision, State, float] | None = None
         self._status: dict[str, Any] | None = None
+        """Of `_turn`; None: nobody has asked for it yet."""
         self._snapshot = _Snapshot(pool, monotonic)
         registry.register(self._snapshot)
         self._decisions = Counter(
@@ -99,6 +101,11 @@ class Telemetry:
     def status(self) -> dict[str, Any] | None:
         """The newest turn as plain data; None before the first. From any thread."""
         with self._lock:
+            if self._turn is None:
+                return None
+            if self._status is None:
+                # Every domain is in it: made for those who ask, not for every turn.
+                self._status = {"pool": self._pool, **status_record(*self._turn)}
             return self._status
 
     def decided(self, decision: Decision, state: State, wall: float) -> None:
@@ -112,9 +119,8 @@ class Telemetry:
         before = self._snapshot.show(decision, state, wall)
         if before is not None:
             self._spacing.labels(self._pool).observe(max(0.0, decision.at - before.at))
-        status = {"pool": self._pool, **status_record(decision, state, wall)}
         with self._lock:
-            self._status = status
+            self._turn, self._status = (decision, state, wall), None
 
     def policies_read(self, is_good: bool) -> None:
         """The policies file was read again."""

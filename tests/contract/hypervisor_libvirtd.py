@@ -11,7 +11,8 @@ from pathlib import Path
 
 import libvirt
 
-from scaler.libvirt_hypervisor import METADATA_URI, LibvirtHypervisor
+from scaler.libvirt_domains import METADATA_URI
+from scaler.libvirt_hypervisor import LibvirtHypervisor
 from servicekit.clock import SystemClock
 
 _DOMAIN = """

@@ -6,7 +6,8 @@ On libvirt's test driver: everything but the guests is real, and nothing need be
 import libvirt
 import pytest
 
-from scaler.libvirt_hypervisor import METADATA_URI, LibvirtHypervisor
+from scaler.libvirt_domains import METADATA_URI
+from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.pool import Operation, OperationKind
 from scaler.ports import ErrorKind, HypervisorError
 from servicekit.clock import SystemClock
