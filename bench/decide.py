@@ -1,18 +1,24 @@
-"""What one turn of the scaler's core costs as a pool grows."""
+"""What one turn of the scaler costs as a pool grows: of its core, and of the whole service."""
 
 import argparse
+import importlib.util
 import json
+import shutil
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.report import Figure, Goal, print_bars, print_figures, write_json
+from bench import tick
+from bench.report import Figure, Goal, print_bars, print_figures, print_rows, write_json
 from scaler.decision import Observation, Settings, State, decide
 from scaler.pool import DomainRecord, Lifecycle, WorkerRecord, WorkerState
 from scaler.readings import Known
 from scaler.recommendation import CPU, DEMAND, DEMAND_AVERAGE, BacklogPolicy, ReferencePolicy
+from scaler.simulator import plot
 from scaler.simulator.scenario import SCENARIOS
 from scaler.simulator.simulation import Bounds, simulate, workload_of
 from scaler.simulator.spreads import Spread, SpreadKind
@@ -22,29 +28,93 @@ from scaler.stabilization import Limits
 _SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 _GOAL = Goal("decide() for 1,000 domains, half of them at work, median", "ms", 10.0, None)
 
+_TICK_GOAL = Goal("a whole turn with 1,000 domains, one changes its state", "ms", 50.0, None)
+_TICK_SIZES = (10, 100, 300, 1_000, 3_000, 10_000)
+_HEADS = (
+    *("domains", "quiet", "slowest", "moving", "us/domain", "libvirt", "dispatcher", "signals"),
+    *("rest", "libvirtd", "/metrics"),
+)
 _DAY_GOAL = Goal("a simulated day of 100 machines, a turn each second", "s", 10.0, None)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the benchmark's flags."""
     parser.add_argument("--quick", action="store_true", help="a smoke run; judges nothing")
+    parser.add_argument("--turns", type=int, default=40, help="whole turns per size (default 40)")
+    parser.add_argument("--largest", type=int, default=10_000, help="domains (default 10,000)")
     parser.add_argument("--json", type=Path, help="also write every figure to this file")
+    parser.add_argument("--plot", type=Path, help="also draw the growth (HTML)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the median cost of a turn by the number of domains; 1 when the goal is missed."""
+    """Prints the cost of a turn by the number of domains; 1 when a goal is missed or not tried."""
     turns = 5 if arguments.quick else 60
     points = [(size, median_milliseconds(size, turns)) for size in _SIZES]
-    print_bars("one turn", [(f"{size:,}", value) for size, value in points], "ms")
+    print_bars("decide() in one turn", [(f"{size:,}", value) for size, value in points], "ms")
     print("\nper domain: " + json.dumps({size: round(ms * 1000 / size, 2) for size, ms in points}))
     figures = [Figure(_GOAL, dict(points)[1_000])]
+    whole: list[tick.Point] = []
+    is_tried = True
     if not arguments.quick:
         figures.append(Figure(_DAY_GOAL, simulated_day_seconds()))
-    reached = print_figures(figures)
-    details: dict[str, Any] = {"milliseconds": {str(size): value for size, value in points}}
+        is_tried = _can_try()
+    if is_tried and not arguments.quick:
+        sizes = tuple(size for size in _TICK_SIZES if size <= arguments.largest)
+        whole = _whole_turns(sizes, arguments.turns)
+        figures += [Figure(_TICK_GOAL, one.moving) for one in whole if one.size == 1_000]
+    reached = print_figures(figures) and is_tried
+    details: dict[str, Any] = {
+        "milliseconds": {str(size): value for size, value in points},
+        "whole_turns": [asdict(one) for one in whole],
+    }
     write_json(arguments.json, figures, details)
+    if arguments.plot is not None:
+        arguments.plot.write_text(_draw(points, whole), encoding="utf-8")
     return 0 if reached or arguments.quick else 1
+
+
+def _can_try() -> bool:
+    missing = [] if importlib.util.find_spec("libvirt") else ["Python's libvirt module"]
+    missing += [] if shutil.which("libvirtd", path=tick.PROGRAMS) else ["libvirtd"]
+    if missing:
+        print(
+            f"NOT RUN: a whole turn: {', '.join(missing)} is missing here; what ./test has made "
+            "has it: .venv/bin/python -m bench decide",
+            file=sys.stderr,
+        )
+    return not missing
+
+
+def _whole_turns(sizes: tuple[int, ...], turns: int) -> list[tick.Point]:
+    """Measures, and prints each size when it is known."""
+    print("\na whole turn of the service, CPU ms (libvirtd's own beside it):")
+    rows: list[tuple[str, ...]] = [_HEADS]
+    found = []
+    for one in tick.measure(sizes, turns):
+        found.append(one)
+        parts = [one.parts[name] for name in ("libvirt", "dispatcher", "signals")]
+        shown = (one.quiet, one.slowest, one.moving, one.moving / one.size * 1000, *parts)
+        shown = (*shown, one.quiet - sum(parts), one.libvirtd, one.render)
+        rows.append((f"{one.size:,}", *(f"{value:,.1f}" for value in shown)))
+    print_rows(rows)
+    print_bars("a whole turn", [(f"{one.size:,}", one.moving) for one in found], "ms")
+    return found
+
+
+def _draw(core: list[tuple[int, float]], whole: list[tick.Point]) -> str:
+    """Milliseconds over domains: the core alone, and the whole turn."""
+    lines = [("decide()", core), ("a whole turn", [(one.size, one.moving) for one in whole])]
+    pictures = [
+        plot.scatter(
+            f"{title}: CPU ms of a turn",
+            "domains",
+            [plot.Point(f"{size:,}: {value:,.1f} ms", size, value, 1.0) for size, value in line],
+        )
+        for title, line in lines
+        if line
+    ]
+    return plot.page("What a turn of the scaler costs", pictures)
 
 
 def median_milliseconds(size: int, turns: int) -> float:

@@ -36,8 +36,9 @@ from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import logs
 from servicekit.clock import SystemClock
 
+PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Where programs are looked for."""
 _NOBODY = 65534
-_DEFINE_SECONDS = 600.0
 _FLUSH_TURNS = 5
 """The store writes what has grown once in five seconds, and what is new within a second."""
 _DOMAIN = """
@@ -78,9 +79,9 @@ class Daemon:
                 os.chown(self.root / part, self._user, self._user)
         self.root.chmod(0o755)
         self._process = subprocess.Popen(
-            ["libvirtd"],
+            [shutil.which("libvirtd", path=PROGRAMS) or "libvirtd"],
             env={
-                "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
+                "PATH": PROGRAMS,
                 "HOME": str(self.root / "home"),
                 "XDG_RUNTIME_DIR": str(self.root / "run"),
                 "XDG_CONFIG_HOME": str(self.root / "config"),
@@ -165,9 +166,9 @@ class Point:
 
     size: int
     quiet: float
-    """Workers took and finished jobs, nothing else changed: median of rounds of turns."""
+    """Mean; a tenth of the workers took or finished a job, nothing else changed."""
     moving: float
-    """As `quiet`, and a domain changed its state in each turn, so each is kept in full."""
+    """Mean; as `quiet`, and a domain changed in each turn, so that each is kept in full."""
     slowest: float
     """The costliest of the quiet turns."""
     wall: float

@@ -1,6 +1,9 @@
 """Deadlines of operations on a wall clock that jumps."""
 
-from scaler.moments import date
+from dataclasses import replace
+
+from scaler.moments import date, date_workers
+from scaler.pool import WorkerRecord, WorkerState
 
 WALL = 1_700_000_000.0
 
@@ -50,3 +53,23 @@ def test_what_was_written_here_is_dated_by_that_though_the_clock_has_jumped_sinc
     assert since(records) == [99.5]
     records, _ = date([record], moments, {}, 130.0 - WALL - 3_600.0, 130.0)
     assert since(records) == [99.5]
+
+
+def test_a_worker_told_as_before_is_the_same_object_though_clocks_drift():
+    worker = WorkerRecord("a", WorkerState.READY, connected_since=WALL, silent_seconds=0.1)
+    (first,), known = date_workers([worker], {}, 100.0 - WALL, ())
+    assert first.connected_since == 100.0
+    again = replace(worker, silent_seconds=0.7)
+    (same,), known = date_workers([again], known, 100.001 - WALL, ())
+    assert same is first
+    # Its domain is being woken: when it was heard of last decides whether it is back.
+    (other,), _ = date_workers([again], known, 100.001 - WALL, {"a"})
+    assert other.silent_seconds == 0.7
+    (busy,), _ = date_workers([replace(worker, leases=1)], known, 100.0 - WALL, ())
+    assert busy.leases == 1
+
+
+def test_a_worker_that_is_gone_is_forgotten():
+    worker = WorkerRecord("a", WorkerState.READY)
+    _, known = date_workers([worker], {}, 0.0, ())
+    assert date_workers([], known, 0.0, ()) == ((), {})
