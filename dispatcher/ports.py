@@ -298,10 +298,6 @@ class BusyError(Exception):
         super().__init__("too many submissions wait to be stored; send this one again later")
 
 
-class StoppingError(Exception):
-    """The dispatcher is stopping."""
-
-
 class KeySource(Protocol):
     """Where the pepper's keys come from; they may change at any time."""
 

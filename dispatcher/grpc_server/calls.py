@@ -61,10 +61,6 @@ class Line(Protocol):
         """Sends a message; False when the peer's window keeps some of it here."""
         ...
 
-    def open(self, number: int) -> None:
-        """Sends what an answer begins with."""
-        ...
-
     def took(self, number: int, size: int) -> None:
         """A message of so many bytes was taken."""
         ...
@@ -150,11 +146,6 @@ class Call:
         code = self._code
         return code if isinstance(code, int) else code.value[0], self._text, self._trailing
 
-    async def send_initial_metadata(self, metadata: Metadata) -> None:
-        """Tells the peer that the call is served; metadata of ours are in the trailers only."""
-        assert not metadata
-        self._line.open(self.number)
-
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()
     ) -> NoReturn:
@@ -185,10 +176,6 @@ class Call:
         """See `set_code`."""
         return self._code
 
-    def details(self) -> str:
-        """See `set_details`."""
-        return self._text
-
     def invocation_metadata(self) -> Metadata:
         """What the client sent with the call."""
         return self.head.metadata
@@ -206,14 +193,6 @@ class Call:
         if self._due is None:
             return None
         return max(0.0, self._due - asyncio.get_running_loop().time())
-
-    def cancelled(self) -> bool:
-        """Whether the client has gone."""
-        return self.is_over
-
-    def done(self) -> bool:
-        """Whether the call has ended."""
-        return self.is_over
 
 
 def read(deserialize: Callable[[bytes], Any], message: Message) -> Any:

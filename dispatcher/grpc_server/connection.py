@@ -385,12 +385,6 @@ class Connection:
             self._open(stream)
         return self._outbox.message(stream, message)
 
-    def open(self, number: int) -> None:
-        """Sends the block that an answer begins with, ahead of its first message."""
-        stream = self._streams.get(number)
-        if stream is not None and not stream.is_open:
-            self._open(stream)
-
     def _open(self, stream: Stream) -> None:
         stream.is_open = True
         self._outbox.put(frames.headers(stream.number, heads.RESPONSE))

@@ -225,11 +225,6 @@ class Served(asyncio.BufferedProtocol):
         self._flush_soon()
         return is_sent
 
-    def open(self, number: int) -> None:
-        """See `calls.Line.open`."""
-        self._connection.open(number)
-        self._flush_soon()
-
     def took(self, number: int, size: int) -> None:
         """See `calls.Line.took`."""
         self._connection.consumed(number, size)

@@ -231,7 +231,6 @@ def test_what_is_over_is_answered_no_more(peer):
     peer.send(headers(1), frames.reset(1, Code.CANCEL))
     for act in (
         lambda: peer.connection.send(1, b"x"),
-        lambda: peer.connection.open(1),
         lambda: peer.connection.end(1),
         lambda: peer.connection.abandon(1),
         lambda: peer.connection.consumed(1, 3),
@@ -247,14 +246,6 @@ def test_a_call_abandoned_with_messages_that_wait(peer):
     peer.connection.abandon(1)
     assert peer.resets() == [(1, Code.CANCEL)]
     assert peer.connection.is_clear
-
-
-def test_an_answer_may_begin_before_its_first_message(peer):
-    peer.send(headers(1))
-    peer.connection.open(1)
-    peer.connection.open(1)
-    peer.connection.send(1, b"")
-    assert [kind for kind, *_ in peer.answers()] == [frames.HEADERS, frames.DATA]
 
 
 def test_padding_counts_for_windows_only():
