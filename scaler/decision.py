@@ -11,6 +11,7 @@ from operator import attrgetter
 
 from scaler import (
     alerts,
+    host_departure,
     host_room,
     maintenance,
     overrides,
@@ -92,6 +93,8 @@ class State:
     tracked: tracking.Tracked | None = field(default=None, compare=False, repr=False)
     """The last turn's pool; only saves time."""
     refilled_at: float | None = None
+    saved_at: float | None = None
+    """See `host_departure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def decide(
     stabilised, effects, bases = _intervene(
         settings, observation, stabilised, tracked.pool.current, now
     )
-    obstacle = _obstacle(state, observation, tracked.newest_token)
+    obstacle = _obstacle(state, observation, tracked.newest_token, now)
     if obstacle is not None:
         plan = Plan(reasons=(obstacle,))
     else:
@@ -253,6 +256,7 @@ def _remember(
         tracks=tracked.tracks,
         tracked=tracked,
         trials=rollout.observed(state.trials, tracked.pool, tracked.incidents),
+        saved_at=host_departure.saved_at(state.saved_at, tracked, now),
         ready_names=ready,
         ready_changed_at=changed_at,
     )
@@ -297,12 +301,14 @@ def _withhold(
     return memory, saturation.withhold(memory, stabilised, pool, settings.limits.min)
 
 
-def _obstacle(state: State, observation: Observation, newest_token: int) -> Reason | None:
+def _obstacle(state: State, observation: Observation, newest: int, now: float) -> Reason | None:
     assert state.token is not None
-    if newest_token > state.token:
+    if newest > state.token:
         # Another scaler took over this pool: whatever this one does now would be a second opinion.
         return Reason.FENCED
-    return Reason.PAUSED if observation.hold is not None else None
+    if observation.hold is not None:
+        return Reason.PAUSED
+    return Reason.DOMAINS_SAVED if host_departure.is_likely(state.saved_at, now) else None
 
 
 def _plan(

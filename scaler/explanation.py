@@ -14,7 +14,7 @@ Clock = Callable[[float], str]
 
 _OUT = frozenset({"scale_out", "demand_returned", "cordoned_needed"})
 _IN = frozenset({"scale_in", "cordoned_surplus"})
-_STANDING_STILL = frozenset({"paused", "fenced", "hypervisor_unknown"})
+_STANDING_STILL = frozenset({"paused", "fenced", "hypervisor_unknown", "domains_saved"})
 _POLICY_WAITS = frozenset({"cpu_above_target_not_sustained", "pool_in_transition"})
 _RENEWING = frozenset(
     {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaler import host_departure
 from scaler.decision import BESIDE, Decision, Settings, State
 from scaler.reasons import Reason
 from scaler.stabilization import Step
@@ -37,8 +38,7 @@ def holds(decision: Decision, state: State, settings: Settings) -> tuple[Held, .
             Held(step.reason, _step_until(step, state, settings)) for step in stabilised.steps
         ]
     for reason in decision.plan.reasons:
-        is_breaker = reason is Reason.BREAKER_OPEN
-        found.append(Held(reason, state.breaker.open_until if is_breaker else None))
+        found.append(Held(reason, _obstacle_until(reason, state)))
     return tuple(_still(one, decision.at) for one in found)
 
 
@@ -81,6 +81,12 @@ def _policy_until(name: str, reason: Reason, state: State, settings: Settings) -
         since = getattr(state.policy_memory.get(name), "since", None)
         return _sum(since, getattr(policy, "sustained_seconds", None))
     return _sum(state.ready_changed_at, getattr(policy, "averaging_seconds", None))
+
+
+def _obstacle_until(reason: Reason, state: State) -> float | None:
+    if reason is Reason.DOMAINS_SAVED:
+        return host_departure.until(state.saved_at)
+    return state.breaker.open_until if reason is Reason.BREAKER_OPEN else None
 
 
 def _step_until(step: Step, state: State, settings: Settings) -> float | None:

@@ -99,6 +99,8 @@ def record_of(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> 
         # Every start passes through this for a moment.
         lifecycle = Lifecycle.RUNNING
     cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
+    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE):
+        cause = "saved"
     token = _number(attributes.get("token"))
     operation = _operation(attributes, int(token))
     generation = attributes.get("generation", "")

@@ -52,6 +52,7 @@ class Reason(StrEnum):
 
     # What kept a plan from reaching the desired capacity.
     PAUSED = "paused"
+    DOMAINS_SAVED = "domains_saved"
     FENCED = "fenced"
     HYPERVISOR_UNKNOWN = "hypervisor_unknown"
     FLEET_UNKNOWN = "fleet_unknown"

@@ -42,6 +42,7 @@ SENTENCES: Mapping[str, str] = {
     "override_blocks_out": "a person has blocked scaling out",
     "host_saturated": "the last scale-out did not help: the host has no CPU time left to give",
     "paused": "scaling is paused",
+    "domains_saved": "somebody saves domains, as a host does that shuts down",
     "fenced": "another scaler works on the domains",
     "hypervisor_unknown": "libvirt does not answer",
     "fleet_unknown": "the dispatcher does not answer",

@@ -107,6 +107,8 @@ class Incident(StrEnum):
     CRASHED = "crashed"
     STOPPED = "stopped"
     PAUSED = "paused"
+    SAVED = "saved"
+    """By somebody else, as libvirt-guests does when the host goes down; or it is just being."""
     VANISHED = "vanished"
 
 
@@ -458,6 +460,9 @@ _BOOTED = (
 )
 
 
+_WENT_OFF = {"crashed": Incident.CRASHED, "saved": Incident.SAVED}
+
+
 def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | None:
     old, new = before.state, after.state
     if old is new:
@@ -475,7 +480,7 @@ def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | N
         crashed = record.lifecycle is Lifecycle.CRASHED
         return Incident.CRASHED if crashed else Incident.WENT_SILENT
     if new is DomainState.PAUSED:
-        return Incident.PAUSED
+        return Incident.SAVED if record.cause == "saved" else Incident.PAUSED
     if new is DomainState.OFF and old in (
         *SERVING,
         DomainState.CORDONED,
@@ -485,7 +490,7 @@ def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | N
         # A failed start call reports through its result, not as a domain that went off.
         if old is DomainState.STARTING:
             return None
-        return Incident.CRASHED if record.cause == "crashed" else Incident.STOPPED
+        return _WENT_OFF.get(record.cause, Incident.STOPPED)
     return None
 
 

@@ -138,9 +138,34 @@ async def test_an_image_that_somebody_saved_is_not_gone_on_from(world_of):
     world.take_back(world.workers[name])
     await world.hypervisor.save(name)
     world._is_fault = False
-    await world.run(30)
+    await world.run(90)
     assert len(world.serving) == 1
     assert world.wakes == 0
+
+
+async def test_a_host_that_saves_its_domains_is_let_go(world_of):
+    world = world_of(paused=1)
+    await world.run(20)
+    world.job_seconds = 500.0
+    world.submit(3)
+    await world.run(40)
+    served = len(world.serving)
+    assert served >= 3
+    starts, wakes = world.starts, world.wakes
+    # As libvirt-guests: one after the other, each of which takes a while.
+    for name in world.serving:
+        world._is_fault = True
+        world.take_back(world.workers[name])
+        await world.hypervisor.save(name)
+        world._is_fault = False
+        await world.run(40)
+    assert (world.starts, world.wakes) == (starts, wakes)
+    assert world.active == []
+    reasons = {reason for record in world.log.records for reason in record.get("limits", ())}
+    assert "domains_saved" in reasons
+    # It was no shutdown, or the host is up again.
+    await world.run(60)
+    assert len(world.serving) == served
 
 
 @pytest.mark.parametrize("saving", [False, True])

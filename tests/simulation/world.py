@@ -57,8 +57,8 @@ class WorldMetrics(MetricsFake):
         super().__init__()
         self.outage = None
 
-    def _reading(self, name):
-        return self.outage or super()._reading(name)
+    def _reading(self, query):
+        return self.outage or super()._reading(query)
 
 
 class LogFake:

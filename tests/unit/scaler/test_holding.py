@@ -71,6 +71,14 @@ def test_a_policy_that_waits_says_until_when(make):
     assert latest(held) == 110.0
 
 
+def test_what_a_host_that_goes_down_keeps_from_happening_has_an_end(make):
+    settings = replace(SETTINGS, limits=replace(LIMITS, out_window_seconds=0.0))
+    state, decision = turns(make, settings, (100.0, seen(make, 2.0)), state=State(saved_at=90.0))
+    assert decision.plan.actions == ()
+    assert holds(decision, state, settings) == (Held(Reason.DOMAINS_SAVED, 150.0),)
+    assert withheld(decision) == ("out", Reason.DOMAINS_SAVED)
+
+
 def test_an_open_breaker_ends_with_its_back_off_and_an_order_has_no_end(make):
     settings = replace(SETTINGS, limits=replace(LIMITS, out_window_seconds=0.0))
     state = State(breaker=Breaker(2, 150.0))

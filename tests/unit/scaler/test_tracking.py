@@ -158,6 +158,8 @@ def test_silence_is_not_timed_while_the_dispatcher_is_away(make, see):
     [
         ("ready", "crashed", Incident.CRASHED),
         ("ready", "shutdown", Incident.STOPPED),
+        ("ready", "saved", Incident.SAVED),
+        ("saving", "saved", None),
         ("booting", "crashed", Incident.BOOT_FAILED),
         ("shutting_down", "shutdown", None),
         ("starting", "failed", None),
