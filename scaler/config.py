@@ -31,7 +31,7 @@ from scaler.ports import SignalQuery
 from scaler.rollout import RolloutSettings
 from scaler.saturation import HOST_PRESSURE, THROUGHPUT, SaturationSettings
 from scaler.shadows import Shadow
-from scaler.stabilization import Limits
+from scaler.stabilization import Limits, Rate
 from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
 from servicekit.config import Contradiction, ContradictionError, Settings
@@ -41,6 +41,15 @@ ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _MIB = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class RateConfig(Settings):
+    """At most so many domains within so many seconds."""
+
+    domains: Annotated[int, Field(ge=1, le=10_000)]
+    """So many."""
+    seconds: SomeSeconds
+    """Within any stretch of so long."""
 
 
 class OutConfig(Settings):
@@ -53,6 +62,8 @@ class OutConfig(Settings):
     """No scale-out for so long after one."""
     step: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Most domains more per decision."""
+    rate: RateConfig | None = None
+    """Most domains started in a stretch of time; null: as many as the step allows."""
 
 
 class InConfig(Settings):
@@ -64,6 +75,8 @@ class InConfig(Settings):
     """No scale-in for so long after a scale-in or a scale-out."""
     step: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Most domains on their way out at a time; null: all that are too many."""
+    rate: RateConfig | None = None
+    """Most domains drained in a stretch of time; null: as many as the step allows."""
 
 
 class TimingConfig(Settings):
@@ -358,6 +371,8 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
             out_step=config.scale_out.step,
             in_step=config.scale_in.step,
             headroom=Headroom(**config.headroom.model_dump()),
+            out_rate=_rate(config.scale_out.rate),
+            in_rate=_rate(config.scale_in.rate),
         ),
         timing=Timing(**config.timing.model_dump()),
         breaker=BreakerSettings(**config.breaker.model_dump()),
@@ -373,6 +388,10 @@ def pool_settings(config: ScalerConfig) -> PoolSettings:
         ),
         digest=digest(config),
     )
+
+
+def _rate(config: RateConfig | None) -> Rate | None:
+    return None if config is None else Rate(config.domains, config.seconds)
 
 
 def _saturation(config: SaturationConfig | None) -> SaturationSettings | None:

@@ -28,6 +28,7 @@ _BESIDE = frozenset({"rollout_no_room", "rollout_given_up", "wakes_failed"})
 _IN_ONLY = frozenset(
     {
         *("in_window", "in_window_filling", "in_cooldown", "in_step", "min", "headroom"),
+        "in_rate",
         *("alert_floor", "alert_raise", "alert_blocks_in", "override_floor", "override_blocks_in"),
         *_BESIDE,
     }
@@ -35,6 +36,7 @@ _IN_ONLY = frozenset(
 _OUT_ONLY = frozenset(
     {
         *("out_window", "out_cooldown", "out_step", "max", "ceiling", "no_domain_left"),
+        "out_rate",
         *("breaker_open", "breaker_probe", "domains_leaving", "within_tolerance"),
         *("override_ceiling", "override_blocks_out", "host_saturated"),
         *("host_memory", "host_disk"),

@@ -111,6 +111,10 @@ def _step_until(step: Step, state: State, settings: Settings) -> float | None:
         case Reason.IN_COOLDOWN:
             moments = [one for one in (memory.last_in_at, memory.last_out_at) if one is not None]
             return _sum(max(moments, default=None), limits.in_cooldown_seconds)
+        case Reason.OUT_RATE if limits.out_rate is not None:
+            return _sum(min(memory.outs, default=None), limits.out_rate.seconds)
+        case Reason.IN_RATE if limits.in_rate is not None:
+            return _sum(min(memory.ins, default=None), limits.in_rate.seconds)
         case _:
             return None
 

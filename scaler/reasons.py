@@ -38,6 +38,8 @@ class Reason(StrEnum):
     IN_COOLDOWN = "in_cooldown"
     OUT_STEP = "out_step"
     IN_STEP = "in_step"
+    OUT_RATE = "out_rate"
+    IN_RATE = "in_rate"
     MIN = "min"
     MAX = "max"
     ALERT_FLOOR = "alert_floor"

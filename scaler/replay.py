@@ -197,7 +197,8 @@ def _judge(settings: Settings, state: State, now: Situation) -> tuple[State, int
     memory = state.memory
     # Cooldowns run from what really was done to the pool.
     if now.has_scaled_out:
-        memory = stabilization.scaled(memory, out=True, now=now.at)
+        count = max(1, now.starts)
+        memory = stabilization.scaled(memory, out=True, now=now.at, domains=count)
     if now.has_scaled_in:
         memory = stabilization.scaled(memory, out=False, now=now.at)
     reason = Reason.STEADY

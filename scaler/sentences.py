@@ -30,6 +30,8 @@ SENTENCES: Mapping[str, str] = {
     "in_cooldown": "it is too soon after the last change to scale in",
     "out_step": "not so many domains are started at once",
     "in_step": "not so many domains leave at once",
+    "out_rate": "not so many domains are started in such a time",
+    "in_rate": "not so many domains leave in such a time",
     "min": "the pool's minimum",
     "max": "the pool's maximum",
     "alert_floor": "an alert demands so many domains while it fires",

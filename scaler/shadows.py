@@ -54,7 +54,13 @@ def judge(
     real = before.memory
     lent = replace(
         after,
-        memory=replace(own.memory, last_out_at=real.last_out_at, last_in_at=real.last_in_at),
+        memory=replace(
+            own.memory,
+            last_out_at=real.last_out_at,
+            last_in_at=real.last_in_at,
+            outs=real.outs,
+            ins=real.ins,
+        ),
         policy_memory=own.policy_memory,
         # What a saturated host withholds follows from the real pool, not from anybody's wish.
         saturation=before.saturation,

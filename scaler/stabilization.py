@@ -1,4 +1,4 @@
-"""From proposals to the desired capacity: combine, tolerate, wait, cool down, step, bound.
+"""From proposals to the desired capacity: combine, tolerate, wait, cool down, step, pace, bound.
 
 Each stage may only change the number by appending a `Step` that says why. Bounds come last, so
 they always hold.
@@ -16,6 +16,14 @@ from scaler.recommendation import Proposal
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many domains within so many seconds, whichever turns they fall into."""
+
+    domains: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How far and how fast the capacity of the pool may change."""
 
@@ -29,6 +37,8 @@ class Limits:
     in_step: int | None = None
     """None: all that are too many leave at once."""
     headroom: Headroom = field(default_factory=Headroom)
+    out_rate: Rate | None = None
+    in_rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,9 @@ class Memory:
     watching_since: float | None = None
     last_out_at: float | None = None
     last_in_at: float | None = None
+    outs: tuple[float, ...] = ()
+    """When each domain was started, as far back as a rate looks."""
+    ins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +88,12 @@ def stabilise(
     while first < len(memory.history) and memory.history[first][0] < horizon:
         first += 1
     history = _with_turn(memory.history[first:], now, recommended)
-    memory = Memory(history, watching_since, memory.last_out_at, memory.last_in_at)
+    memory = replace(memory, history=history, watching_since=watching_since)
     desired = _apply_window(memory, recommended, current, limits, now, steps)
     desired = _apply_cooldown(memory, desired, current, limits, now, steps)
     desired = _apply_step(desired, pool, limits, steps)
+    memory = _forget(memory, limits, now)
+    desired = _apply_rate(memory, desired, current, limits, steps)
     desired = _apply_bounds(desired, limits, steps)
     complete = all(proposal.is_complete for proposal in proposals)
     return memory, Stabilised(desired, recommended, tuple(steps), complete)
@@ -97,9 +112,28 @@ def _since(history: tuple[tuple[float, int], ...], start: float) -> Iterator[int
     return map(itemgetter(1), history[bisect_left(history, (start,)) :])
 
 
-def scaled(memory: Memory, *, out: bool, now: float) -> Memory:
-    """The memory after an action in a direction: its cooldown starts."""
-    return replace(memory, last_out_at=now) if out else replace(memory, last_in_at=now)
+def scaled(memory: Memory, *, out: bool, now: float, domains: int = 1) -> Memory:
+    """The memory after so many actions in a direction: its cooldown starts."""
+    if out:
+        return replace(memory, last_out_at=now, outs=(*memory.outs, *(now,) * domains))
+    return replace(memory, last_in_at=now, ins=(*memory.ins, *(now,) * domains))
+
+
+def _forget(memory: Memory, limits: Limits, now: float) -> Memory:
+    """Without what no rate looks at any more."""
+    if not memory.outs and not memory.ins:
+        return memory
+    return replace(
+        memory,
+        outs=_recent(memory.outs, limits.out_rate, now),
+        ins=_recent(memory.ins, limits.in_rate, now),
+    )
+
+
+def _recent(moments: tuple[float, ...], rate: Rate | None, now: float) -> tuple[float, ...]:
+    if rate is None:
+        return ()
+    return tuple(moment for moment in moments if now - moment < rate.seconds)
 
 
 def _combine(
@@ -175,6 +209,18 @@ def _apply_step(wanted: int, pool: PoolView, limits: Limits, steps: list[Step]) 
         # Domains that are leaving use up the step: a pool shrinks no faster than they go.
         room = max(0, limits.in_step - pool.leaving)
         return _held(wanted, max(wanted, current - room), Reason.IN_STEP, steps)
+    return wanted
+
+
+def _apply_rate(
+    memory: Memory, wanted: int, current: int, limits: Limits, steps: list[Step]
+) -> int:
+    if wanted > current and limits.out_rate is not None:
+        left = max(0, limits.out_rate.domains - len(memory.outs))
+        return _held(wanted, min(wanted, current + left), Reason.OUT_RATE, steps)
+    if wanted < current and limits.in_rate is not None:
+        left = max(0, limits.in_rate.domains - len(memory.ins))
+        return _held(wanted, max(wanted, current - left), Reason.IN_RATE, steps)
     return wanted
 
 

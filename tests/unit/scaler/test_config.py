@@ -3,7 +3,7 @@ import pytest
 from scaler.config import ScalerConfig, digest, pool_settings, pool_shadows, signal_queries
 from scaler.host_room import HostReserve
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
-from scaler.stabilization import Limits
+from scaler.stabilization import Limits, Rate
 from scaler.standby import StandbyPolicy
 from scaler.tracking import Timing
 from servicekit.config import ConfigError, check
@@ -31,7 +31,7 @@ def test_everything_can_be_set():
             min=2,
             max=9,
             scale_in={"window_seconds": 5, "step": 2},
-            scale_out={"cooldown_seconds": 7},
+            scale_out={"cooldown_seconds": 7, "rate": {"domains": 4, "seconds": 60}},
             timing={"boot_deadline_seconds": 120},
             breaker={"threshold": 5},
             policies=[{"kind": "backlog", "target_ratio": 0.5, "slots_per_domain": 2}],
@@ -39,6 +39,7 @@ def test_everything_can_be_set():
     )
     assert settings.limits.in_step == 2
     assert settings.limits.out_cooldown_seconds == 7
+    assert (settings.limits.out_rate, settings.limits.in_rate) == (Rate(4, 60.0), None)
     assert settings.timing.boot_deadline_seconds == 120
     assert settings.breaker.threshold == 5
     assert settings.policies == (BacklogPolicy(target_ratio=0.5, slots_per_domain=2.0),)
@@ -68,6 +69,7 @@ def test_only_signals_that_a_policy_needs_are_asked_for():
         ({"policies": [{"kind": "magic"}]}, "policies.0"),
         ({"policies": [{"kind": "backlog"}, {"kind": "backlog"}]}, "twice"),
         ({"scale_in": {"window": 5}}, "scale_in.window"),
+        ({"scale_in": {"rate": {"domains": 0}}}, "scale_in.rate.seconds is not set"),
         ({"timing": {"boot_deadline_seconds": 0}}, "boot_deadline_seconds"),
         ({"tick_seconds": 0}, "tick_seconds"),
         ({"coolness": 1}, "unknown key 'coolness'"),

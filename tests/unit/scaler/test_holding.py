@@ -8,7 +8,7 @@ from scaler.holding import Held, holds, latest, withheld
 from scaler.readings import Empty, Known
 from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
-from scaler.stabilization import Limits
+from scaler.stabilization import Limits, Memory, Rate
 
 LIMITS = Limits(min=1, max=3, out_window_seconds=5.0, in_window_seconds=20.0)
 SETTINGS = Settings(limits=LIMITS, policies=(BacklogPolicy(),))
@@ -59,6 +59,15 @@ def test_cooldowns_count_from_the_last_action(make):
     state, _ = turns(make, settings, (100.0, seen(make, 2.0)))
     state, decision = turns(make, settings, (101.0, seen(make, 3.0)), state=state)
     assert Held(Reason.OUT_COOLDOWN, 130.0) in holds(decision, state, settings)
+
+
+def test_a_rate_ends_when_the_oldest_start_does_not_count_any_more(make):
+    limits = replace(LIMITS, out_window_seconds=0.0, out_rate=Rate(1, 60.0))
+    settings = replace(SETTINGS, limits=limits)
+    state = State(memory=Memory(watching_since=0.0, outs=(70.0,)))
+    state, decision = turns(make, settings, (100.0, seen(make, 3.0)), state=state)
+    assert Held(Reason.OUT_RATE, 130.0) in holds(decision, state, settings)
+    assert withheld(decision) == ("out", Reason.OUT_RATE)
 
 
 def test_a_policy_that_waits_says_until_when(make):

@@ -8,7 +8,7 @@ from scaler.headroom import Headroom
 from scaler.pool import DomainState, DomainView, Lifecycle, PoolView
 from scaler.reasons import Reason
 from scaler.recommendation import Proposal
-from scaler.stabilization import Limits, Memory, Step, scaled, stabilise
+from scaler.stabilization import Limits, Memory, Rate, Step, scaled, stabilise
 
 LIMITS = Limits(
     min=1,
@@ -113,6 +113,40 @@ def test_steps_limit_one_decision(run):
 
 def test_domains_on_their_way_out_use_up_the_step(run):
     assert run(4, wish(1), leaving=1) == (4, (Step(Reason.IN_STEP, 1, 4),))
+
+
+def test_a_rate_limits_what_many_decisions_come_to(make):
+    limits = replace(LIMITS, out_cooldown_seconds=0.0, out_rate=Rate(3, 60.0))
+    memory, started = FULL, []
+    for second in range(130):
+        now = float(second)
+        pool = make.pool(*(make.view(f"r{n}", "ready") for n in range(1 + len(started))))
+        memory, result = stabilise(memory, [wish(99)], pool, limits, now)
+        more = result.desired - pool.current
+        if more == 0 and len(started) < 7:
+            assert result.steps[-1].reason is Reason.OUT_RATE
+        for _ in range(more):
+            memory = scaled(memory, out=True, now=now)
+            started.append(now)
+    assert started == [0.0, 0.0, 0.0, 60.0, 60.0, 60.0, 120.0]
+
+
+def test_a_rate_of_scaling_in_counts_what_was_drained_and_the_minimum_holds(run):
+    limits = replace(LIMITS, in_cooldown_seconds=0.0, in_step=5, in_rate=Rate(2, 60.0))
+    assert run(5, wish(1), limits=limits) == (3, (Step(Reason.IN_RATE, 1, 3),))
+    memory = scaled(scaled(FULL, out=False, now=10.0), out=True, now=20.0)
+    # Whatever else waits, one that was drained a minute ago does not count any more.
+    assert run(5, wish(1), limits=limits, memory=memory, now=69.0)[0] == 4
+    assert run(5, wish(1), limits=limits, memory=memory, now=70.0)[0] == 3
+    spent = scaled(FULL, out=True, now=0.0, domains=9)
+    narrow = replace(limits, min=4, out_cooldown_seconds=0.0, out_rate=Rate(1, 60.0))
+    assert run(2, wish(9), limits=narrow, memory=spent, now=1.0)[0] == 4
+
+
+def test_nothing_is_kept_that_no_rate_looks_at(make):
+    memory = scaled(FULL, out=True, now=0.0)
+    memory, _ = stabilise(memory, [wish(1)], make.pool(make.view("a", "ready")), LIMITS, 1.0)
+    assert memory.outs == ()
 
 
 def test_bounds_hold_against_everything(run):
