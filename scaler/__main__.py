@@ -95,15 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="virtscale-scaler",
         description="Starts and stops the domains of a pool with the load.",
-        epilog="policies without a service: virtscale-scaler policy --help",
+        epilog="Also: policy check and show; explain and replay, of what was recorded; each with "
+        "--help. A policy can be tried with python -m scaler.simulator.",
     )
     parser.add_argument(
         "command",
         nargs="?",
         choices=["run", "eval"],
         default="run",
-        help="run (default); eval: one observation, prints the decision and why, does nothing; "
-        "explain, replay: of what was recorded, see explain --help",
+        help="run (default); eval: one observation, prints the decision and why, does nothing",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
     parser.add_argument("--check-config", action="store_true", help="validate and exit")

@@ -17,7 +17,9 @@ class PolicyFile(Rules):
     @model_validator(mode="after")
     def _check_with_the_rest(self, info: ValidationInfo) -> "PolicyFile":
         if isinstance(info.context, ScalerConfig):
-            found = contradictions(with_rules(info.context, self))
+            # An alert's floor above the file's `max` is no fault of the file: `max` holds.
+            pool = info.context.model_copy(update={"alerts": ()})
+            found = contradictions(with_rules(pool, self))
             if found:
                 raise ContradictionError(found)
         return self
@@ -67,7 +69,7 @@ def on_trial(config: ScalerConfig, path: Path) -> ScalerConfig:
 
     """
     # Nothing of the environment: it configures the scaler that runs, not the rules on trial.
-    pool = config.model_copy(update={"shadow": (), "alerts": ()})
+    pool = config.model_copy(update={"shadow": ()})
     rules = configuration.load(
         PolicyOnTrial, path=path, environ={}, prefix="", flags={}, context=pool
     )

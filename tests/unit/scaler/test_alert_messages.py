@@ -126,3 +126,4 @@ def test_reads_what_prometheus_lists_but_pending_ones():
 def test_the_fingerprint_is_alertmanager_s():
     # That of no labels is the offset of FNV-1a itself; the contract test compares the others.
     assert fingerprint_of({}) == "cbf29ce484222325"
+    assert fingerprint_of({"alertname": "FairIsOn"}) == "04f140893b93ac75"

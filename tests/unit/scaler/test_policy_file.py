@@ -38,6 +38,15 @@ def test_what_the_file_does_not_set_stays_whatever_it_is(with_file):
     assert effective(configured) == configured.model_copy(update={"max": 9})
 
 
+def test_a_maximum_below_the_floor_of_an_alert_is_no_fault(with_file):
+    configured = with_file(
+        "max: 1",
+        alerts=[{"name": "long", "match": {"alertname": "QueueLong"}, "floor": 2}],
+        alert_source={"ask_prometheus": True},
+    )
+    assert effective(configured).max == 1
+
+
 def test_without_a_file_nothing_changes(with_file):
     config = ScalerConfig()
     assert effective(config) is config
