@@ -283,6 +283,16 @@ def running_stack(
                 left.kill()
 
 
+def short_scale_in(state: Path) -> tuple[str, ...]:
+    """Options of `up` for tests that are about something else than how long it waits by default.
+
+    The mean CPU that the other policy goes by keeps half a minute of load in memory.
+    """
+    file = state / "policies.yaml"
+    file.write_text("scale_in: {window_seconds: 3, cooldown_seconds: 1}\n", encoding="utf-8")
+    return ("--policy", "backlog", "--policies-file", str(file))
+
+
 def run_to_end(command: Iterable[str], *arguments: str, within: float = 60.0) -> tuple[int, str]:
     """Runs the command with nothing on its standard input: exit code, and all it printed."""
     done = subprocess.run(

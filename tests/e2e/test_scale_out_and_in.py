@@ -102,7 +102,7 @@ def _kill_a_service(stack: machine.Stack, client: machine.Client, name: str) -> 
 
 
 @pytest.mark.timeout(300)
-def test_after_kill_9_of_everything_the_next_up_cleans_up_and_keeps_the_jobs(
+def test_after_kill_9_of_everything_the_next_up_keeps_the_jobs_and_a_second_is_refused(
     stack_state, virtscale
 ) -> None:
     with machine.running_stack(stack_state, "--no-load", command=virtscale) as stack:
@@ -116,20 +116,15 @@ def test_after_kill_9_of_everything_the_next_up_cleans_up_and_keeps_the_jobs(
     with machine.running_stack(stack_state, "--no-load", command=virtscale) as stack:
         client = machine.Client(stack, numbers=account)
         machine.wait_for("every job is final", lambda: not client.unfinished(), within=180)
+        _another_up_is_refused(stack, virtscale)
         client.check_every_result()
         client.close()
         assert stack.stop(signal.SIGINT) == 0
         assert stack.leftovers() == []
 
 
-@pytest.mark.timeout(120)
-def test_a_second_up_beside_a_first_is_a_clear_error(stack_state, virtscale) -> None:
-    with machine.running_stack(stack_state, "--no-load", command=virtscale) as first:
-        client = machine.Client(first)
-        machine.wait_for("the dispatcher answers", lambda: client.states() is not None, within=90)
-        client.close()
-        code, text = machine.run_to_end(virtscale, "up", "--state", str(stack_state), "--no-load")
-        assert code != 0
-        assert str(first.process.pid) in text, text
-        assert first.process.poll() is None
-        assert first.stop() == 0
+def _another_up_is_refused(first: machine.Stack, virtscale: list[str]) -> None:
+    code, text = machine.run_to_end(virtscale, "up", "--state", str(first.state), "--no-load")
+    assert code != 0
+    assert str(first.process.pid) in text, text
+    assert first.process.poll() is None
