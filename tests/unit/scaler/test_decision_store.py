@@ -114,7 +114,8 @@ async def test_the_oldest_go_first_when_there_is_too_much(tmp_path):
             "error": f"{number}" * 9,
         }
         store.append(body)
-        if number % 500 == 499:
+        # The store's own thread may write, and remove, in between: the last one comes alone.
+        if number % 500 == 499 or number == 3_998:
             store._removed_at = float("-inf")
             store.flush()
     kept = [one.body["time"] for one in store.stream(0.0, 1e12)]
