@@ -337,7 +337,10 @@ def _follow(
     if silent_since != before.silent_since:
         after = replace(before, silent_since=silent_since)
     state = _state(after, record, worker, fleet, timing, now)
-    sent_at = before.shutdown_sent_at if state is DomainState.SHUTTING_DOWN else None
+    # Under way counts too: a turn for another domain may come before the metadata say so.
+    is_sent = before.in_flight in (ActionKind.SHUTDOWN, ActionKind.DESTROY)
+    is_going = is_sent or state is DomainState.SHUTTING_DOWN
+    sent_at = before.shutdown_sent_at if is_going else None
     answered = before.is_start_answered or record.lifecycle is not Lifecycle.OFF
     is_same = state is after.state and sent_at == after.shutdown_sent_at
     if is_same and answered == after.is_start_answered:

@@ -22,6 +22,16 @@ def state(result):
     return result.pool.domains[0].state
 
 
+@pytest.mark.parametrize("kind", ["shutdown", "destroy"])
+def test_a_request_under_way_is_remembered_before_its_metadata_are_seen(make, see, kind):
+    memory = Track(DomainState.DRAINING, shutdown_sent_at=99.0, in_flight=ActionKind(kind))
+    result = see(make.record("a", "running", "drain"), memory=memory)
+    assert result.tracks["a"].shutdown_sent_at == 99.0
+    # Refused or lost, it is asked anew at once.
+    forgotten = see(make.record("a", "running", "drain"), memory=replace(memory, in_flight=None))
+    assert forgotten.tracks["a"].shutdown_sent_at is None
+
+
 @pytest.mark.parametrize(
     ("lifecycle", "op", "worker_state", "expected"),
     [
