@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -22,6 +23,16 @@ from servicekit import logs
 _TICK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
+@dataclass(slots=True)
+class _Turn:
+    """The newest turn; its status once somebody has asked for it."""
+
+    decision: Decision
+    state: State
+    wall: float
+    status: dict[str, Any] | None = None
+
+
 class Telemetry:
     """An `Observer` that counts, and keeps the newest turn for the metrics and the status page."""
 
@@ -34,9 +45,7 @@ class Telemetry:
     ) -> None:
         self._pool = pool
         self._lock = threading.Lock()
-        self._turn: tuple[Decision, State, float] | None = None
-        self._status: dict[str, Any] | None = None
-        """Of `_turn`; None: nobody has asked for it yet."""
+        self._turn: _Turn | None = None
         self._snapshot = _Snapshot(pool, monotonic)
         registry.register(self._snapshot)
         self._decisions = Counter(
@@ -101,12 +110,14 @@ class Telemetry:
     def status(self) -> dict[str, Any] | None:
         """The newest turn as plain data; None before the first. From any thread."""
         with self._lock:
-            if self._turn is None:
+            turn = self._turn
+            if turn is None:
                 return None
-            if self._status is None:
+            if turn.status is None:
                 # Every domain is in it: made for those who ask, not for every turn.
-                self._status = {"pool": self._pool, **status_record(*self._turn)}
-            return self._status
+                told = status_record(turn.decision, turn.state, turn.wall)
+                turn.status = {"pool": self._pool, **told}
+            return turn.status
 
     def decided(self, decision: Decision, state: State, wall: float) -> None:
         """See `Observer.decided`."""
@@ -120,7 +131,7 @@ class Telemetry:
         if before is not None:
             self._spacing.labels(self._pool).observe(max(0.0, decision.at - before.at))
         with self._lock:
-            self._turn, self._status = (decision, state, wall), None
+            self._turn = _Turn(decision, state, wall)
 
     def policies_read(self, is_good: bool) -> None:
         """The policies file was read again."""
