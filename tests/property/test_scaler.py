@@ -45,9 +45,9 @@ readings = st.fixed_dictionaries(
         | st.just(Partial(0.0, 1.0, "half")),
     }
 )
-operations = st.none() | st.builds(
-    Operation, st.sampled_from(OperationKind), st.floats(0, 100), st.just(1)
-)
+# As the executor notes them: in whole milliseconds. A record of a turn keeps no more.
+moments = st.integers(0, 100_000).map(lambda milliseconds: milliseconds / 1000)
+operations = st.none() | st.builds(Operation, st.sampled_from(OperationKind), moments, st.just(1))
 
 
 @st.composite
