@@ -34,11 +34,11 @@ from scaler.config import ScalerConfig, pool_settings, signal_queries  # noqa: E
 from scaler.decision import ActionResult, Observation, Outcome, State, decide  # noqa: E402
 from scaler.entries import StoreState  # noqa: E402
 from scaler.history_metrics import HistoryMetrics  # noqa: E402
+from scaler.incidents import Incident  # noqa: E402
 from scaler.pool import ActionKind  # noqa: E402
 from scaler.readings import Known  # noqa: E402
 from scaler.reasons import Reason  # noqa: E402
 from scaler.shadows import Verdict  # noqa: E402
-from scaler.tracking import Incident  # noqa: E402
 
 TARGET = ROOT / "docs" / "METRICS.md"
 

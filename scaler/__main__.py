@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from scaler import alert_listing, history_commands, listener, policy_command
+from scaler import adopt_command, alert_listing, history_commands, listener, policy_command
 from scaler.alert_desk import AlertDesk
 from scaler.alert_telemetry import AlertTelemetry
 from scaler.api import Api
@@ -34,6 +34,7 @@ from scaler.decision_store import FILE_NAME, DecisionFile, DecisionStore
 from scaler.dispatcher_fleet import DispatcherFleet
 from scaler.entries import History
 from scaler.history_metrics import HistoryMetrics
+from scaler.identity import known_identity, own_identity
 from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.override_file import OverrideFile
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["policy"]:
         return policy_command.main(words[1:], _patient_source)
+    if words[:1] == ["adopt"]:
+        return adopt_command.main(words[1:], _hypervisor)
     if words and words[0] in history_commands.COMMANDS:
         return history_commands.main(words, _SOURCES, ENVIRONMENT_PREFIX)
     options = _parser().parse_args(words)
@@ -95,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="virtscale-scaler",
         description="Starts and stops the domains of a pool with the load.",
-        epilog="Also: policy check and show; explain and replay, of what was recorded; each with "
-        "--help. A policy can be tried with python -m scaler.simulator.",
+        epilog="Also: policy check and show; explain and replay, of what was recorded; adopt; each "
+        "with --help. A policy can be tried with python -m scaler.simulator.",
     )
     parser.add_argument(
         "command",
@@ -164,9 +167,21 @@ def _patient_source(config: ScalerConfig) -> PrometheusSource:
     )
 
 
+def _hypervisor(config: ScalerConfig, scaler: str) -> LibvirtHypervisor:
+    return LibvirtHypervisor(
+        config.libvirt_uri,
+        config.pool,
+        clock=SystemClock(),
+        timeout_seconds=config.libvirt_timeout_seconds,
+        kept=KeptDefinitions(config.state_dir / "definitions"),
+        save_directory=config.host.save_directory,
+        scaler=scaler,
+    )
+
+
 @contextlib.asynccontextmanager
 async def _adapters(
-    config: ScalerConfig, log: DecisionStore, holds: OverrideFile
+    config: ScalerConfig, log: DecisionStore, holds: OverrideFile, scaler: str
 ) -> AsyncIterator[Ports]:
     clock = SystemClock()
     credentials, token = _dispatcher_credentials(config)
@@ -177,14 +192,7 @@ async def _adapters(
     )
     history = _patient_source(config)
     metrics = PacedSource(source, history, clock)
-    hypervisor = LibvirtHypervisor(
-        config.libvirt_uri,
-        config.pool,
-        clock=clock,
-        timeout_seconds=config.libvirt_timeout_seconds,
-        kept=KeptDefinitions(config.state_dir / "definitions"),
-        save_directory=config.host.save_directory,
-    )
+    hypervisor = _hypervisor(config, scaler)
     fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:
         yield Ports(metrics, hypervisor, fleet, log, holds, clock)
@@ -240,7 +248,8 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         settings = pool_settings(config)
         desk = _desk(config, settings)
         loop = asyncio.get_running_loop()
-        async with _adapters(config, log, holds) as ports:
+        scaler = own_identity(config.state_dir)
+        async with _adapters(config, log, holds, scaler) as ports:
             reconciler = Reconciler(
                 settings,
                 signal_queries(config),
@@ -285,7 +294,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 config, registry, credentials, lambda: _unready(telemetry), routes
             )
             server.start()
-            logs.get().info("scaler.started", pool=config.pool, port=server.port)
+            logs.get().info("scaler.started", pool=config.pool, port=server.port, scaler=scaler)
             listing = asyncio.create_task(_list_alerts(config, desk, alert_telemetry, wake, stop))
             try:
                 await reconciler.run(stop)
@@ -337,7 +346,9 @@ def _wake(loop: asyncio.AbstractEventLoop, reconciler: Reconciler) -> None:
 
 async def _evaluate(config: ScalerConfig) -> int:
     holds = OverrideFile(config.state_dir / "overrides.json", is_read_only=True)
-    async with _adapters(config, DecisionStore(None), holds) as ports:
+    # One that has never run owns nothing.
+    scaler = known_identity(config.state_dir) or "nobody"
+    async with _adapters(config, DecisionStore(None), holds, scaler) as ports:
         reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
         decision = await reconciler.evaluate()
     sys.stdout.write(json.dumps(decision_record(decision, time.time()), indent=2) + "\n")

@@ -231,6 +231,8 @@ class Domain(_Model):
     """The image that it runs; empty: not known."""
     outdated: bool
     """It runs another image than its definition names."""
+    foreign_scaler: str
+    """The other scaler that it belongs to and that alone may touch it; empty: none."""
     slots: int | None
     busy_slots: int | None
     leases: int | None

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from scaler.decision import Decision
-from scaler.pool import LEAVING, SERVING, DomainState, DomainView, Lifecycle, PoolView
+from scaler.pool import LEAVING, QUARANTINE, SERVING, DomainState, DomainView, Lifecycle, PoolView
 from scaler.reasons import Reason
 from scaler.victims import slots
 
@@ -32,6 +32,7 @@ class NotChosen(StrEnum):
     CORDONED = "cordoned"
     PAUSED = "paused"
     FAILED = "failed"
+    QUARANTINED = "quarantined"
     STANDBY = "standby"
     OFF = "off"
     BUSY_WITH_ACTION = "busy_with_action"
@@ -137,6 +138,8 @@ def _by_state(domain: DomainView) -> NotChosen:
         return NotChosen.SERVING
     if domain.state in LEAVING:
         return NotChosen.LEAVING
+    if domain.state in QUARANTINE:
+        return NotChosen.QUARANTINED
     if domain.state in _STANDBY:
         return NotChosen.STANDBY
     return {

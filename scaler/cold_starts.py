@@ -44,7 +44,9 @@ def cold_starts(
     )
     count = max(0, min(room, wanted))
     if len(startable) < min(room, wanted):
-        reasons.append(Reason.NO_DOMAIN_LEFT)
+        # Not all that are defined are there to be started.
+        theirs = pool.count(DomainState.QUARANTINED_OFF)
+        reasons.append(Reason.QUARANTINED if theirs else Reason.NO_DOMAIN_LEFT)
     chosen: list[DomainView] = []
     for domain in startable:
         if len(chosen) == count:

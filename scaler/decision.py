@@ -24,6 +24,7 @@ from scaler import (
 from scaler.alerts import AlertRule, Base, Effect, Sight
 from scaler.breaker import Breaker, BreakerSettings
 from scaler.host_room import HostReserve, HostRoom
+from scaler.incidents import Incident
 from scaler.overrides import NO_ORDERS, Hold, Orders
 from scaler.planner import Action, Permissions, Plan
 from scaler.pool import ActionKind, DomainRecord, DomainState, PoolView, WorkerRecord
@@ -34,7 +35,7 @@ from scaler.rollout import RolloutSettings, Trials
 from scaler.saturation import Saturation, SaturationSettings
 from scaler.stabilization import Limits, Stabilised
 from scaler.standby import StandbyPolicy
-from scaler.tracking import Fleet, Incident, Timing, Track
+from scaler.tracking import Fleet, Timing, Track
 
 
 @dataclass(frozen=True, slots=True)

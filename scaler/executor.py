@@ -84,6 +84,8 @@ class Executor:
                 if action.lifts_cordon:
                     await self._fleet.uncordon(action.domain)
                 await self._hypervisor.set_operation(action.domain, None)
+            case ActionKind.CLAIM:
+                await self._hypervisor.claim(action.domain)
             case ActionKind.KEEP_DEFINITION:
                 await self._hypervisor.keep_definition(action.domain)
             case ActionKind.ROLL_BACK:

@@ -19,6 +19,7 @@ _POLICY_WAITS = frozenset({"cpu_above_target_not_sustained", "pool_in_transition
 _RENEWING = frozenset(
     {
         *("rollout_surge", "rollout_replaces", "generation_given_up", "maintenance"),
+        "unclaimed",
         *("standby_refill", "standby_ready", "standby_resumed", "standby_surplus"),
         *("standby_too_old", "standby_outdated"),
     }
@@ -37,6 +38,7 @@ _OUT_ONLY = frozenset(
     {
         *("out_window", "out_cooldown", "out_step", "max", "ceiling", "no_domain_left"),
         "out_rate",
+        "quarantined",
         *("breaker_open", "breaker_probe", "domains_leaving", "within_tolerance"),
         *("override_ceiling", "override_blocks_out", "host_saturated"),
         *("host_memory", "host_disk"),

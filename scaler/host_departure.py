@@ -4,8 +4,9 @@ libvirt-guests saves one domain after the other before a host shuts down. A scal
 another for each of them keeps the host from it, and those that it started lose their power.
 """
 
+from scaler.incidents import Incident
 from scaler.pool import DomainState
-from scaler.tracking import Incident, Tracked
+from scaler.tracking import Tracked
 
 _STILL_SECONDS = 60.0
 """From one save to the next, and what a person who saved one domain waits for another."""

@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from scaler.pool import DomainRecord, Lifecycle, Operation, OperationKind
+from scaler import domain_attributes
+from scaler.domain_attributes import Attributes
+from scaler.pool import DomainRecord, Lifecycle
 
 METADATA_URI = "urn:virtscale:domain:1"
 _METADATA_KEY = "virtscale"
@@ -32,7 +34,9 @@ class Cached:
     """A domain's metadata as last read; None: it is not ours."""
 
     read_at: float
-    attributes: dict[str, str] | None
+    attributes: Attributes | None
+    scaler: str = ""
+    """The scaler that the domain belongs to; empty: none has claimed it."""
     defined_generation: str = ""
     """The image that the next start boots: who defines a running domain anew changes only that."""
     memory_bytes: int = 0
@@ -49,11 +53,19 @@ def read(domain: Any, now: float) -> Cached:
     attributes = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
     if attributes is None:
         return Cached(now, None)
-    memory_bytes = _memory_bytes(domain)
-    defined = attributes
+    next_start = defined(domain, attributes)
+    scaler, generation = next_start.get("scaler", ""), next_start.get("generation", "")
+    return Cached(now, attributes, scaler, generation, _memory_bytes(domain))
+
+
+def defined(domain: Any, attributes: Attributes) -> Attributes:
+    """The metadata of the definition, which says whose the domain is and what it boots.
+
+    `attributes` are those of what runs; a restored guest's are of the day it was saved.
+    """
     if domain.isActive() and domain.isPersistent():
-        defined = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG) or {}
-    return Cached(now, attributes, defined.get("generation", ""), memory_bytes)
+        return read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG) or {}
+    return attributes
 
 
 def image_generation_of(domain: Any) -> str:
@@ -66,7 +78,7 @@ def image_generation_of(domain: Any) -> str:
     return "" if element is None else element.get("generation", "")
 
 
-def read_metadata(domain: Any, area: int) -> dict[str, str] | None:
+def read_metadata(domain: Any, area: int) -> Attributes | None:
     """Our metadata's attributes; None: it has none."""
     try:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, area)
@@ -77,20 +89,16 @@ def read_metadata(domain: Any, area: int) -> dict[str, str] | None:
         ):
             return None
         raise
-    try:
-        element = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
-    return {name: value for name, value in element.attrib.items() if not name.startswith("{")}
+    return domain_attributes.parse(text)
 
 
-def set_metadata(domain: Any, attributes: dict[str, str], area: int) -> None:
+def set_metadata(domain: Any, attributes: Attributes, area: int) -> None:
     """Replaces our metadata."""
-    text = ElementTree.tostring(ElementTree.Element("domain", attributes), encoding="unicode")
+    text = domain_attributes.render(attributes)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _METADATA_KEY, METADATA_URI, area)
 
 
-def record_of(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> DomainRecord:
+def record_of(name: str, fields: dict[str, Any], attributes: Attributes) -> DomainRecord:
     """The domain as the scaler knows it, of its name, its state and its metadata."""
     state = fields.get("state.state", libvirt.VIR_DOMAIN_NOSTATE)
     lifecycle = _LIFECYCLES.get(state, Lifecycle.RUNNING)
@@ -101,25 +109,9 @@ def record_of(name: str, fields: dict[str, Any], attributes: dict[str, str]) -> 
     cause = _OFF_CAUSES.get(reason, "") if lifecycle is Lifecycle.OFF else ""
     if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE):
         cause = "saved"
-    token = _number(attributes.get("token"))
-    operation = _operation(attributes, int(token))
+    operation, token = domain_attributes.operation(attributes), domain_attributes.token(attributes)
     generation = attributes.get("generation", "")
-    return DomainRecord(name, lifecycle, cause, operation, int(token), generation)
-
-
-def _operation(attributes: dict[str, str], token: int) -> Operation | None:
-    try:
-        kind = OperationKind(attributes.get("operation", ""))
-    except ValueError:
-        return None
-    return Operation(kind, _number(attributes.get("operation_since")), token)
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
+    return DomainRecord(name, lifecycle, cause, operation, token, generation)
 
 
 def _memory_bytes(domain: Any) -> int:

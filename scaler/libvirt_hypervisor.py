@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from scaler import host_memory
+from scaler import domain_attributes, host_memory
 from scaler.daemon_threads import DaemonThreads
+from scaler.domain_attributes import Attributes
 from scaler.host_room import HostRoom
 from scaler.kept_definitions import KeptDefinitions
 from scaler.libvirt_domains import (
     Cached,
+    defined,
     image_generation_of,
     read,
     read_metadata,
@@ -79,8 +81,11 @@ class LibvirtHypervisor:
         timeout_seconds: float = 20.0,
         kept: KeptDefinitions | None = None,
         save_directory: Path | None = None,
+        scaler: str | None = None,
     ) -> None:
+        """`scaler` names us in metadata; None: whose domains they are is not looked at."""
         self._uri = uri
+        self._scaler = scaler
         self._save_directory = save_directory
         self._pool = pool
         self._clock = clock
@@ -144,7 +149,23 @@ class LibvirtHypervisor:
 
     async def set_operation(self, name: str, operation: Operation | None) -> None:
         """See `Hypervisor.set_operation`."""
-        await self._change(name, lambda domain: self._write(domain, operation), done=None)
+
+        def write(domain: Any) -> None:
+            self._write(domain, lambda one: domain_attributes.with_operation(one, operation))
+
+        await self._change(name, write, done=None)
+
+    async def claim(self, name: str) -> None:
+        """See `Hypervisor.claim`."""
+        await self._change(name, lambda domain: self._write(domain, dict), done=None)
+
+    async def adopt(self, name: str) -> None:
+        """Takes a domain of the pool over, whichever scaler it belongs to."""
+
+        def adopt() -> None:
+            self._write(self._connect().lookupByName(name), domain_attributes.without_token)
+
+        await self._run(self._callers, adopt, self._timeout_seconds)
 
     async def keep_definition(self, name: str) -> None:
         """See `Hypervisor.keep_definition`."""
@@ -173,7 +194,7 @@ class LibvirtHypervisor:
         def change() -> None:
             domain = self._connect().lookupByName(name)
             # Since it was listed, somebody may have defined another domain of that name.
-            self._own_attributes(domain)
+            self._check_owned(domain)
             if done is not None and done(domain):
                 return
             try:
@@ -301,6 +322,8 @@ class LibvirtHypervisor:
             defined_generation=known.defined_generation,
             kept_generation=self._kept.generation(domain.name()),
             memory_bytes=known.memory_bytes,
+            foreign_scaler=known.scaler if self._is_foreign(known.scaler) else "",
+            is_unclaimed=self._scaler is not None and known.scaler == "",
         )
         known.told = told
         if record.lifecycle is not Lifecycle.OFF or not _may_be_saved(record.operation):
@@ -319,58 +342,65 @@ class LibvirtHypervisor:
             known.image_generation = image_generation_of(domain)
         return replace(record, generation=known.image_generation or record.generation)
 
-    def _own_attributes(self, domain: Any) -> dict[str, str]:
-        """The domain's metadata as they are now; GONE when it is not of the pool."""
-        attributes = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CURRENT)
+    def _check_owned(self, domain: Any) -> None:
+        """Raises GONE when the domain, as it is now, is not of the pool or is another scaler's."""
+        attributes = self._pool_attributes(domain)
+        if self._scaler is None:
+            return
+        scaler = defined(domain, attributes).get("scaler", "")
+        if self._is_foreign(scaler):
+            # Of a large pool that would be seen only after many looks.
+            self._metadata.pop(domain.UUIDString(), None)
+            text = f"domain {domain.name()} belongs to another scaler ({scaler})"
+            raise HypervisorError(ErrorKind.GONE, text)
+
+    def _is_foreign(self, scaler: str) -> bool:
+        return self._scaler is not None and scaler not in ("", self._scaler)
+
+    def _pool_attributes(
+        self, domain: Any, area: int = libvirt.VIR_DOMAIN_AFFECT_CURRENT
+    ) -> Attributes:
+        attributes = read_metadata(domain, area)
         if attributes is None or attributes.get("pool") != self._pool:
-            raise self._not_ours(domain)
+            text = f"domain {domain.name()} is no longer of pool {self._pool}"
+            raise HypervisorError(ErrorKind.GONE, text)
         return attributes
 
     def _room(self) -> HostRoom:
         return host_memory.room(self._connect(), self._uri, self._save_directory)
 
-    def _write(self, domain: Any, operation: Operation | None) -> None:
+    def _write(self, domain: Any, change: Callable[[Attributes], Attributes]) -> None:
+        """Changes the metadata, and has them say that the domain is ours."""
         # What runs and what is defined may differ, and must go on to.
         areas = [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
         if domain.isActive():
             areas.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
         for area in areas:
-            attributes = read_metadata(domain, area)
-            if attributes is None or attributes.get("pool") != self._pool:
-                raise self._not_ours(domain)
-            for name in ("operation", "operation_since"):
-                attributes.pop(name, None)
-            if operation is not None:
-                attributes["operation"] = operation.kind.value
-                attributes["operation_since"] = f"{operation.since:.3f}"
-                attributes["token"] = str(operation.token)
+            attributes = change(self._pool_attributes(domain, area))
+            if self._scaler is not None:
+                attributes["scaler"] = self._scaler
             set_metadata(domain, attributes, area)
         self._remember(domain.UUIDString(), read(domain, self._clock.monotonic()))
 
-    def _not_ours(self, domain: Any) -> HypervisorError:
-        text = f"domain {domain.name()} is no longer of pool {self._pool}"
-        return HypervisorError(ErrorKind.GONE, text)
-
     def _keep(self, domain: Any) -> None:
-        known = read(domain, self._clock.monotonic())
-        if known.attributes is None or known.attributes.get("pool") != self._pool:
-            raise self._not_ours(domain)
+        attributes = self._pool_attributes(domain)
         # Defined anew since it was looked at: that definition has proved nothing yet.
-        if known.attributes.get("generation") == known.defined_generation:
+        if attributes.get("generation") == defined(domain, attributes).get("generation", ""):
             flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
             self._kept.keep(domain.name(), domain.XMLDesc(flags))
         self._metadata.pop(domain.UUIDString(), None)
 
     def _roll_back(self, domain: Any) -> None:
+        now = self._pool_attributes(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         text = self._kept.get(domain.name())
-        now = read_metadata(domain, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-        if text is None or now is None or now.get("pool") != self._pool:
-            raise self._not_ours(domain)
+        if text is None:
+            text = f"no copy of the definition of domain {domain.name()} is kept"
+            raise HypervisorError(ErrorKind.GONE, text)
         restored = self._connect().defineXML(text)
         attributes = read_metadata(restored, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         if attributes is not None:
             # The copy tells of the past; what is under way, and who was here last, is of now.
-            for name in ("operation", "operation_since", "token"):
+            for name in domain_attributes.KEPT:
                 attributes.pop(name, None)
                 if name in now:
                     attributes[name] = now[name]

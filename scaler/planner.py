@@ -12,6 +12,7 @@ from scaler import standby
 from scaler.cold_starts import ColdStarts, cold_starts
 from scaler.host_room import Budget
 from scaler.pool import (
+    QUARANTINE,
     ActionKind,
     DomainState,
     DomainView,
@@ -131,7 +132,28 @@ def plan(
         if domain.in_flight is None and domain.name not in chosen:
             _oblige(domain, desired, pool, permissions, timing, places, draft, now)
     _keep_standby(pool, desired, permissions, places, draft, now)
+    _claim(pool, draft)
     return draft.finish(now)
+
+
+_CLAIMS_AT_ONCE = 16
+"""A large pool is claimed in many turns: a domain under an action cannot be started."""
+
+
+def _claim(pool: PoolView, draft: _Draft) -> None:
+    """Takes domains that no scaler has put its name on; what holds memory first."""
+    busy = {action.domain for action in draft.actions}
+    unclaimed = [
+        domain
+        for domain in pool.irregular
+        if domain.is_unclaimed
+        and domain.state not in QUARANTINE
+        and domain.in_flight is None
+        and domain.name not in busy
+    ]
+    unclaimed.sort(key=lambda domain: (not domain.is_active, domain.name))
+    for domain in unclaimed[:_CLAIMS_AT_ONCE]:
+        draft.add(ActionKind.CLAIM, domain, Reason.UNCLAIMED)
 
 
 def _keep_standby(

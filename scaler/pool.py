@@ -68,6 +68,10 @@ class DomainRecord:
     restored, by the scaler."""
     memory_bytes: int = 0
     """The most memory its guest may take; 0: not told."""
+    foreign_scaler: str = ""
+    """The other scaler that it belongs to; empty: it is ours, or nobody's."""
+    is_unclaimed: bool = False
+    """No scaler has put its name into the domain's metadata."""
 
 
 class WorkerState(StrEnum):
@@ -114,6 +118,9 @@ class DomainState(StrEnum):
     SAVING = "saving"
     STANDBY_PAUSED = "standby_paused"
     STANDBY_SAVED = "standby_saved"
+    QUARANTINED = "quarantined"
+    """Another scaler's, and in any lifecycle but off."""
+    QUARANTINED_OFF = "quarantined_off"
 
 
 SERVING = frozenset(
@@ -130,7 +137,10 @@ SERVING = frozenset(
 LEAVING = frozenset({DomainState.DRAINING, DomainState.SHUTTING_DOWN})
 """States on the way to OFF."""
 
-_WITHOUT_MEMORY = (DomainState.OFF, DomainState.STANDBY_SAVED)
+QUARANTINE = (DomainState.QUARANTINED, DomainState.QUARANTINED_OFF)
+"""States of domains that are another scaler's: seen and counted, never touched."""
+
+_WITHOUT_MEMORY = (DomainState.OFF, DomainState.STANDBY_SAVED, DomainState.QUARANTINED_OFF)
 
 
 class ActionKind(StrEnum):
@@ -150,6 +160,8 @@ class ActionKind(StrEnum):
     RESUME = "resume"
     RESTORE = "restore"
     DISCARD = "discard"
+    CLAIM = "claim"
+    """Puts the scaler's name into the metadata of a domain that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,8 @@ class DomainView:
     is_start_doubtful: bool = False
     """It is off, but a start call without an answer may still be carried out."""
     memory_bytes: int = 0
+    foreign_scaler: str = ""
+    is_unclaimed: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -196,7 +210,7 @@ class DomainView:
 
     @property
     def is_regular(self) -> bool:
-        """True when it is off or works, nothing is under way with it, and its image is in order.
+        """True when it is off or works, claimed, nothing under way with it, its image in order.
 
         Such a domain concerns a plan only when more or fewer domains are wanted.
         """
@@ -206,6 +220,7 @@ class DomainView:
             and self.in_flight is None
             and not self.is_outdated
             and not self.is_proof
+            and not self.is_unclaimed
         )
 
     @property

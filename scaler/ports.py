@@ -64,7 +64,10 @@ class Hypervisor(Protocol):
     """Domains of one pool. Every call ends within its deadline and raises `HypervisorError`."""
 
     async def list(self) -> tuple[DomainRecord, ...]:
-        """The pool's domains, in any order. Domains without our metadata are not among them."""
+        """The pool's domains, in any order. Domains without our metadata are not among them.
+
+        Those of another scaler are, and no other call touches them: it raises GONE.
+        """
         ...
 
     async def start(self, name: str) -> None:
@@ -105,6 +108,10 @@ class Hypervisor(Protocol):
 
     async def discard(self, name: str) -> None:
         """Removes the saved image; nothing to do when there is none."""
+        ...
+
+    async def claim(self, name: str) -> None:
+        """Makes a domain of the pool ours that no scaler has claimed; nothing to do when it is."""
         ...
 
     async def room(self) -> HostRoom:

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     FLEET_UNKNOWN = "fleet_unknown"
     CEILING = "ceiling"
     NO_DOMAIN_LEFT = "no_domain_left"
+    QUARANTINED = "quarantined"
     BREAKER_OPEN = "breaker_open"
     BREAKER_PROBE = "breaker_probe"
     WAKES_FAILED = "wakes_failed"
@@ -91,6 +92,7 @@ class Reason(StrEnum):
     DEFINITION_PROVED = "definition_proved"
     GENERATION_GIVEN_UP = "generation_given_up"
     MAINTENANCE = "maintenance"
+    UNCLAIMED = "unclaimed"
 
     # Standby domains.
     STANDBY_REFILL = "standby_refill"

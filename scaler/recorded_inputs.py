@@ -173,6 +173,8 @@ def _domain(view: DomainView, record: DomainRecord | None, now: float) -> dict[s
         "kept_generation": view.kept_generation,
         "saved_image": True if record is not None and record.has_saved_image else None,
         "memory": view.memory_bytes,
+        "foreign_scaler": view.foreign_scaler,
+        "unclaimed": True if view.is_unclaimed else None,
         "start_doubtful": True if view.is_start_doubtful else None,
     }
     return {name: value for name, value in found.items() if value not in (None, 0, "")}
@@ -276,6 +278,8 @@ def _domain_record(found: Mapping[str, Any], time: float) -> DomainRecord:
         kept_generation=found.get("kept_generation", ""),
         has_saved_image=bool(found.get("saved_image")),
         memory_bytes=found.get("memory", 0),
+        foreign_scaler=found.get("foreign_scaler", ""),
+        is_unclaimed=bool(found.get("unclaimed")),
     )
 
 
@@ -299,6 +303,8 @@ def _domain_view(
         kept_generation=found.get("kept_generation", ""),
         is_start_doubtful=bool(found.get("start_doubtful")),
         memory_bytes=found.get("memory", 0),
+        foreign_scaler=found.get("foreign_scaler", ""),
+        is_unclaimed=bool(found.get("unclaimed")),
     )
 
 

@@ -141,6 +141,7 @@ def _domain(domain: DomainView, now: float) -> dict[str, Any]:
         "failures": domain.failures,
         "generation": domain.generation,
         "outdated": domain.is_outdated,
+        "foreign_scaler": domain.foreign_scaler,
         "slots": None if worker is None else worker.slots,
         "busy_slots": None if worker is None else worker.busy_slots,
         "leases": None if worker is None else worker.leases,

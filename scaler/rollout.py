@@ -11,9 +11,9 @@ by it, and definitions that name it are put back to the one that last worked.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from scaler.incidents import Incident
 from scaler.pool import LEAVING, DomainState, DomainView, PoolView
 from scaler.reasons import Reason
-from scaler.tracking import Incident
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scaler.host_room import Budget
-from scaler.pool import ActionKind, DomainState, DomainView, PoolView, WorkerState
+from scaler.pool import QUARANTINE, ActionKind, DomainState, DomainView, PoolView, WorkerState
 from scaler.reasons import Reason
 
 _STANDBY = (DomainState.STANDBY_PAUSED, DomainState.STANDBY_SAVED)
@@ -101,7 +101,7 @@ class Places:
         serving = max(desired, pool.current)
         wanted = min(policy.paused, max(0, ceiling - serving))
         self.paused = wanted - pool.count(DomainState.STANDBY_PAUSED, DomainState.SUSPENDING)
-        spare = max(0, len(pool.domains) - serving - wanted)
+        spare = max(0, len(pool.domains) - pool.count(*QUARANTINE) - serving - wanted)
         on_disk = pool.count(DomainState.STANDBY_SAVED, DomainState.SAVING)
         self.saved = min(policy.saved, spare) - on_disk
         self._policy = policy

@@ -6,13 +6,12 @@ only silence is timed from the restart on.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import compress, count
+from itertools import compress, count, filterfalse
 from operator import attrgetter, is_not
 from typing import NamedTuple
 
+from scaler.incidents import Incident, incident_of
 from scaler.pool import (
-    SERVING,
     ActionKind,
     DomainRecord,
     DomainState,
@@ -96,22 +95,6 @@ _AWAITED = {
 }
 
 
-class Incident(StrEnum):
-    """Something that happened to a domain, without the scaler's doing."""
-
-    BOOT_FINISHED = "boot_finished"
-    BOOT_FAILED = "boot_failed"
-    WAKE_FINISHED = "wake_finished"
-    WAKE_FAILED = "wake_failed"
-    WENT_SILENT = "went_silent"
-    CRASHED = "crashed"
-    STOPPED = "stopped"
-    PAUSED = "paused"
-    SAVED = "saved"
-    """By somebody else, as libvirt-guests does when the host goes down; or it is just being."""
-    VANISHED = "vanished"
-
-
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The dispatcher's view. While it is unknown, the last known workers stand in."""
@@ -141,7 +124,7 @@ class Past:
     """True when the records come in the order of their names."""
 
 
-_AT_REST = (DomainState.OFF, DomainState.READY)
+_AT_REST = (DomainState.OFF, DomainState.READY, DomainState.QUARANTINED_OFF)
 """States that no passing of time changes, while no operation is under way."""
 
 
@@ -153,7 +136,7 @@ class Tracked:
     pool: PoolView
     incidents: tuple[tuple[str, Incident], ...]
     newest_token: int = 0
-    """The highest token in any domain's metadata."""
+    """The highest token in the metadata of any domain but another scaler's."""
     has_moved: bool = True
     """False when every domain is in the state of the turn before."""
     past: Past | None = field(default=None, compare=False, repr=False)
@@ -187,7 +170,7 @@ def track(
         worker = _session(sent, record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
         if known is not None:
-            incident = _incident(before, after, record)
+            incident = incident_of(before.state, after.state, record)
             if incident is not None:
                 incidents.append((name, incident))
                 after = _count_boot(after, incident)
@@ -221,7 +204,9 @@ def _is_at_rest(view: DomainView) -> bool:
 
 
 def _newest_token(records: Sequence[DomainRecord]) -> int:
-    return max(map(attrgetter("token"), records), default=0)
+    # Another scaler's domains are in quarantine; its tokens are of its own counting.
+    ours = filterfalse(attrgetter("foreign_scaler"), records)
+    return max(map(attrgetter("token"), ours), default=0)
 
 
 def _past(
@@ -291,6 +276,8 @@ def _view(
         kept_generation=record.kept_generation,
         is_start_doubtful=is_start_doubtful,
         memory_bytes=record.memory_bytes,
+        foreign_scaler=record.foreign_scaler,
+        is_unclaimed=record.is_unclaimed,
     )
 
 
@@ -356,6 +343,9 @@ def _state(
     timing: Timing,
     now: float,
 ) -> DomainState:
+    if record.foreign_scaler:
+        off = record.lifecycle is Lifecycle.OFF
+        return DomainState.QUARANTINED_OFF if off else DomainState.QUARANTINED
     operation = None if record.operation is None else record.operation.kind
     # While it is being started a domain is off, then paused, and neither is what it will be.
     if memory.in_flight is ActionKind.START and record.lifecycle in (
@@ -450,51 +440,6 @@ def _waiting_state(
     since = memory.silent_since
     late = since is not None and now - since >= timing.silence_deadline_seconds
     return DomainState.FAILED if late and judged else DomainState.SILENT
-
-
-_BOOTS = (DomainState.BOOTING, DomainState.PREPARING)
-_BOOTED = (
-    DomainState.READY,
-    DomainState.CORDONED,
-    DomainState.SUSPENDING,
-    DomainState.SAVING,
-    DomainState.STANDBY_PAUSED,
-    DomainState.STANDBY_SAVED,
-)
-
-
-_WENT_OFF = {"crashed": Incident.CRASHED, "saved": Incident.SAVED}
-
-
-def _incident(before: Track, after: Track, record: DomainRecord) -> Incident | None:
-    old, new = before.state, after.state
-    if old is new:
-        return None
-    if old in (*_BOOTS, DomainState.STARTING) and new in _BOOTED:
-        return Incident.BOOT_FINISHED
-    if old is DomainState.WAKING and new in (DomainState.READY, DomainState.CORDONED):
-        return Incident.WAKE_FINISHED
-    if new in (DomainState.FAILED, DomainState.OFF):
-        if old in _BOOTS:
-            return Incident.BOOT_FAILED
-        if old is DomainState.WAKING:
-            return Incident.WAKE_FAILED
-    if new is DomainState.FAILED:
-        crashed = record.lifecycle is Lifecycle.CRASHED
-        return Incident.CRASHED if crashed else Incident.WENT_SILENT
-    if new is DomainState.PAUSED:
-        return Incident.SAVED if record.cause == "saved" else Incident.PAUSED
-    if new is DomainState.OFF and old in (
-        *SERVING,
-        DomainState.CORDONED,
-        DomainState.DRAINING,
-        DomainState.PAUSED,
-    ):
-        # A failed start call reports through its result, not as a domain that went off.
-        if old is DomainState.STARTING:
-            return None
-        return _WENT_OFF.get(record.cause, Incident.STOPPED)
-    return None
 
 
 def _count_boot(memory: Track, incident: Incident) -> Track:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from stack.commands import (
+    adopt,
     backup,
     certs,
     down,
@@ -44,6 +45,7 @@ for module in (up, down, status, top, submit, verify, watch, export, failed, exp
     module.register(app)
 simulate.register(app)
 replay.register(app)
+adopt.register(app)
 app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")

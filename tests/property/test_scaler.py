@@ -50,6 +50,11 @@ moments = st.integers(0, 100_000).map(lambda milliseconds: milliseconds / 1000)
 operations = st.none() | st.builds(Operation, st.sampled_from(OperationKind), moments, st.just(1))
 
 
+owners = st.sampled_from(
+    [{}, {}, {}, {"is_unclaimed": True}, {"foreign_scaler": "another"}],
+)
+
+
 @st.composite
 def observations(draw, most=6, signals=readings):
     names = NAMES[: draw(st.integers(0, most))]
@@ -63,6 +68,7 @@ def observations(draw, most=6, signals=readings):
             0,
             *draw(st.tuples(*[st.sampled_from(["", "old", "new"])] * 3)),
             has_saved_image=has_images,
+            **draw(owners),
         )
         for name in names
     )
@@ -123,6 +129,21 @@ def test_at_most_one_action_per_domain_and_only_on_domains_that_are_there(histor
         names = [one.domain for one in decision.plan.actions]
         assert len(names) == len(set(names))
         assert set(names) <= {record.name for record in observation.domains or ()}
+
+
+@RELAXED
+@given(histories)
+def test_another_scalers_domains_are_never_touched_and_count_for_the_ceiling(history):
+    for _, observation, decision, _ in play(history, WITH_STANDBY):
+        foreign = {one.name for one in observation.domains or () if one.foreign_scaler}
+        assert not foreign & {one.domain for one in decision.plan.actions}
+        active = sum(
+            one.lifecycle is not Lifecycle.OFF
+            for one in observation.domains or ()
+            if one.foreign_scaler
+        )
+        begun = new_places(decision)
+        assert not begun or active + begun <= MAX
 
 
 @RELAXED

@@ -25,13 +25,15 @@ class FakeDomain:
     has_saved_image: bool = False
     memory_bytes: int = 64 * 1024 * 1024
     wake_error: HypervisorError | None = None
+    scaler: str = ""
 
 
 class FakeHypervisor:
     """`on_start`, `on_shutdown` and `on_off` let a simulated world react."""
 
-    def __init__(self, pool="default"):
+    def __init__(self, pool="default", scaler=None):
         self.pool = pool
+        self.scaler = scaler
         self.domains = {}
         self.is_away = False
         self.on_start = lambda name: None
@@ -62,6 +64,8 @@ class FakeHypervisor:
                 one.kept_generation,
                 has_saved_image=one.has_saved_image and one.lifecycle is Lifecycle.OFF,
                 memory_bytes=one.memory_bytes,
+                foreign_scaler=one.scaler if self._is_foreign(one) else "",
+                is_unclaimed=self.scaler is not None and one.scaler == "",
             )
             for one in self.domains.values()
             if one.pool == self.pool
@@ -147,6 +151,15 @@ class FakeHypervisor:
         domain.operation = operation
         if operation is not None:
             domain.token = operation.token
+        await self.claim(name)
+
+    async def claim(self, name):
+        domain = await self._find(name)
+        if self.scaler is not None:
+            domain.scaler = self.scaler
+
+    async def adopt(self, name):
+        self.domains[name].scaler, self.domains[name].token = self.scaler, 0
 
     async def keep_definition(self, name):
         domain = await self._find(name)
@@ -180,4 +193,9 @@ class FakeHypervisor:
         await self._answer()
         if name not in self.domains or self.domains[name].pool != self.pool:
             raise HypervisorError(ErrorKind.GONE, f"no domain {name} of pool {self.pool}")
+        if self._is_foreign(self.domains[name]):
+            raise HypervisorError(ErrorKind.GONE, f"domain {name} belongs to another scaler")
         return self.domains[name]
+
+    def _is_foreign(self, domain):
+        return self.scaler is not None and domain.scaler not in ("", self.scaler)

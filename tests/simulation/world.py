@@ -99,7 +99,7 @@ class World:
         self.slots = slots
         self.boot_seconds = boot_seconds
         self.faults = Faults()
-        self.hypervisor = FakeHypervisor()
+        self.hypervisor = FakeHypervisor(scaler="world")
         self.hypervisor.on_start = self._boot
         self.hypervisor.on_off = self._lose_worker
         self.hypervisor.on_shutdown = self._press_power_button

@@ -27,6 +27,7 @@ def test_every_domain_that_is_not_started_is_in_a_group(make):
         make.view("h", "failed"),
         make.view("i", "cordoned"),
         make.view("j", "paused"),
+        make.view("k", "quarantined"),
     )
     start = Action(ActionKind.START, "c", Reason.SCALE_OUT)
     found = choices(decided(pool, 2, start))
@@ -42,6 +43,7 @@ def test_every_domain_that_is_not_started_is_in_a_group(make):
         "failed": ["h"],
         "cordoned": ["i"],
         "paused": ["j"],
+        "quarantined": ["k"],
     }
     assert why_not(pool, found, "d") is NotChosen.MORE_FAILURES
     assert why_not(pool, found, "c") is None

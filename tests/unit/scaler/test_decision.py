@@ -429,3 +429,13 @@ def test_a_standby_guest_that_dies_before_it_is_seen_running_has_failed_to_boot(
     state, decision = decide(STANDBY, state, seen(domains, workers, room=ROOM), 101.0)
     assert [(name, one.value) for name, one in decision.incidents] == [("b", "boot_failed")]
     assert acts(decision) == [("settle", "b", "off_reached")]
+
+
+def test_another_scalers_tokens_fence_nobody_off(make):
+    theirs = replace(make.record("a", "running", token=9), foreign_scaler="another")
+    domains = [theirs, make.record("b", token=2)]
+    state, decision = decide(SETTINGS, State(), seen(domains), 0.0)
+    assert state.token == 3
+    assert acts(decision) == [("start", "b", "scale_out")]
+    _, decision = decide(SETTINGS, state, seen(domains), 1.0)
+    assert Reason.FENCED not in decision.plan.reasons

@@ -1,8 +1,9 @@
 import pytest
 
 from scaler.host_departure import is_likely, saved_at, until
+from scaler.incidents import Incident
 from scaler.pool import DomainState, DomainView, Lifecycle, PoolView
-from scaler.tracking import Incident, Tracked
+from scaler.tracking import Tracked
 
 
 def seen(*incidents, cause=""):

@@ -327,3 +327,33 @@ def test_a_start_that_may_still_be_carried_out_is_asked_again_before_another(mak
     result = planned(make.view("a", "off"), doubtful, desired=1)
     assert acts(result) == [(START, "b", Reason.SCALE_OUT)]
     assert planned(make.view("a", "off"), doubtful, desired=0) == Plan()
+
+
+@pytest.mark.parametrize("desired", [0, 1, 3])
+def test_another_scalers_domains_get_no_action_and_count_for_the_ceiling(make, planned, desired):
+    theirs = [
+        make.view(f"q{kind}", "quarantined", operation=make.operation(kind), leases=0)
+        for kind in ("start", "drain", "shutdown", "suspend", "destroy")
+    ]
+    views = [*theirs, make.view("r", "quarantined_off", operation=make.operation("start"))]
+    assert not planned(*views, make.view("a", "off"), desired=desired).actions
+    result = planned(*views[-2:], make.view("a", "off"), desired=3)
+    assert acts(result) == [(START, "a", Reason.SCALE_OUT)]
+    assert result.reasons == (Reason.QUARANTINED,)
+
+
+def test_domains_that_nobody_has_claimed_are_claimed_running_ones_first(make, planned):
+    views = [make.view(f"o{number:02}", "off", is_unclaimed=True) for number in range(20)]
+    views += [make.view("r", "ready", is_unclaimed=True), make.view("s", "ready")]
+    result = planned(*views, desired=2)
+    assert {one[::2] for one in acts(result)} == {(ActionKind.CLAIM, Reason.UNCLAIMED)}
+    assert [one.domain for one in result.actions] == ["r", *(f"o{n:02}" for n in range(15))]
+
+
+def test_what_is_done_anyway_claims_by_itself(make, planned):
+    views = [make.view("a", "off", is_unclaimed=True), make.view("b", "off", is_unclaimed=True)]
+    result = planned(*views, desired=1)
+    assert acts(result) == [
+        (START, "a", Reason.SCALE_OUT),
+        (ActionKind.CLAIM, "b", Reason.UNCLAIMED),
+    ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from scaler.decision import Hold, Outcome, Settings
-from scaler.pool import Lifecycle, Operation, OperationKind
+from scaler.pool import ActionKind, Lifecycle, Operation, OperationKind
 from scaler.reasons import Reason
 from scaler.recommendation import BacklogPolicy
 from scaler.reconciler import Reconciler
@@ -26,11 +26,16 @@ def reconciler(world, *observers, **arguments):
     return Reconciler(SETTINGS, QUERIES, world.scaler._ports, observers, **arguments)
 
 
+def started(decision):
+    return [one.domain for one in decision.plan.actions if one.kind is ActionKind.START]
+
+
 async def test_evaluating_does_nothing(world):
     decision = await reconciler(world).evaluate()
-    assert [one.domain for one in decision.plan.actions] == ["domain-0"]
+    assert started(decision) == ["domain-0"]
     assert world.active == []
     assert world.log.records == []
+    assert world.hypervisor.domains["domain-1"].scaler == ""
     assert world.hypervisor.domains["domain-0"].operation is None
 
 
@@ -47,9 +52,11 @@ async def test_a_dry_run_decides_again_and_again_and_does_nothing(world):
     dry = reconciler(world, Seen(), is_dry_run=True)
     for _ in range(3):
         decision = await dry.turn()
-        assert [one.domain for one in decision.plan.actions] == ["domain-0"]
+        assert started(decision) == ["domain-0"]
     assert world.active == []
-    assert outcomes == [Outcome.SKIPPED] * 2
+    # One start and two claims in each turn; the last turn's are still to be told.
+    assert outcomes == [Outcome.SKIPPED] * 6
+    assert {one.scaler for one in world.hypervisor.domains.values()} == {""}
     assert len(world.log.records) == 1
 
 

@@ -1,8 +1,8 @@
 import pytest
 
+from scaler.incidents import Incident
 from scaler.reasons import Reason
 from scaler.rollout import Rollout, RolloutSettings, Trials, assess, observed
-from scaler.tracking import Incident
 
 SETTINGS = RolloutSettings()
 

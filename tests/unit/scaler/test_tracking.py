@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from scaler.incidents import Incident
 from scaler.pool import ActionKind, DomainState
-from scaler.tracking import Fleet, Incident, Timing, Track, track
+from scaler.tracking import Fleet, Timing, Track, track
 
 TIMING = Timing(boot_deadline_seconds=60.0, silence_deadline_seconds=40.0, worker_return_seconds=15)
 
@@ -252,3 +253,40 @@ def test_a_resumed_guest_is_awake_when_it_was_heard_of(make, see):
     )
     awake = replace(frozen, silent_seconds=9.0)
     assert state(see(record, awake)) is DomainState.READY
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "expected"),
+    [
+        ("off", "quarantined_off"),
+        ("running", "quarantined"),
+        ("paused", "quarantined"),
+        ("crashed", "quarantined"),
+    ],
+)
+@pytest.mark.parametrize("op", [None, "start", "shutdown", "suspend"])
+def test_another_scalers_domain_is_in_quarantine_whatever_it_does(
+    make, see, lifecycle, expected, op
+):
+    record = replace(make.record("a", lifecycle, op), foreign_scaler="b")
+    result = see(record, make.worker("a"), memory=Track(DomainState.READY))
+    assert state(result) is DomainState(expected)
+    assert result.incidents == (("a", Incident.QUARANTINED),)
+    again = see(make.record("a", lifecycle, op), memory=result.tracks["a"])
+    assert again.incidents == ()
+    assert result.pool.active == (expected == "quarantined")
+
+
+def test_a_domain_that_changes_hands_is_noticed_and_takes_its_token_along(make):
+    fleet, seven, three = Fleet({}, 0.0), make.record("a", token=7), make.record("b", token=3)
+    lost = replace(seven, foreign_scaler="another")
+    first = track({}, (seven, three), fleet, TIMING, 100.0)
+    second = track(first.tracks, (lost, three), fleet, TIMING, 101.0, first)
+    third = track(second.tracks, (lost, three), fleet, TIMING, 102.0, second)
+    back = track(third.tracks, (seven, three), fleet, TIMING, 103.0, third)
+    turns = (first, second, third, back)
+    assert [one.newest_token for one in turns] == [7, 3, 3, 7]
+    assert [one.has_moved for one in turns] == [True, True, False, True]
+    assert [one.pool.count(DomainState.QUARANTINED_OFF) for one in turns] == [0, 1, 1, 0]
+    assert second.incidents == (("a", Incident.QUARANTINED),)
+    assert third.incidents == back.incidents == ()
