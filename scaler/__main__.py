@@ -36,6 +36,7 @@ from scaler.entries import History
 from scaler.history_metrics import HistoryMetrics
 from scaler.identity import known_identity, own_identity
 from scaler.kept_definitions import KeptDefinitions
+from scaler.lessons_file import LessonsFile
 from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.override_file import OverrideFile
 from scaler.paced_source import PacedSource
@@ -247,13 +248,14 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         credentials = listener.Credentials(config)
         settings = pool_settings(config)
         desk = _desk(config, settings)
+        lessons = LessonsFile(config.state_dir / "lessons.json")
         loop = asyncio.get_running_loop()
         scaler = own_identity(config.state_dir)
         async with _adapters(config, log, holds, scaler) as ports:
             reconciler = Reconciler(
                 settings,
                 signal_queries(config),
-                replace(ports, alerts=desk),
+                replace(ports, alerts=desk, lessons=lessons),
                 [telemetry, ServiceLog(config.pool, is_dry_run=config.dry_run)],
                 tick_seconds=config.tick_seconds,
                 is_dry_run=config.dry_run,
@@ -349,6 +351,7 @@ async def _evaluate(config: ScalerConfig) -> int:
     # One that has never run owns nothing.
     scaler = known_identity(config.state_dir) or "nobody"
     async with _adapters(config, DecisionStore(None), holds, scaler) as ports:
+        ports = replace(ports, lessons=LessonsFile(config.state_dir / "lessons.json"))
         reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
         decision = await reconciler.evaluate()
     sys.stdout.write(json.dumps(decision_record(decision, time.time()), indent=2) + "\n")

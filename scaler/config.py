@@ -189,7 +189,7 @@ class ScalerConfig(Settings):
     dispatcher_token_file: Path | None = None
     """File with the token that the dispatcher asks for; it needs the role `fleet`."""
     state_dir: Path = Field(default_factory=default_state_dir)
-    """Keeps the decision store, overrides and alerts."""
+    """Keeps the decision store, overrides, alerts, lessons and the name of this scaler."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """Longest time from one turn to the next."""
     stale_after_seconds: SomeSeconds = 10.0

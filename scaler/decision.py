@@ -96,6 +96,8 @@ class State:
     refilled_at: float | None = None
     saved_at: float | None = None
     """See `host_departure`."""
+    remembered: Mapping[str, Track] = field(default_factory=dict)
+    """From an earlier life, of domains that have not been seen in this one. See `lessons`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,13 @@ def decide(
     if observation.domains is None:
         return replace(state, fleet=fleet), _blind(state, observation, now)
     tracked = tracking.track(
-        state.tracks, observation.domains, fleet, settings.timing, now, state.tracked
+        state.tracks,
+        observation.domains,
+        fleet,
+        settings.timing,
+        now,
+        state.tracked,
+        state.remembered,
     )
     state = _remember(settings, state, fleet, tracked, now)
     state, proposals, stabilised = wish(settings, state, tracked.pool, observation, now)
@@ -256,6 +264,7 @@ def _remember(
         fleet=fleet,
         tracks=tracked.tracks,
         tracked=tracked,
+        remembered={},
         trials=rollout.observed(state.trials, tracked.pool, tracked.incidents),
         saved_at=host_departure.saved_at(state.saved_at, tracked, now),
         ready_names=ready,
@@ -389,7 +398,7 @@ def _launch(state: State, plan: Plan, now: float) -> State:
         if action.kind in tracking.BOOTS:
             track = replace(track, is_start_answered=False)
         if action.kind in tracking.BEGINNINGS and track.state is not DomainState.PREPARING:
-            track = replace(track, begun_at=now)
+            track = replace(track, begun_at=now, is_failure_counted=False)
         tracks[action.domain] = track
         if action.kind is ActionKind.PREPARE:
             state = replace(state, refilled_at=now)

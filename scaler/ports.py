@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from scaler.alerts import Base, Sight
 from scaler.decision import Hold
 from scaler.host_room import HostRoom
+from scaler.lessons import Lessons
 from scaler.overrides import Override
 from scaler.pool import DomainRecord, Operation, WorkerRecord
 from scaler.readings import Reading
@@ -185,6 +186,21 @@ class AlertBoard(Protocol):
 
     def remember(self, bases: Mapping[str, Base]) -> None:
         """Keeps the bases. A file that cannot be written must not stop the scaler."""
+        ...
+
+
+class LessonStore(Protocol):
+    """What boots and wakes have taught; it survives a restart.
+
+    `offset` added to a wall time gives a time on the clock of `now`.
+    """
+
+    def recall(self, offset: float, now: float, max_backoff_seconds: float) -> Lessons:
+        """What was remembered last. Never raises: not to know is to have learned nothing."""
+        ...
+
+    def remember(self, learned: Lessons, offset: float) -> None:
+        """Keeps it. A file that cannot be written must not stop the scaler."""
         ...
 
 

@@ -18,6 +18,7 @@ from scaler.decision import (
 )
 from scaler.executor import Executor
 from scaler.feedback import feed
+from scaler.lessons import begin, learned
 from scaler.moments import Moments, Sessions, date, date_workers
 from scaler.ports import (
     AlertBoard,
@@ -26,6 +27,7 @@ from scaler.ports import (
     FleetError,
     Hypervisor,
     HypervisorError,
+    LessonStore,
     MetricsSource,
     OverrideStore,
     SignalQuery,
@@ -50,6 +52,7 @@ class Ports:
     overrides: OverrideStore
     clock: Clock
     alerts: AlertBoard | None = None
+    lessons: LessonStore | None = None
 
 
 class Observer(Protocol):
@@ -84,7 +87,7 @@ class Reconciler:
         self._observers = tuple(observers)
         self._tick_seconds = tick_seconds
         self._is_dry_run = is_dry_run
-        self._state = State()
+        self._state = self._recalled()
         self._moments: Moments = {}
         self._sessions: Sessions = {}
         self._results: list[ActionResult] = []
@@ -93,6 +96,15 @@ class Reconciler:
         self._shadows = shadows or Shadows()
         self._reconfigured: tuple[Settings, tuple[SignalQuery, ...], tuple[Shadow, ...]] | None
         self._reconfigured = None
+
+    def _recalled(self) -> State:
+        """The state of before the restart, as far as it cannot be seen anew."""
+        lessons, clock = self._ports.lessons, self._ports.clock
+        if lessons is None:
+            return State()
+        now = clock.monotonic()
+        longest = self._settings.breaker.max_backoff_seconds
+        return begin(lessons.recall(now - clock.wall(), now, longest))
 
     def wake(self) -> None:
         """Starts the next turn now. Only from the loop's thread."""
@@ -135,6 +147,9 @@ class Reconciler:
         if self._ports.alerts is not None:
             # Before the actions: a base taken anew after a crash would count what they have raised.
             self._ports.alerts.remember(decision.bases)
+        if self._ports.lessons is not None:
+            # Before the actions too: the next boot must not begin before it is known why not.
+            self._ports.lessons.remember(learned(self._state), now - wall)
         for action in decision.plan.actions:
             if self._is_dry_run or decision.orders.is_dry_run:
                 self._report(ActionResult(action.kind, action.domain, Outcome.SKIPPED))

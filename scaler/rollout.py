@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scaler.incidents import Incident
-from scaler.pool import LEAVING, DomainState, DomainView, PoolView
+from scaler.pool import LEAVING, DomainState, DomainView, PoolView, WorkerState
 from scaler.reasons import Reason
 
 
@@ -30,7 +30,7 @@ class RolloutSettings:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """How boots of each generation went. Lost at a restart, which costs a few boots more."""
+    """How boots of each generation went; they survive a restart (see `lessons`)."""
 
     failures: Mapping[str, int] = field(default_factory=dict)
     good: frozenset[str] = frozenset()
@@ -72,16 +72,27 @@ class Rollout:
 NO_ROLLOUT = Rollout()
 
 _REPLACEABLE = frozenset({DomainState.READY, DomainState.SILENT})
+_BOOTED = (Incident.BOOT_FINISHED, Incident.BOOT_FAILED)
 
 
 def observed(trials: Trials, pool: PoolView, incidents: Iterable[tuple[str, Incident]]) -> Trials:
-    """The trials after a turn's incidents; what serves has proved its generation."""
+    """The trials after a turn's incidents; what has said Hello has proved its generation.
+
+    A boot for standby is a boot; a wake, in which no image takes part, proves nothing.
+    """
     failures = dict(trials.failures)
-    good = pool.generations
-    failed = {name for name, incident in incidents if incident is Incident.BOOT_FAILED}
-    for domain in pool.domains if failed else ():
-        if domain.generation and domain.name in failed:
+    preparing = pool.in_state(DomainState.PREPARING)
+    good = pool.generations.union(one.generation for one in preparing if _has_said_hello(one))
+    booted = {name: incident for name, incident in incidents if incident in _BOOTED}
+    for domain in pool.domains if booted else ():
+        incident = booted.get(domain.name)
+        if not domain.generation or incident is None:
+            continue
+        if incident is Incident.BOOT_FINISHED:
+            good |= {domain.generation}
+        else:
             failures[domain.generation] = failures.get(domain.generation, 0) + 1
+    good -= {""}
     if not failures and good <= trials.good:
         return trials
     # Of generations that nobody runs or would boot any more nothing need be remembered.
@@ -92,6 +103,10 @@ def observed(trials: Trials, pool: PoolView, incidents: Iterable[tuple[str, Inci
         failures={each: count for each, count in failures.items() if each in known},
         good=(trials.good | good) & known,
     )
+
+
+def _has_said_hello(domain: DomainView) -> bool:
+    return domain.worker is not None and domain.worker.state is not WorkerState.DISCONNECTED
 
 
 def assess(

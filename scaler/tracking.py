@@ -1,7 +1,7 @@
 """What the scaler remembers of each domain from turn to turn, and the state it derives from that.
 
-Nothing here must survive a restart: with no memory the same observation leads to the same states,
-only silence is timed from the restart on.
+With no memory the same observation leads to the same states, only silence is timed from the restart
+on. What must survive one is how often boots have failed (see `lessons`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,6 +59,8 @@ class Track:
     in_flight: ActionKind | None = None
     is_start_answered: bool = False
     """The last start call has succeeded or failed, or its domain was seen active since."""
+    is_failure_counted: bool = False
+    """The boot or wake that it is in, or was in last, is among the failures."""
     begun_at: float | None = None
     """When its last boot or wake was begun."""
     unanswered_wakes: int = 0
@@ -149,10 +151,12 @@ def track(
     timing: Timing,
     now: float,
     last: Tracked | None = None,
+    remembered: Mapping[str, Track] | None = None,
 ) -> Tracked:
     """Brings memory and pool up to date with what was observed at `now`.
 
     `last` is the result of the turn before; most domains are still what they were then.
+    `remembered` is of an earlier life, for domains that are seen for the first time in this one.
     """
     past, renewed = _past(None if last is None else last.past, records)
     names = tuple(map(attrgetter("name"), records)) if past is None else past.names
@@ -166,11 +170,13 @@ def track(
     for place in unsure:
         record, name, sent = records[place], names[place], workers[place]
         known = tracks.get(name)
-        before = known or _first_sight(record)
+        before = known or _first_sight(record, (remembered or {}).get(name, Track()))
         worker = _session(sent, record, timing, now)
         after = _follow(before, record, worker, fleet, timing, now)
         if known is not None:
             incident = incident_of(before.state, after.state, record)
+            if incident in _FAILED and before.is_failure_counted:
+                incident = None
             if incident is not None:
                 incidents.append((name, incident))
                 after = _count_boot(after, incident)
@@ -226,11 +232,12 @@ def _differing(before: Iterable[object], after: Iterable[object]) -> list[int]:
     return list(compress(count(), map(is_not, before, after)))
 
 
-def _first_sight(record: DomainRecord) -> Track:
+def _first_sight(record: DomainRecord, remembered: Track) -> Track:
     """The memory of a domain that was not there, or not looked at, before."""
     operation = record.operation
     begun = operation is not None and operation.kind in _AWAITED
-    return Track(begun_at=operation.since if operation is not None and begun else None)
+    begun_at = operation.since if operation is not None and begun else None
+    return replace(remembered, begun_at=begun_at)
 
 
 def _unsure(
@@ -442,9 +449,12 @@ def _waiting_state(
     return DomainState.FAILED if late and judged else DomainState.SILENT
 
 
+_FAILED = (Incident.BOOT_FAILED, Incident.WAKE_FAILED)
+
+
 def _count_boot(memory: Track, incident: Incident) -> Track:
     if incident in (Incident.BOOT_FINISHED, Incident.WAKE_FINISHED):
-        return replace(memory, failures=0, unanswered_wakes=0)
-    if incident in (Incident.BOOT_FAILED, Incident.WAKE_FAILED):
-        return replace(memory, failures=memory.failures + 1)
+        return replace(memory, failures=0, unanswered_wakes=0, is_failure_counted=False)
+    if incident in _FAILED:
+        return replace(memory, failures=memory.failures + 1, is_failure_counted=True)
     return memory

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from scaler import lessons
 from scaler.decision import (
     ActionResult,
     Decision,
@@ -73,9 +74,9 @@ class ProductionScaler:
         pool.at(pool.now, self._tick, self._turn)
 
     def kill(self) -> None:
-        """As kill -9: memory is lost, calls under way are not followed any more."""
+        """As kill -9: memory is lost but for the lessons; calls under way are not followed."""
         self._is_away = True
-        self._state = State()
+        self._state = lessons.begin(lessons.learned(self._state))
         self._results.clear()
         self._turn += 1
         self._orders = [order + 1 for order in self._orders]
@@ -86,7 +87,7 @@ class ProductionScaler:
                 self._changed.add(domain)
 
     def restart(self) -> None:
-        """Begins anew with nothing but what the world tells."""
+        """Begins anew with nothing but the lessons and what the world tells."""
         self._is_away = False
         self._wake()
 

@@ -26,6 +26,7 @@ from tests.simulation.pool_checks import Checks, Promises
 from tests.simulation.pool_domains import NEVER, OFF, RUNNING, Host
 from tests.simulation.pool_ports import FleetPort, HypervisorPort, Life, MetricsPort
 from tests.simulation.virtual_loop import pass_time
+from tests.simulation.world import LessonsFake
 
 POOL = "default"
 TIMING = Timing(
@@ -79,6 +80,7 @@ class PoolWorld(World):
         self.life = None
         self.job_seconds = 1.0
         self.lives = 0
+        self._lessons = LessonsFake()
         self.last_decision = None
         self.begun = Counter()
         """How often work on a job began, by job."""
@@ -139,6 +141,8 @@ class PoolWorld(World):
             _Log(self, life),
             _Holds(self),
             self.clock,
+            # A file: what it holds survives the process.
+            lessons=self._lessons,
         )
         signals = {name: None for policy in self.settings.policies for name in policy.signals}
         queries = [SignalQuery(name, name) for name in signals]

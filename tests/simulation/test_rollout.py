@@ -128,3 +128,21 @@ async def test_a_scaler_that_is_killed_goes_on(world_of, seed):
         await world.run(7)
         await world.kill_scaler()
     await renewed(world, "new")
+
+
+@pytest.mark.parametrize("seconds", [20.0, 33.0, 70.0])
+async def test_a_scaler_that_is_killed_again_and_again_tries_a_broken_image_no_more_often(
+    world_of, seconds
+):
+    world = world_of(settings=settings(min=2, max=4))
+    await world.run(60)
+    starts = world.starts
+    world.faults.broken_generations = frozenset({"broken"})
+    world.redefine("broken")
+    until = world.clock.monotonic() + 900
+    while world.clock.monotonic() < until:
+        await world.run(seconds)
+        await world.kill_scaler()
+    assert world.starts - starts <= 3
+    assert world.generations() == {"old"}
+    assert {world.hypervisor.domains[name].defined_generation for name in world.serving} == {"old"}

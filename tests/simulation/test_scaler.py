@@ -183,6 +183,22 @@ async def test_a_hold_stops_every_action_until_it_is_lifted(world_of):
     assert len(world.active) == 4
 
 
+@pytest.mark.parametrize("killed_every", [None, 45.0, 61.0])
+async def test_boots_that_fail_for_hours_are_no_more_when_the_scaler_is_killed(
+    world_of, killed_every
+):
+    """Starts at 0 and 61 s, then behind a back-off of 30 s that doubles up to half an hour."""
+    world = world_of()
+    world.faults.boot_never_finishes = 1.0
+    world.submit(1)
+    until = world.clock.monotonic() + 3 * 3600
+    while world.clock.monotonic() < until:
+        await world.run(killed_every or 600.0)
+        if killed_every is not None:
+            await world.kill_scaler()
+    assert world.starts <= 14
+
+
 async def test_never_touches_domains_of_others(world_of):
     world = world_of()
     world.hypervisor.define("foreign", pool=None)

@@ -4,12 +4,14 @@ The scaler in it is the real one, loop and executor included; only the ports are
 """
 
 import asyncio
+import json
 import math
 import random
 from collections import deque
 from dataclasses import dataclass, field, replace
 
 from scaler.decision import Settings
+from scaler.lessons import Lessons, from_record, to_record
 from scaler.overrides import Override, OverrideKind
 from scaler.pool import Lifecycle
 from scaler.ports import ErrorKind, HypervisorError, SignalQuery
@@ -91,6 +93,22 @@ class HoldFake:
         return (*self.overrides, pause)
 
 
+class LessonsFake:
+    """A `LessonStore`: what a file would hold."""
+
+    def __init__(self):
+        self.record = None
+
+    def recall(self, offset, now, max_backoff_seconds):
+        if self.record is None:
+            return Lessons()
+        record = json.loads(json.dumps(self.record))
+        return from_record(record, offset, now, max_backoff_seconds)
+
+    def remember(self, learned, offset):
+        self.record = to_record(learned, offset)
+
+
 class World:
     def __init__(self, seed=0, *, domains=6, settings=None, slots=1, boot_seconds=8.0):
         self.random = random.Random(seed)
@@ -110,6 +128,7 @@ class World:
         self.log = LogFake()
         self.holds = HoldFake()
         self.alerts = None
+        self.lessons = LessonsFake()
         self.workers = {}
         self._boots = {}
         self._going_off = {}
@@ -133,7 +152,7 @@ class World:
 
     def _new_scaler(self):
         ports = Ports(self.metrics, self.hypervisor, self.fleet, self.log, self.holds, self.clock)
-        ports = replace(ports, alerts=self.alerts)
+        ports = replace(ports, alerts=self.alerts, lessons=self.lessons)
         return Reconciler(self.settings, QUERIES, ports)
 
     # What a test does.

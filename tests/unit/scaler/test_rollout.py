@@ -140,3 +140,29 @@ def test_what_becomes_standby_or_gives_way_is_waited_for(domain, assessed, state
     views = [domain("a", "ready"), domain("b", state), domain("c", "off", runs="new")]
     found = assessed(*views, desired=1, ceiling=2)
     assert (found.surge, found.in_place, found.reason) == (0, 0, None)
+
+
+@pytest.mark.parametrize("worker_state", ["cordoned", "ready", "draining"])
+def test_a_boot_for_standby_proves_its_image_at_its_hello(domain, make, worker_state):
+    booted = domain("b", "preparing", runs="new", worker_state=worker_state)
+    assert observed(Trials(), make.pool(booted), []).good == {"new"}
+
+
+def test_a_boot_for_standby_that_goes_on_at_once_proves_its_image_too(domain, make):
+    waits = domain("b", "standby_paused", runs="new")
+    assert not observed(Trials(), make.pool(waits), []).good
+    assert observed(Trials(), make.pool(waits), [("b", Incident.BOOT_FINISHED)]).good == {"new"}
+
+
+def test_a_boot_for_standby_without_a_hello_proves_nothing_and_a_failed_one_counts(domain, make):
+    boots = domain("b", "preparing", runs="new", worker_state="disconnected")
+    assert not observed(Trials(), make.pool(boots), []).good
+    failed = make.pool(domain("b", "failed", runs="new"))
+    trials = observed(Trials(), failed, [("b", Incident.BOOT_FAILED)])
+    assert trials.failures == {"new": 1}
+
+
+@pytest.mark.parametrize("incident", [Incident.WAKE_FAILED, Incident.WAKE_FINISHED])
+def test_a_wake_says_nothing_of_the_image(domain, make, incident):
+    pool = make.pool(domain("b", "failed", runs="new"))
+    assert observed(Trials(), pool, [("b", incident)]) == Trials()

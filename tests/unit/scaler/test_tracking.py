@@ -290,3 +290,27 @@ def test_a_domain_that_changes_hands_is_noticed_and_takes_its_token_along(make):
     assert [one.pool.count(DomainState.QUARANTINED_OFF) for one in turns] == [0, 1, 1, 0]
     assert second.incidents == (("a", Incident.QUARANTINED),)
     assert third.incidents == back.incidents == ()
+
+
+def test_a_failed_boot_counts_once_however_often_the_scaler_is_restarted(make, see):
+    record = make.record("a", "running", "start", since=0.0)
+    failed = see(record, memory=Track(DomainState.BOOTING), now=100.0)
+    counted = failed.tracks["a"]
+    assert (counted.failures, counted.is_failure_counted) == (1, True)
+    remembered = {"a": Track(failures=1, is_failure_counted=True)}
+    # Right after a restart nothing is judged: workers may be on their way back.
+    fleet = Fleet({}, 100.0)
+    first = track({}, (record,), fleet, TIMING, 100.0, None, remembered)
+    assert state(first) is DomainState.BOOTING
+    again = track(first.tracks, (record,), fleet, TIMING, 120.0)
+    assert state(again) is DomainState.FAILED
+    assert again.incidents == ()
+    assert again.tracks["a"].failures == 1
+
+
+def test_a_boot_that_works_after_all_forgets_what_an_earlier_life_counted(make, see):
+    remembered = {"a": Track(failures=2, is_failure_counted=True)}
+    record = make.record("a", "running", "start", since=90.0)
+    first = track({}, (record,), Fleet({}, 0.0), TIMING, 100.0, None, remembered)
+    done = see(record, make.worker("a", connected=95.0), memory=first.tracks["a"])
+    assert (done.tracks["a"].failures, done.tracks["a"].is_failure_counted) == (0, False)
