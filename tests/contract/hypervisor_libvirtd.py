@@ -87,7 +87,12 @@ class LibvirtWorld:
 
     def __init__(self, daemon):
         self._daemon = daemon
-        self.hypervisor = LibvirtHypervisor(daemon.uri, "default", clock=SystemClock())
+        self.hypervisor = self.scaler(None)
+
+    def scaler(self, name):
+        """What a scaler of that name sees; None: one that looks at no owners."""
+        uri = self._daemon.uri
+        return LibvirtHypervisor(uri, "default", clock=SystemClock(), scaler=name)
 
     def define(self, name, pool="default", generation=""):
         metadata = ""

@@ -307,6 +307,32 @@ async def test_a_restore_brings_back_the_metadata_of_the_image(daemon):
         world.close()
 
 
+async def test_a_domain_restored_from_a_time_of_another_owner_is_its_present_owners(daemon):
+    world = LibvirtWorld(daemon)
+    old, new = world.scaler("old"), world.scaler("new")
+    try:
+        world.define("a")
+        await old.start("a")
+        await old.set_operation("a", Operation(OperationKind.SAVE, 1.0, 1))
+        await old.save("a")
+        await new.adopt("a")
+        restore = Operation(OperationKind.RESTORE, 2.0, 1)
+        await new.set_operation("a", restore)
+        await new.restore("a")
+        assert "scaler='old'" in world.metadata("a").replace('"', "'")
+        await new.set_operation("a", restore)
+        assert "scaler='new'" in world.metadata("a").replace('"', "'")
+        (found,) = await new.list()
+        assert (found.operation, found.foreign_scaler) == (restore, "")
+        with pytest.raises(HypervisorError, match="another scaler"):
+            await old.destroy("a")
+        await new.destroy("a")
+    finally:
+        old.close()
+        new.close()
+        world.close()
+
+
 async def test_a_saved_domain_outlives_a_restart_of_libvirtd(daemon):
     world = LibvirtWorld(daemon)
     try:
