@@ -356,6 +356,9 @@ def _plan(
     )
 
 
+_BOOTS = (DomainState.STARTING, DomainState.BOOTING, DomainState.PREPARING)
+
+
 def _permissions(
     settings: Settings, state: State, pool: PoolView, stabilised: Stabilised, now: float
 ) -> Permissions:
@@ -363,7 +366,7 @@ def _permissions(
     is_open = breaker.is_open(now)
     return Permissions(
         ceiling=settings.limits.max,
-        starts=breaker.allowed(pool.count(DomainState.STARTING, DomainState.BOOTING), now),
+        starts=breaker.allowed(pool.count(*_BOOTS), now),
         breaker_reason=Reason.BREAKER_OPEN if is_open else Reason.BREAKER_PROBE,
         breaker_until=breaker.open_until,
         wakes=state.wakes.allowed(pool.count(DomainState.WAKING), now),

@@ -170,7 +170,8 @@ def _keep_standby(
     given_up = [one for one in standby.recycling(pool, policy, now) if one.domain.name not in busy]
     for choice in given_up:
         draft.choose(choice)
-    if given_up or busy or not permissions.fleet_known or permissions.starts is not None:
+    # After the back-off a refill may be the probe: a pool that needs no start would never have one.
+    if given_up or busy or not permissions.fleet_known or permissions.starts == 0:
         return
     found = standby.refill(pool, desired, permissions.ceiling, places, policy, permissions.budget)
     if found.choice is not None and _waits_for_wakes(pool, permissions, draft):

@@ -128,6 +128,8 @@ def test_no_refill_before_its_time_nor_while_boots_fail(make, planned):
     result = planned(*views, desired=1, refill_at=130.0)
     assert (result.actions, result.wake_at) == ((), 130.0)
     assert not planned(*views, desired=1, starts=0).actions
+    # The back-off is over: the refill is the probe.
+    assert acts(planned(*views, desired=1, starts=1)) == [("prepare", "b", "standby_refill")]
     assert not planned(*views, desired=1, fleet_known=False).actions
 
 
