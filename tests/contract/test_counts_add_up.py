@@ -5,7 +5,6 @@ import contextlib
 import random
 import re
 import signal
-import urllib.error
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from virtscale.client import AsyncClient, DispatcherError, RetryPolicy
 
 from tests.contract.dispatcher_process import DispatcherProcess, ScriptedWorker, until
 
+ACCEPTED = "virtscale_dispatcher_jobs_accepted_total "
 STATES = ("ready", "leased", "done", "failed", "cancelled")
 PATIENT = RetryPolicy(deadline_seconds=60.0)
 
@@ -35,7 +35,7 @@ def counts(text: str) -> dict[str, float]:
             r'^virtscale_dispatcher_jobs\{state="(\w+)"\} (\S+)$', text, re.M
         )
     }
-    (accepted,) = re.findall(r"^virtscale_dispatcher_jobs_accepted_total (\S+)$", text, re.M)
+    (accepted,) = re.findall(rf"^{ACCEPTED}(\S+)$", text, re.M)
     return found | {"accepted": float(accepted)}
 
 
@@ -51,8 +51,11 @@ class Scrapes:
         while True:
             try:
                 text = await asyncio.to_thread(self.dispatcher.metrics)
-            except (OSError, urllib.error.URLError, ConnectionError):
+            except OSError:
                 await asyncio.sleep(0.01)
+                continue
+            if ACCEPTED not in text:
+                # It listens before its ledger is read, and says nothing of jobs until then.
                 continue
             found = counts(text)
             self.seen.append(found)
@@ -94,13 +97,16 @@ async def test_the_counts_add_up_at_every_scrape(dispatcher: DispatcherProcess) 
     draw = random.Random(4)
     scrapes = Scrapes(dispatcher)
     async with AsyncClient(dispatcher.address, retry=PATIENT) as client:
+        scraping = asyncio.create_task(scrapes.run())
         running = [
-            asyncio.create_task(scrapes.run()),
+            scraping,
             *(asyncio.create_task(unreliable(dispatcher, f"w{n}", draw)) for n in range(3)),
             *(asyncio.create_task(submitting(client, series, draw)) for series in ("A", "B")),
         ]
 
         async def has_grown(start: int) -> bool:
+            if scraping.done():
+                await scraping
             return len(scrapes.seen) >= start
 
         try:
