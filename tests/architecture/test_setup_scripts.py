@@ -15,10 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def sourced(script, **environ):
     """Runs bash after `. deploy/setup.sh`; functions defined in it replace the real ones."""
-    # Who starts the tests in the background of a script makes them ignore interrupts.
-    interruptible = ("env", "--default-signal=INT")
     return subprocess.run(
-        [*interruptible, "bash", "-c", f"set -euo pipefail; . '{ROOT}/deploy/setup.sh'\n{script}"],
+        ["bash", "-c", f"set -euo pipefail; . '{ROOT}/deploy/setup.sh'\n{script}"],
         env=os.environ | environ,
         capture_output=True,
         text=True,
