@@ -47,13 +47,18 @@ class RunRecord:
         """Takes the pool's domains as they are at Unix time `now`."""
         active = {domain.name: domain for domain in domains if domain.is_active}
         inactive = {domain.name: domain for domain in domains if not domain.is_active}
-        for name in self._active.keys() - active.keys():
+        stayed = {
+            name
+            for name in self._active.keys() & active.keys()
+            if not _has_started_again(self._active[name], active[name])
+        }
+        for name in self._active.keys() - stayed:
             if _was_asked_to_leave(self._active[name], inactive.get(name)):
                 self.scale_ins += 1
             else:
                 self.lost_domains += 1
-        count = len(self._active.keys() & active.keys())
-        for name in sorted(active.keys() - self._active.keys()):
+        count = len(stayed)
+        for name in sorted(active.keys() - stayed):
             if not self._is_first:
                 # Filling the pool to its minimum, also after a loss, is no scale-out.
                 self.scale_outs += count >= self.least
@@ -109,6 +114,16 @@ class RunRecord:
                 if start.hello_at is None and connected_at >= start.called_at:
                     self.starts[position] = DomainStart(name, start.called_at, connected_at)
                 return
+
+
+def _has_started_again(before: DomainView, after: DomainView) -> bool:
+    """Whether a domain that runs was away between two looks: it carries another start.
+
+    One that boots for standby is made to serve by a start, too, while it goes on booting.
+    """
+    if after.operation != "start" or before.operation == "prepare":
+        return False
+    return before.operation != "start" or before.operation_since != after.operation_since
 
 
 def _was_asked_to_leave(before: DomainView, after: DomainView | None) -> bool:

@@ -41,6 +41,23 @@ def test_a_replaced_domain_is_no_scale_out_and_its_loss_no_scale_in() -> None:
     assert (record.scale_outs, record.scale_ins, record.lost_domains) == (0, 0, 1)
 
 
+def test_a_domain_that_was_lost_and_started_again_between_two_looks_is_lost() -> None:
+    record = RunRecord(least=1)
+    record.observe_domains([domain("vs-1", "running"), domain("vs-2")], now=0.0)
+    record.observe_domains([domain("vs-1", "running", "start", 0.7), domain("vs-2")], now=1.0)
+    assert (record.scale_outs, record.scale_ins, record.lost_domains) == (0, 0, 1)
+    assert [start.called_at for start in record.starts] == [0.7]
+    record.observe_domains([domain("vs-1", "running", "start", 0.7), domain("vs-2")], now=2.0)
+    assert (len(record.starts), record.lost_domains) == (1, 1)
+
+
+def test_a_domain_that_booted_for_standby_and_is_to_serve_was_never_away() -> None:
+    record = RunRecord(least=1)
+    record.observe_domains([domain("vs-1", "running", "prepare", 0.2)], now=1.0)
+    record.observe_domains([domain("vs-1", "running", "start", 1.5)], now=2.0)
+    assert (record.lost_domains, record.starts) == (0, [])
+
+
 def test_an_ordered_leave_is_a_scale_in() -> None:
     record = RunRecord(least=1)
     record.observe_domains([domain("vs-1", "running"), domain("vs-2", "running")], now=0.0)
