@@ -40,6 +40,9 @@ def feed(settings: Settings, state: State, result: ActionResult, now: float) -> 
     if result.kind in tracking.BOOTS:
         answered = result.outcome in (Outcome.DONE, Outcome.FAILED)
         memory = replace(memory, is_start_answered=answered)
+        if result.outcome is Outcome.RETRYABLE:
+            # It may be carried out yet, also after somebody else has started the domain.
+            memory = replace(memory, late_start_until=now + tracking.START_DOUBT_SECONDS)
     if result.outcome is not Outcome.DONE and result.kind in _FELL_BACK_TO:
         # The call's failure is what counts, not the state it leaves behind.
         memory = replace(memory, state=_FELL_BACK_TO[result.kind])

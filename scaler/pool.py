@@ -218,6 +218,7 @@ class DomainView:
             (self.state is DomainState.READY or self.state is DomainState.OFF)
             and self.operation is None
             and self.in_flight is None
+            and not self.is_start_doubtful
             and not self.is_outdated
             and not self.is_proof
             and not self.is_unclaimed

@@ -26,7 +26,7 @@ from scaler.pool import (
 _CONNECTED_BEFORE_START_SECONDS = 2.0
 """The start is recorded by one clock and the connection by another; so far may they differ."""
 
-_START_DOUBT_SECONDS = 120.0
+START_DOUBT_SECONDS = 120.0
 """A start call that got no answer may be carried out so much later: libvirt waits for its locks."""
 
 
@@ -63,6 +63,8 @@ class Track:
     """The boot or wake that it is in, or was in last, is among the failures."""
     begun_at: float | None = None
     """When its last boot or wake was begun."""
+    late_start_until: float | None = None
+    """Until then a start call that got no answer may still be carried out, whatever was seen."""
     unanswered_wakes: int = 0
     """Calls to wake it that got no answer, in a row."""
 
@@ -205,7 +207,7 @@ def track(
 
 
 def _is_at_rest(view: DomainView) -> bool:
-    is_idle = view.in_flight is None and view.operation is None
+    is_idle = view.in_flight is None and view.operation is None and not view.is_start_doubtful
     return is_idle and view.state in _AT_REST
 
 
@@ -265,7 +267,11 @@ def _view(
         and operation is not None
         and operation.kind in _FRESH_SESSION
         and not memory.is_start_answered
-        and now - operation.since < _START_DOUBT_SECONDS
+        and now - operation.since < START_DOUBT_SECONDS
+    ) or (
+        memory.state is DomainState.OFF
+        and memory.late_start_until is not None
+        and now < memory.late_start_until
     )
     return DomainView(
         name=record.name,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 _LOWEST = 20_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: set[int] = set()
+"""No port is given twice: who asks for one after the other has not started a server yet."""
 
 
 def free_ports(count: int = 1) -> int:
@@ -19,7 +21,9 @@ def free_ports(count: int = 1) -> int:
     lowest, end = _part()
     for _ in range(1000):
         first = random.randrange(lowest, end - count)
-        if all(_is_free(port) for port in range(first, first + count)):
+        ports = range(first, first + count)
+        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
             return first
     raise AssertionError(f"no {count} free ports from {lowest} to {end}")
 

@@ -30,7 +30,8 @@ class Life:
         self._dies_at = dies_at
         self._awaits = 0
         self.is_over = False
-        self.pending = set()
+        # In the order of asking: a set of tasks has the order of their addresses.
+        self.pending = {}
 
     async def pause(self):
         """An await of the process: it may die here, and nothing of it goes on then."""
@@ -44,8 +45,8 @@ class Life:
         """Sends a request and waits for its answer; `lost` is raised when none comes in time."""
         await self.pause()
         running = self._world.spawn(self._kept(act))
-        self.pending.add(running)
-        running.add_done_callback(self.pending.discard)
+        self.pending[running] = None
+        running.add_done_callback(self.pending.pop)
         try:
             async with asyncio.timeout(seconds):
                 answer, error = await asyncio.shield(running)

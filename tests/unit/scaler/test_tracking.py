@@ -138,6 +138,18 @@ def test_a_start_without_an_answer_is_in_doubt_until_it_is_seen_or_too_old(make,
     assert not is_doubtful(running.tracks["a"])
 
 
+def test_a_start_that_may_come_late_is_in_doubt_whatever_was_seen_since(make, see):
+    memory = Track(is_start_answered=True, late_start_until=150.0)
+
+    def is_doubtful(record, now):
+        return see(record, memory=memory, now=now).pool.domains[0].is_start_doubtful
+
+    assert is_doubtful(make.record("a", "off"), 149.0)
+    assert is_doubtful(make.record("a", "off", "destroy", since=90.0), 149.0)
+    assert not is_doubtful(make.record("a", "off"), 150.0)
+    assert not is_doubtful(make.record("a", "running"), 149.0)
+
+
 @pytest.mark.parametrize("known_since", [None, 50.0])
 def test_no_boot_is_judged_while_the_dispatcher_was_away(make, see, known_since):
     record = make.record("a", "running", "start", since=0.0)
