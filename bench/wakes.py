@@ -8,26 +8,18 @@ once the second domain is back where it was.
 import argparse
 import contextlib
 import json
-import os
-import subprocess
 import tempfile
 import time
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
-from google.protobuf import duration_pb2
-from virtscale.v1 import fleet_pb2, fleet_pb2_grpc, job_pb2, license_pb2, license_pb2_grpc
+from virtscale.v1 import job_pb2
 
+from bench.live_stack import LiveStack, busy_job, running_stack, until
 from bench.report import quantile
 
-Value = TypeVar("Value")
-
-ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("paused", "saved", "cold")
 LIMITS = {"paused": 0.25, "saved": 2.0, "cold": 6.5}
 """Seconds from the decision to the first lease on the new domain, at the 95th percentile."""
@@ -51,54 +43,6 @@ class _Wake:
     acted: float
     hello: float
     leased: float
-
-
-@dataclass
-class _Stack:
-    """A running stack and what it is asked."""
-
-    endpoints: dict[str, Any]
-    fleet: Any = field(init=False)
-    licenses: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        token = Path(self.endpoints["token_file"]).read_text(encoding="utf-8").strip()
-        self._metadata = (("authorization", f"Bearer {token}"),)
-        channel = grpc.insecure_channel(self.endpoints["dispatcher"])
-        self.fleet = fleet_pb2_grpc.FleetServiceStub(channel)
-        self.licenses = license_pb2_grpc.LicenseServiceStub(channel)
-
-    def api(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{self.endpoints['scaler']}{path}", timeout=5) as one:
-            return json.loads(one.read())
-
-    def states(self) -> dict[str, str]:
-        found = self.api("/api/v1/status")["domains"]
-        return {domain["name"]: domain["state"] for domain in found}
-
-    def workers(self) -> dict[str, Any]:
-        answer = self.fleet.ListWorkers(
-            fleet_pb2.ListWorkersRequest(), timeout=5, metadata=self._metadata
-        )
-        return {worker.worker_id: worker for worker in answer.workers}
-
-    def submit(self, turn: int, count: int) -> None:
-        busy = job_pb2.Busy(
-            duration=duration_pb2.Duration(
-                seconds=int(_JOB_SECONDS), nanos=int(_JOB_SECONDS % 1 * 1e9)
-            )
-        )
-        jobs = [
-            job_pb2.JobSpec(
-                number=f"KA-{1 + turn % 99:02d}-UT-{1 + index:04d}",
-                profile=job_pb2.HASH_PROFILE_LEGACY_SHA256,
-                load=job_pb2.Load(busy=busy),
-                reference=f"{turn}-{index}",
-            )
-            for index in range(count)
-        ]
-        request = license_pb2.SubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=jobs)
-        self.licenses.SubmitJobs(request, timeout=10, metadata=self._metadata)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,41 +88,40 @@ def _line(turn: int, wake: _Wake) -> str:
     )
 
 
-def _one_wake(stack: _Stack, tier: str, turn: int) -> _Wake:
+def _one_wake(stack: LiveStack, tier: str, turn: int) -> _Wake:
     def waiting() -> str | None:
-        states = stack.states()
+        states = _states(stack)
         spare = [name for name, state in states.items() if state == _WAITING[tier]]
         serving = [name for name, state in states.items() if state == "ready"]
         return spare[0] if len(spare) == 1 and len(serving) == 1 else None
 
-    _until("a domain serves and another waits", waiting, 180, every=0.5)
+    until("a domain serves and another waits", waiting, 180, every=0.5)
     # Not in the moment it was frozen: what goes wrong only later must be able to go wrong here.
     time.sleep(_FROZEN_SECONDS[tier])
-    name = _until("a domain serves and another waits", waiting, 180, every=0.5)
+    name = until("a domain serves and another waits", waiting, 180, every=0.5)
     submitted = time.time()
-    stack.submit(turn, _JOBS[tier])
+    stack.submit(_burst(turn, _JOBS[tier]))
 
     def leased() -> float | None:
         worker = stack.workers().get(name)
         return time.time() if worker is not None and worker.leases else None
 
-    at = _until(f"{name} gets a job", leased, 60, every=_POLL_SECONDS)
+    at = until(f"{name} gets a job", leased, 60, every=_POLL_SECONDS)
     connected = stack.workers()[name].connected_at
     return _moments(stack, name, tier, submitted, at, connected.seconds + connected.nanos / 1e9)
 
 
 def _moments(
-    stack: _Stack, name: str, tier: str, submitted: float, leased: float, hello: float
+    stack: LiveStack, name: str, tier: str, submitted: float, leased: float, hello: float
 ) -> _Wake:
     kind = _ACTIONS[tier]
 
     def entries() -> list[dict[str, Any]] | None:
-        found = stack.api(f"/api/v1/decisions?limit=200&since={submitted:.3f}")
-        found = found if isinstance(found, list) else found["decisions"]
+        found = stack.entries(submitted)
         done = [one for one in found if one.get("domain") == name and one.get("action") == kind]
         return found if done else None
 
-    found = _until(f"{kind} {name} is in the decision log", entries, 30, every=0.1)
+    found = until(f"{kind} {name} is in the decision log", entries, 30, every=0.1)
     decided = next(
         one["time"]
         for one in found
@@ -188,48 +131,25 @@ def _moments(
     return _Wake(submitted - decided, acted - decided, hello - decided, leased - decided)
 
 
-def _until(
-    what: str, condition: Callable[[], Value | None], seconds: float, *, every: float
-) -> Value:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, grpc.RpcError):
-            found = condition()
-            if found:
-                return found
-        time.sleep(every)
-    raise SystemExit(f"not within {seconds:.0f} s: {what}")
+def _states(stack: LiveStack) -> dict[str, str]:
+    return {domain["name"]: domain["state"] for domain in stack.status()["domains"]}
+
+
+def _burst(turn: int, count: int) -> list[job_pb2.JobSpec]:
+    numbers = (f"KA-{1 + turn % 99:02d}-UT-{1 + index:04d}" for index in range(count))
+    return [busy_job(number, _JOB_SECONDS) for number in numbers]
 
 
 @contextlib.contextmanager
-def _running_stack(tier: str, state: Path | None) -> Iterator[_Stack]:
+def _running_stack(tier: str, state: Path | None) -> Iterator[LiveStack]:
     """`./run` with two domains, one of them in the tier."""
-    flags = [] if state is None else ["--state", str(state)]
+    flags = ["--min", "1", "--max", "2"]
     if tier != "cold":
         flags += [f"--standby-{tier}", "1"]
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as policies:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as policies:
         policies.write(_SOON_IN)
-    Path(policies.name).chmod(0o644)
-    flags += ["--policies-file", policies.name]
-    process = subprocess.Popen(
-        [ROOT / "run", "--no-load", "--min", "1", "--max", "2", *flags],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    place = state or Path(os.environ.get("VIRTSCALE_STATE", "/var/lib/virtscale"))
-
-    def endpoints() -> dict[str, Any] | None:
-        if process.poll() is not None:
-            errors = process.stderr.read() if process.stderr else ""
-            raise SystemExit(f"the stack did not run:\n{errors}")
-        found: dict[str, Any] = json.loads((place / "run" / "endpoints.json").read_text())
-        return found
-
-    try:
-        yield _Stack(_until("the stack runs", endpoints, 600, every=0.5))
-    finally:
-        process.terminate()
-        process.wait(120)
-        Path(policies.name).unlink()
+        policies.flush()
+        # The stack may run as another user.
+        Path(policies.name).chmod(0o644)
+        with running_stack(state, *flags, "--policies-file", policies.name) as stack:
+            yield stack

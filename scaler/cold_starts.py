@@ -69,13 +69,4 @@ def _is_startable(domain: DomainView, fleet_known: bool) -> bool:
     # A domain that still carries its last way down would come up cordoned: settle it first, unless
     # the dispatcher is away; then the cordon is lifted after the boot.
     settled = domain.operation is None or domain.operation.kind is OperationKind.START
-    return settled or is_asked_again(domain) or not fleet_known
-
-
-_BEGINNINGS = (OperationKind.START, OperationKind.PREPARE, OperationKind.RESTORE)
-
-
-def is_asked_again(domain: DomainView) -> bool:
-    """Whether the call in doubt is that of the operation in its metadata: no need to settle it."""
-    operation = domain.operation
-    return domain.is_start_doubtful and operation is not None and operation.kind in _BEGINNINGS
+    return settled or domain.is_asked_again or not fleet_known

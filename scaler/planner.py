@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scaler import standby
-from scaler.cold_starts import ColdStarts, cold_starts, is_asked_again
+from scaler.cold_starts import ColdStarts, cold_starts
 from scaler.host_room import Budget
 from scaler.pool import (
     QUARANTINE,
@@ -388,7 +388,7 @@ def _oblige(
 
 
 def _settle_off(domain: DomainView, permissions: Permissions, draft: _Draft) -> None:
-    if domain.operation is None or is_asked_again(domain):
+    if domain.operation is None or domain.is_asked_again:
         return
     lifts = domain.operation.kind is not OperationKind.START
     if permissions.fleet_known or not lifts:

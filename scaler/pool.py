@@ -39,6 +39,10 @@ class OperationKind(StrEnum):
     """Woken from its saved image, which may be used up since."""
 
 
+POWER_ONS = (OperationKind.START, OperationKind.PREPARE, OperationKind.RESTORE)
+"""Operations whose call powers a domain on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """An operation in flight. `token` is that of the scaler which began it."""
@@ -207,6 +211,12 @@ class DomainView:
         generation = self.generation
         is_current = generation != "" and generation == self.defined_generation
         return is_current and generation != self.kept_generation and self.state is DomainState.READY
+
+    @property
+    def is_asked_again(self) -> bool:
+        """True when the call in doubt is that of its operation, which therefore stays as it is."""
+        operation = self.operation
+        return self.is_start_doubtful and operation is not None and operation.kind in POWER_ONS
 
     @property
     def is_regular(self) -> bool:

@@ -144,7 +144,7 @@ def refill(
     candidates = [
         domain
         for domain in pool.in_state(DomainState.OFF)
-        if (domain.operation is None or domain.is_start_doubtful)
+        if (domain.operation is None or domain.is_asked_again)
         and domain.in_flight is None
         and domain.defined_generation not in policy.avoided
         and not _is_outdated(domain, policy)

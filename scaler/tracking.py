@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from scaler.incidents import Incident, incident_of
 from scaler.pool import (
+    POWER_ONS,
     ActionKind,
     DomainRecord,
     DomainState,
@@ -265,7 +266,7 @@ def _view(
     is_start_doubtful = (
         memory.state is DomainState.OFF
         and operation is not None
-        and operation.kind in _FRESH_SESSION
+        and operation.kind in POWER_ONS
         and not memory.is_start_answered
         and now - operation.since < START_DOUBT_SECONDS
     ) or (
@@ -294,7 +295,6 @@ def _view(
     )
 
 
-_FRESH_SESSION = (OperationKind.START, OperationKind.PREPARE, OperationKind.RESTORE)
 """After these the worker has to connect anew; a guest that is resumed may find its session open."""
 
 
@@ -307,7 +307,7 @@ def _session(
         silent = worker.silent_seconds
         # The dispatcher keeps the session of a frozen guest: what counts is that it was heard of.
         return None if silent is not None and now - silent < operation.since else worker
-    if worker is None or operation is None or operation.kind not in _FRESH_SESSION:
+    if worker is None or operation is None or operation.kind not in POWER_ONS:
         return worker
     if now - operation.since >= timing.boot_deadline_seconds:
         # The dispatcher ends a silent session much sooner: this one lives, the start is misdated.
