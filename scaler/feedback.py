@@ -50,8 +50,8 @@ def feed(settings: Settings, state: State, result: ActionResult, now: float) -> 
         silent = result.outcome is Outcome.RETRYABLE
         memory = replace(memory, unanswered_wakes=memory.unanswered_wakes + 1 if silent else 0)
     if result.kind in _HAS_BEGUN and _has_failed(result, memory):
-        memory = replace(memory, failures=memory.failures + 1, unanswered_wakes=0)
-        memory = replace(memory, is_failure_counted=True)
+        failures = memory.failures + 1
+        memory = replace(memory, failures=failures, unanswered_wakes=0, is_failure_counted=True)
         woken = result.kind in (ActionKind.RESUME, ActionKind.RESTORE)
         state = failed(settings, state, memory, now, is_wake=woken)
     elif _has_begun(result) and memory.state in _NOT_SEEN_RUNNING:

@@ -264,8 +264,10 @@ def _start(
     served |= {domain.name for domain in booting}
     started = _start_cold(missing, found, permissions, draft)
     served |= {domain.name for domain in started}
+    if permissions.wakes is None or wanted <= first:
+        return served
     rest = PoolView.of([domain for domain in pool.domains if domain.name not in served])
-    if permissions.wakes is None or wanted <= first or not standby.waiting(rest):
+    if not standby.waiting(rest):
         return served
     draft.explain(Reason.WAKES_FAILED)
     budget = woken.budget
