@@ -241,6 +241,9 @@ class UpSession:
         self._load.stop_urgently()
         await self._cancel_tasks()
         await stack.supervisor.stop("scaler")
+        if self._monitor is not None:
+            # What the scaler did since the last look is still of its doing; what follows is ours.
+            await self._monitor.observe_pool()
         left = await self._power_off(stop, is_orderly)
         outcome = await self._judge(left, stopped_early=not is_orderly)
         await self._stop_services()
