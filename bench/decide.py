@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench import tick
 from bench.report import Figure, Goal, print_bars, print_figures, print_rows, write_json
+from bench.rig import PROGRAMS
 from scaler.decision import Observation, Settings, State, decide
 from scaler.pool import DomainRecord, Lifecycle, WorkerRecord, WorkerState
 from scaler.readings import Known
@@ -24,6 +24,9 @@ from scaler.simulator.simulation import Bounds, simulate, workload_of
 from scaler.simulator.spreads import Spread, SpreadKind
 from scaler.simulator.traces import shaped
 from scaler.stabilization import Limits
+
+if TYPE_CHECKING:
+    from bench import tick
 
 _SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 _GOAL = Goal("decide() for 1,000 domains, half of them at work, median", "ms", 10.0, None)
@@ -75,8 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _can_try() -> bool:
-    missing = [] if importlib.util.find_spec("libvirt") else ["Python's libvirt module"]
-    missing += [] if shutil.which("libvirtd", path=tick.PROGRAMS) else ["libvirtd"]
+    modules = [name for name in ("libvirt", "requests") if not importlib.util.find_spec(name)]
+    missing = [f"Python's module {name}" for name in modules]
+    missing += [] if shutil.which("libvirtd", path=PROGRAMS) else ["libvirtd"]
     if missing:
         print(
             f"NOT RUN: a whole turn: {', '.join(missing)} is missing here; what ./test has made "
@@ -86,8 +90,11 @@ def _can_try() -> bool:
     return not missing
 
 
-def _whole_turns(sizes: tuple[int, ...], turns: int) -> list[tick.Point]:
+def _whole_turns(sizes: tuple[int, ...], turns: int) -> list["tick.Point"]:
     """Measures, and prints each size when it is known."""
+    # The environment of the other benchmarks has not all that the service needs.
+    from bench import tick
+
     print("\na whole turn of the service, CPU ms (libvirtd's own beside it):")
     rows: list[tuple[str, ...]] = [_HEADS]
     found = []
@@ -102,7 +109,7 @@ def _whole_turns(sizes: tuple[int, ...], turns: int) -> list[tick.Point]:
     return found
 
 
-def _draw(core: list[tuple[int, float]], whole: list[tick.Point]) -> str:
+def _draw(core: list[tuple[int, float]], whole: list["tick.Point"]) -> str:
     """Milliseconds over domains: the core alone, and the whole turn."""
     lines = [("decide()", core), ("a whole turn", [(one.size, one.moving) for one in whole])]
     pictures = [

@@ -22,7 +22,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bench.rig import Rig, wait_until
+from bench.rig import PROGRAMS, Rig, wait_until
 from bench.tick_services import worker_name
 from bench.usage import cpu_seconds
 from scaler.config import ScalerConfig, pool_settings, signal_queries
@@ -36,8 +36,6 @@ from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import logs
 from servicekit.clock import SystemClock
 
-PROGRAMS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-"""Where programs are looked for."""
 _NOBODY = 65534
 _FLUSH_TURNS = 5
 """The store writes what has grown once in five seconds, and what is new within a second."""

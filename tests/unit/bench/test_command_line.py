@@ -1,5 +1,6 @@
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,27 @@ def test_the_setup_says_what_it_does_and_installs_nothing():
     done = subprocess.run([root / "bench" / "setup", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert ".venv-bench/bin/python -m bench dispatch" in done.stdout
+
+
+ONLY_WHAT_THE_LOCK_NAMES = """
+import importlib.metadata, re, sys
+lock = open("locks/bench.lock", encoding="utf-8").read()
+locked = {re.sub("[-_.]+", "-", name).lower() for name in re.findall(r"^([\\w.-]+)==", lock, re.M)}
+for module, packages in importlib.metadata.packages_distributions().items():
+    named = {re.sub("[-_.]+", "-", package).lower() for package in packages}
+    if named.isdisjoint(locked | {"virtscale"}):
+        sys.modules[module] = None
+import bench.__main__
+print(sys.modules["requests"])
+"""
+
+
+def test_the_environment_that_the_setup_makes_has_all_that_is_imported():
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY_WHAT_THE_LOCK_NAMES],
+        capture_output=True,
+        text=True,
+        cwd=DOCUMENT.parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "None\n", "what the lock does not name was not hidden"
