@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Collection
 
-from collector.samples import Description
+from collector.domain_xml import Description
 
 
 class Descriptions:

@@ -19,12 +19,11 @@ from typing import Any
 import libvirt
 
 from collector.descriptions import Descriptions
+from collector.domain_xml import Description, describe
 from collector.lane import Lane
 from collector.ports import HostReading, SourceError, Versions
 from collector.samples import (
-    Description,
     DomainSample,
-    describe,
     is_active,
     is_complete,
     lacks_bulk_statistics,

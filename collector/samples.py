@@ -4,12 +4,11 @@ Pure. A statistic that libvirt did not give is None, and later an absent series:
 Times are seconds, sizes bytes; libvirt's nanoseconds and KiB end here.
 """
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-METADATA_NAMESPACE = "urn:virtscale:domain:1"
+from collector.domain_xml import Description
 
 _NANOSECOND = 1e-9
 _KIBIBYTE = 1024
@@ -33,25 +32,6 @@ _INACTIVE = (State.NO_STATE, State.SHUTOFF, State.CRASHED)
 
 Statistics = Mapping[str, object]
 """One domain's record of virConnectGetAllDomainStats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """The pool that a domain belongs to, from our metadata."""
-
-    pool: str
-    tier: str
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What changes rarely: identity and pool."""
-
-    title: str = ""
-    os_type: str = ""
-    os_type_arch: str = ""
-    os_type_machine: str = ""
-    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,31 +156,6 @@ def is_complete(statistics: Statistics) -> bool:
 def lacks_bulk_statistics(statistics: Statistics) -> bool:
     """True when the driver gave the state and nothing else: it has no bulk statistics."""
     return not any(key.startswith(("cpu.", "vcpu.", "balloon.")) for key in statistics)
-
-
-def describe(xml: str) -> Description:
-    """Reads a domain's XML. Without our metadata, or with none that names a pool: no membership.
-
-    Raises:
-        ValueError: the text is not XML.
-
-    """
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"domain XML cannot be read: {error}") from None
-    kind = root.find("os/type")
-    ours = root.find(f"metadata/{{{METADATA_NAMESPACE}}}domain")
-    pool = None if ours is None else ours.get("pool")
-    return Description(
-        title=root.findtext("title", ""),
-        os_type="" if kind is None else (kind.text or ""),
-        os_type_arch="" if kind is None else kind.get("arch", ""),
-        os_type_machine="" if kind is None else kind.get("machine", ""),
-        membership=None
-        if ours is None or not pool
-        else Membership(pool=pool, tier=ours.get("tier", "")),
-    )
 
 
 def _vcpus(statistics: Statistics) -> tuple[VcpuSample, ...]:

@@ -14,9 +14,9 @@ import libvirt
 import pytest
 import requests
 
+from collector.domain_xml import Membership
 from collector.libvirt_source import LibvirtSource
 from collector.ports import SourceError
-from collector.samples import Membership
 from servicekit.clock import SystemClock
 from tests.contract.hypervisor_libvirtd import PrivateLibvirtd, until
 

@@ -1,5 +1,5 @@
 from collector.descriptions import Descriptions
-from collector.samples import Description
+from collector.domain_xml import Description
 
 OLD, NEW = Description(title="old"), Description(title="new")
 

@@ -3,10 +3,11 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from collector.domain_xml import describe
 from collector.exposition import render
 from collector.families import CATALOGUE, Family, families
 from collector.ports import HostReading, Versions
-from collector.samples import describe, sample
+from collector.samples import sample
 from tests.unit.collector import records
 
 GOLDEN = Path(__file__).with_name("golden.prom")

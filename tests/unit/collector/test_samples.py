@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.domain_xml import Membership, describe
 from collector.families import families
 from collector.ports import HostReading, Versions
-from collector.samples import Membership, describe, is_complete, lacks_bulk_statistics, sample
+from collector.samples import is_complete, lacks_bulk_statistics, sample
 from tests.unit.collector import records
 
 

@@ -1,0 +1,149 @@
+"""What a source read of one host at one moment, as it came: values without a rule. Pure.
+
+`Group` is what an operator can switch (`--collector.NAME`) and a scrape can ask for (`collect[]`).
+Everything that libvirt did not tell is absent or None, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from collector.domain_xml import Description
+
+Statistics = Mapping[str, object]
+"""One domain's record of virConnectGetAllDomainStats, under libvirt's own keys and units."""
+
+
+class Group(StrEnum):
+    """A set of metrics that is read, and can be left out, as a whole."""
+
+    STATE = "state"
+    CPU = "cpu"
+    BALLOON = "balloon"
+    VCPU = "vcpu"
+    INTERFACE = "interface"
+    BLOCK = "block"
+    INFO = "info"
+    """What a domain's XML tells: identity, disks, interfaces, pool, OpenStack."""
+    JOB = "job"
+    """Migrations, saves and backups under way."""
+    NODE = "node"
+    """CPU, memory and NUMA cells of the host, as libvirt sees them."""
+    POOL = "pool"
+    """Storage pools."""
+    VERSIONS = "versions"
+    BLKIOTUNE = "blkiotune"
+    """I/O limits of each disk: a call per disk, so off unless asked for."""
+    IOTHREAD = "iothread"
+    PERF = "perf"
+    DIRTYRATE = "dirtyrate"
+
+
+BULK_GROUPS = frozenset(
+    {
+        *(Group.STATE, Group.CPU, Group.BALLOON, Group.VCPU, Group.INTERFACE, Group.BLOCK),
+        *(Group.IOTHREAD, Group.PERF, Group.DIRTYRATE),
+    }
+)
+"""Those that come with the bulk query."""
+DEFAULT_GROUPS = frozenset(Group) - {
+    Group.BLKIOTUNE,
+    Group.IOTHREAD,
+    Group.PERF,
+    Group.DIRTYRATE,
+}
+"""What is read unless the operator says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """virDomainGetControlInfo: whether somebody waits for the domain's hypervisor."""
+
+    state: int
+    """0 ok, 1 a job runs, 2 occupied (a question waits for an answer), 3 error."""
+    seconds: float
+    """How long it has been so."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """One domain."""
+
+    name: str
+    uuid: str
+    number: int
+    """libvirt's id, another one after each start; -1 while inactive."""
+    statistics: Statistics
+    description: Description | None = None
+    """None when it is not read or could not be."""
+    is_timed_out: bool = False
+    """True when its hypervisor has left a question unanswered for too long."""
+    control: Control | None = None
+    """Asked only of domains whose record is incomplete."""
+    job: Mapping[str, object] | None = None
+    """virDomainGetJobStats, only while a job runs; times in milliseconds as libvirt gives them."""
+    io_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """virDomainGetBlockIoTune by target device."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """One NUMA cell of the host."""
+
+    number: int
+    memory_bytes: float | None
+    free_bytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """The host itself. Modes and kinds are libvirt's words (`user`, `idle`; `free`, `cached`)."""
+
+    cpus: int | None = None
+    cpu_mhz: int | None = None
+    model: str = ""
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)
+    memory_bytes: Mapping[str, float] = field(default_factory=dict)
+    cells: tuple[CellRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoragePoolRecord:
+    """One storage pool; never refreshed by us."""
+
+    name: str
+    state: int | None
+    capacity_bytes: float | None = None
+    allocation_bytes: float | None = None
+    available_bytes: float | None = None
+    is_timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Such as 9.0.0; empty where the driver does not tell."""
+
+    hypervisor: str = ""
+    daemon: str = ""
+    library: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How the reading of one part went."""
+
+    seconds: float
+    is_ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """One host at one moment."""
+
+    domains: tuple[DomainRecord, ...]
+    parts: Mapping[str, Part]
+    """By name: `stats` (the bulk query), and the groups that need calls of their own."""
+    versions: Versions | None = None
+    node: NodeRecord | None = None
+    storage_pools: tuple[StoragePoolRecord, ...] | None = None
+    """None when not read."""
