@@ -8,6 +8,7 @@ nothing downstream lives on values that it has seen before.
 
 import random
 from collections.abc import Iterator
+from uuid import UUID
 
 from collector.domain_xml import Description, describe
 from collector.records import (
@@ -79,10 +80,10 @@ class SyntheticHost:
         interfaces: int = 1,
         groups: frozenset[Group] = DEFAULT_GROUPS,
     ) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - nothing secret
+        self._random = random.Random(seed)
         self._groups = groups
         self._names = [f"domain-{number:05d}" for number in range(1, domains + 1)]
-        self._uuids = [f"{self._random.getrandbits(128):032x}" for _ in self._names]
+        self._uuids = [str(UUID(int=self._random.getrandbits(128))) for _ in self._names]
         self._statistics = [
             self._first(number, vcpus, disks, interfaces) for number in range(1, domains + 1)
         ]
@@ -90,13 +91,13 @@ class SyntheticHost:
             self._describe(number, disks, interfaces) if Group.INFO in groups else None
             for number in range(1, domains + 1)
         ]
-        self._growing = [_counters(statistics) for statistics in self._statistics[:1]]
+        self._growing = _counters(self._statistics[0]) if self._statistics else []
 
     def reading(self) -> HostReading:
         """The next reading; its records share nothing with earlier ones but descriptions."""
         for statistics in self._statistics:
             step = self._random.randrange(1, 1000)
-            for key, pace in self._growing[0] if self._growing else ():
+            for key, pace in self._growing:
                 statistics[key] += pace * step  # type: ignore[operator]
         return HostReading(
             domains=tuple(
@@ -205,9 +206,7 @@ def _vcpus(random_: random.Random, count: int) -> Iterator[tuple[str, object]]:
         yield f"vcpu.{number}.delay", random_.randrange(_SECOND)
 
 
-def _interfaces(
-    random_: random.Random, domain: int, count: int
-) -> Iterator[tuple[str, object]]:
+def _interfaces(random_: random.Random, domain: int, count: int) -> Iterator[tuple[str, object]]:
     yield "net.count", count
     for number in range(count):
         yield f"net.{number}.name", _interface_target(domain, number)
@@ -266,7 +265,5 @@ def _node() -> NodeRecord:
 
 def _storage_pools() -> tuple[StoragePoolRecord, ...]:
     return (
-        StoragePoolRecord(
-            "default", 2, 4096.0 * _GIBIBYTE, 1024.0 * _GIBIBYTE, 3072.0 * _GIBIBYTE
-        ),
+        StoragePoolRecord("default", 2, 4096.0 * _GIBIBYTE, 1024.0 * _GIBIBYTE, 3072.0 * _GIBIBYTE),
     )
