@@ -6,9 +6,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from collector.exposition import CONTENT_TYPE, render
-from collector.families import families
-from collector.ports import DomainSource, HostReading, SourceError
+from collector.exposition import Facts, Format, Renderer
+from collector.ports import DomainSource, SourceError
+from collector.records import HostReading
 from servicekit import logs
 from servicekit.clock import Clock
 from servicekit.metrics import StartResponse
@@ -42,6 +42,7 @@ class Exporter:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._registry = registry
+        self._renderer = Renderer()
         self._log = logs.get()
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
@@ -58,7 +59,8 @@ class Exporter:
         body = self.scrape(self._budget(environ.get(_SCRAPE_TIMEOUT_HEADER)))
         body += generate_latest(self._registry)
         start_response(
-            "200 OK", [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
+            "200 OK",
+            [("Content-Type", Format.TEXT.content_type), ("Content-Length", str(len(body)))],
         )
         return [body]
 
@@ -93,18 +95,12 @@ class Exporter:
             fault = f"unexpected {type(error).__name__}: {error}"
             self._log.exception("scrape.failed")
         self._note(fault)
-        return render(
-            families(
-                reading,
-                duration_seconds=self._clock.monotonic() - began,
-                reconnects=self._source.reconnects,
-            )
-        )
+        facts = Facts(self._clock.monotonic() - began, self._source.reconnects)
+        return self._renderer.render(reading, facts, Format.TEXT)
 
     def _down(self, waited_seconds: float) -> bytes:
-        return render(
-            families(None, duration_seconds=waited_seconds, reconnects=self._source.reconnects)
-        )
+        facts = Facts(waited_seconds, self._source.reconnects)
+        return self._renderer.render(None, facts, Format.TEXT)
 
     def _note(self, fault: str | None) -> None:
         """Logs changes only: at a scrape a second the log of a long outage would be noise."""

@@ -21,14 +21,9 @@ import libvirt
 from collector.descriptions import Descriptions
 from collector.domain_xml import Description, describe
 from collector.lane import Lane
-from collector.ports import HostReading, SourceError, Versions
-from collector.samples import (
-    DomainSample,
-    is_active,
-    is_complete,
-    lacks_bulk_statistics,
-    sample,
-)
+from collector.ports import SourceError
+from collector.records import DomainRecord, HostReading, Part, Versions
+from collector.samples import is_active, is_complete, lacks_bulk_statistics
 from servicekit import logs
 from servicekit.clock import Clock
 
@@ -115,7 +110,8 @@ class LibvirtSource:
     def _note(self, reading: HostReading, lane: "_Connection") -> HostReading:
         """Remembers how long a query takes here, for the next one's patience."""
         if lane is not self._reserve:
-            self._usual_seconds += (reading.stats_seconds - self._usual_seconds) / _MEMORY
+            took = reading.parts["stats"].seconds
+            self._usual_seconds += (took - self._usual_seconds) / _MEMORY
         return reading
 
     def _failure(self, fault: BaseException | None, timeout_seconds: float) -> Exception:
@@ -240,23 +236,27 @@ class _Connection:
         ]
         return HostReading(
             domains=tuple(samples),
+            parts={
+                "stats": Part(counted - began, True),
+                "info": Part(
+                    ended - counted, all(found is not None for found in described.values())
+                ),
+            },
             versions=self._versions,
-            stats_seconds=counted - began,
-            description_seconds=ended - counted,
-            descriptions_ok=all(found is not None for found in described.values()),
         )
 
     def _sample(
         self, domain: Any, statistics: dict[str, Any], description: Description | None
-    ) -> DomainSample | None:
+    ) -> DomainRecord | None:
         if self._groups == _ALL_GROUPS and lacks_bulk_statistics(statistics):
             try:
                 statistics = {**statistics, **self._basic(domain)}
             except libvirt.libvirtError:
                 return None  # It has gone since the query.
-        return sample(
+        return DomainRecord(
             domain.name(),
             domain.UUIDString(),
+            domain.ID(),
             statistics,
             description=description,
             is_timed_out=self._is_timed_out(domain, statistics),

@@ -20,7 +20,8 @@ if __name__ == "__main__":
 
 from virtscale.v1 import license_pb2  # noqa: E402
 
-from collector import families  # noqa: E402
+from collector.catalogue import CATALOGUE  # noqa: E402
+from collector.families import NameSet  # noqa: E402
 from dispatcher import telemetry as dispatcher_telemetry  # noqa: E402
 from dispatcher.effects import RequeueReason  # noqa: E402
 from dispatcher.grpc_api.call_metrics import MeasureCalls  # noqa: E402
@@ -46,6 +47,11 @@ _UNITS = (
     ("_timestamp_seconds", "Unix seconds"),
     ("_seconds_squared", "seconds squared"),
     ("_seconds", "seconds"),
+    ("_bytes_per_second", "bytes per second"),
+    ("_pages_per_second", "pages per second"),
+    ("_hertz", "Hz"),
+    ("_percent", "percent"),
+    ("_pages", "pages"),
     ("_bytes", "bytes"),
     ("_slots", "slots"),
     ("_domains", "domains"),
@@ -114,9 +120,19 @@ class Row:
         return next((unit for suffix, unit in _UNITS if name.endswith(suffix)), "")
 
 
-def collector_rows() -> list[Row]:
-    """From the collector's catalogue."""
-    return [Row(one.name, one.kind, one.labels, one.help) for one in families.CATALOGUE]
+def collector_table(names: NameSet) -> str:
+    """The collector's catalogue, with the group that must be read for each family."""
+    lines = ["| Name | Type | Group | Labels | Unit | Meaning |", "|---|---|---|---|---|---|"]
+    for one in CATALOGUE:
+        if one.names is names:
+            kind = "gauge" if one.kind == "info" else one.kind
+            labels = one.labels_with(frozenset({names}))
+            row = Row(one.name, kind, labels, one.help)
+            lines.append(
+                f"| `{row.name}` | {row.kind} | {one.group or ''} | {', '.join(row.labels)} "
+                f"| {row.unit} | {row.help} |"
+            )
+    return "\n".join(lines)
 
 
 def dispatcher_rows() -> list[Row]:
@@ -207,13 +223,29 @@ a label `instance` of a series becomes `exported_instance`.
 
 ## Collector
 
-Default port 9177. Names are those that the exporters of Tinkoff and inovex share. A domain \
-without our metadata has no `virtscale_domain_info` and so belongs to no pool. Counters exist for \
+Default port 9177. Names are those of inovex's exporter where it has one. A series is there when \
+its group is read: all groups but `blkiotune`, `iothread`, `perf` and `dirtyrate` are, unless the \
+operator says otherwise. A domain without our metadata has no `virtscale_domain_info` and so \
+belongs to no pool. Counters exist for \
 active domains only and start again with the domain. While a domain's hypervisor does not answer \
 (`libvirt_domain_timed_out` is 1), its disk counters and resident size are absent and its CPU \
 times, which the host knows, are not.
 
-{table(collector_rows())}
+{collector_table(NameSet.INOVEX)}
+
+### Names of Tinkoff's exporter
+
+Beside the above when asked for, with the same values.
+
+{collector_table(NameSet.TINKOFF)}
+
+### Names of Kumina's exporter
+
+Beside the above when asked for; Debian's prometheus-libvirt-exporter has them. A metric has one \
+set of labels in a scrape, so then every series of a domain has its `uuid` too, those of its disks \
+have `source_file` and those of its interfaces `source_bridge`.
+
+{collector_table(NameSet.KUMINA)}
 
 ## Dispatcher
 

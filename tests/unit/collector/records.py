@@ -93,3 +93,225 @@ XML = """
   <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
 </domain>
 """
+
+# Keys and units as libvirt documents them, in its order; the domains above have no guest to tell.
+FULL = {
+    "state.state": 1,
+    "state.reason": 5,
+    "cpu.time": 949422120000000,
+    "cpu.user": 31519041000000,
+    "cpu.system": 1200000000,
+    "cpu.cache.monitor.count": 0,
+    "cpu.haltpoll.success.time": 7,
+    "cpu.haltpoll.fail.time": 9,
+    "balloon.current": 8388608,
+    "balloon.maximum": 8388608,
+    "balloon.swap_in": 12,
+    "balloon.swap_out": 34,
+    "balloon.major_fault": 3344480,
+    "balloon.minor_fault": 56630255354,
+    "balloon.unused": 754612,
+    "balloon.available": 8167916,
+    "balloon.usable": 2217760,
+    "balloon.last-update": 1764150000,
+    "balloon.disk_caches": 2048,
+    "balloon.hugetlb_pgalloc": 2,
+    "balloon.hugetlb_pgfail": 1,
+    "balloon.rss": 8498100,
+    "vcpu.current": 2,
+    "vcpu.maximum": 4,
+    "vcpu.0.state": 1,
+    "vcpu.0.time": 315190410000000,
+    "vcpu.0.wait": 1,
+    "vcpu.0.halted": True,
+    "vcpu.0.delay": 880985415109,
+    "vcpu.0.halt_poll_success_ns.sum": 5,
+    "vcpu.1.state": 1,
+    "vcpu.1.time": 217000000001,
+    "vcpu.1.wait": 0,
+    "vcpu.1.halted": False,
+    "vcpu.1.delay": 1000000000,
+    "net.count": 1,
+    "net.0.name": "tapa7e2fe95-a7",
+    "net.0.rx.bytes": 7918228100,
+    "net.0.rx.pkts": 4378193,
+    "net.0.rx.errs": 0,
+    "net.0.rx.drop": 3,
+    "net.0.tx.bytes": 1819996331,
+    "net.0.tx.pkts": 2275386,
+    "net.0.tx.errs": 0,
+    "net.0.tx.drop": 0,
+    "block.count": 2,
+    "block.0.name": "vda",
+    "block.0.path": "/var/lib/libvirt/images/full.qcow2",
+    "block.0.backingIndex": 1,
+    "block.0.rd.reqs": 19613982,
+    "block.0.rd.bytes": 177040343040,
+    "block.0.rd.times": 161803085086353,
+    "block.0.wr.reqs": 28434899,
+    "block.0.wr.bytes": 921412177920,
+    "block.0.wr.times": 530522437009019,
+    "block.0.fl.reqs": 5153142,
+    "block.0.fl.times": 473568505210,
+    "block.0.allocation": 21474816000,
+    "block.0.capacity": 21474836480,
+    "block.0.physical": 21474836481,
+    "block.0.threshold": 5,
+    # A network image has no path.
+    "block.1.name": "sdb",
+    "block.1.backingIndex": 2,
+    "block.1.rd.reqs": 1,
+    "block.1.rd.bytes": 512,
+    "block.1.rd.times": 999999999,
+    "block.1.wr.reqs": 2,
+    "block.1.wr.bytes": 1024,
+    "block.1.wr.times": 1000000000,
+    "block.1.fl.reqs": 0,
+    "block.1.fl.times": 0,
+    "block.1.capacity": 1073741824,
+    "block.1.physical": 1073741824,
+}
+
+# Numbers of virtual CPUs have gaps after a hot-unplug.
+UNPLUGGED = {
+    **{key: value for key, value in RUNNING.items() if not key.startswith("vcpu.0.")},
+    "vcpu.current": 2,
+    "vcpu.maximum": 8,
+    "vcpu.2.state": 1,
+    "vcpu.2.time": 5000000000,
+    "vcpu.2.wait": 0,
+    "vcpu.2.delay": 7,
+    "vcpu.7.state": 1,
+    "vcpu.7.time": 6000000000,
+    "vcpu.7.wait": 0,
+    "vcpu.7.delay": 8,
+}
+
+# VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING lists every image of a chain under the disk's name.
+BACKING = {
+    **RUNNING,
+    "block.count": 2,
+    "block.1.name": "vda",
+    "block.1.path": "/var/lib/libvirt/images/base.img",
+    "block.1.backingIndex": 3,
+    "block.1.rd.reqs": 77,
+    "block.1.rd.bytes": 77,
+    "block.1.rd.times": 77,
+    "block.1.capacity": 77,
+}
+
+JOB = {
+    "type": 2,
+    "operation": 5,
+    "time_elapsed": 12345,
+    "time_elapsed_net": 12000,
+    "downtime": 300,
+    "setup_time": 15,
+    "data_total": 8699379712,
+    "data_processed": 1073741824,
+    "data_remaining": 7625637888,
+    "memory_total": 8699379712,
+    "memory_processed": 1073741824,
+    "memory_remaining": 7625637888,
+    "memory_bps": 118000000,
+    "memory_dirty_rate": 1200,
+    "memory_page_size": 4096,
+    "memory_iteration": 3,
+    "memory_constant": 10,
+    "memory_normal": 20,
+    "disk_total": 0,
+    "disk_processed": 0,
+    "disk_remaining": 0,
+    "errmsg": "",
+}
+
+LIMITS = {
+    "total_bytes_sec": 157286400,
+    "read_bytes_sec": 0,
+    "write_bytes_sec": 0,
+    "total_iops_sec": 0,
+    "read_iops_sec": 640,
+    "write_iops_sec": 320,
+    "total_bytes_sec_max": 0,
+    "read_bytes_sec_max": 0,
+    "write_bytes_sec_max": 0,
+    "total_iops_sec_max": 0,
+    "read_iops_sec_max": 0,
+    "write_iops_sec_max": 0,
+    "total_bytes_sec_max_length": 0,
+    "read_bytes_sec_max_length": 0,
+    "write_bytes_sec_max_length": 0,
+    "total_iops_sec_max_length": 0,
+    "read_iops_sec_max_length": 0,
+    "write_iops_sec_max_length": 0,
+    "size_iops_sec": 4096,
+}
+
+OPTIONAL = {
+    "iothread.count": 1,
+    "iothread.1.poll-max-ns": 32768,
+    "iothread.1.poll-grow": 2,
+    "iothread.1.poll-shrink": 0,
+    "perf.cmt": 4096,
+    "perf.cpu_cycles": 123456789012,
+    "perf.task_clock": 1500000000,
+    "dirtyrate.calc_status": 2,
+    "dirtyrate.calc_start_time": 1534523,
+    "dirtyrate.calc_period": 1,
+    "dirtyrate.megabytes_per_second": 5,
+    "dirtyrate.calc_mode": "dirty-ring",
+    "dirtyrate.vcpu.0.megabytes_per_second": 3,
+}
+"""What the groups bring that are off unless asked for."""
+
+XML_OF_NOVA = """
+<domain type='kvm' id='3' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>instance-00000337</name>
+  <uuid>1bac351f-242e-4d53-8cf3-fd91b061069c</uuid>
+  <metadata>
+    <nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">
+      <nova:package version="26.2.1"/>
+      <nova:name>name.of.instance.com</nova:name>
+      <nova:flavor name="someflavor-8192"><nova:memory>8192</nova:memory></nova:flavor>
+      <nova:owner>
+        <nova:user uuid="240270fa2a3e4fd3baa6d6e776669b19">master_admin</nova:user>
+        <nova:project uuid="3051f6f46d394ab98f55a0670ae5c70b">instance.com</nova:project>
+      </nova:owner>
+      <nova:root type="image" uuid="155e5ab9-d28c-48f2-bd8d-f193d0a6128a"/>
+    </nova:instance>
+  </metadata>
+  <os><type arch='x86_64' machine='pc-i440fx-6.2'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none' discard='unmap'/>
+      <source file='/var/lib/libvirt/images/full.qcow2' index='1'/>
+      <backingStore type='file'><source file='/base.img'/></backingStore>
+      <target dev='vda' bus='virtio'/>
+      <serial>5f1a922c</serial>
+    </disk>
+    <disk type='network' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback'/>
+      <source protocol='rbd' name='somepool/volume-5f1a922c'><host name='mon' port='6789'/></source>
+      <target dev='sdb' bus='scsi'/>
+    </disk>
+    <disk type='block' device='lun'>
+      <source dev='/dev/mapper/lun0'/><target dev='sdc' bus='scsi'/>
+    </disk>
+    <disk type='volume' device='disk'>
+      <source pool='default' volume='data.img'/><target dev='sdd' bus='scsi'/>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>
+    <interface type='bridge'>
+      <mac address='fa:16:3e:00:00:01'/>
+      <source bridge='br-int'/>
+      <virtualport type='openvswitch'>
+        <parameters interfaceid='a7e2fe95-a7cf-4bec-8180-d835cf342d72'/>
+      </virtualport>
+      <target dev='tapa7e2fe95-a7'/>
+      <model type='virtio'/>
+      <mtu size='1450'/>
+    </interface>
+    <interface type='user'><mac address='fa:16:3e:00:00:02'/></interface>
+  </devices>
+</domain>
+"""

@@ -4,14 +4,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from collector.exporter import Exporter
-from collector.ports import HostReading, SourceError, Versions
-from collector.samples import sample
+from collector.ports import SourceError
 from servicekit.clock import SystemClock
 from tests.unit.collector import records
+from tests.unit.collector.readings import domain, reading
 
-READING = HostReading(
-    (sample("d0", "u", records.RUNNING),), Versions("1", "2", "3"), 0.01, 0.0, True
-)
+READING = reading(domain("d0", records.RUNNING))
 
 
 class FakeSource:
@@ -55,7 +53,7 @@ def test_answers_with_the_domains():
     assert made.fault() == "no reading yet"
     text = get(made)
     assert "libvirt_up 1.0" in text
-    assert 'libvirt_domain_info_vstate{domain="d0"} 1.0' in text
+    assert 'libvirt_domain_info_vstate{domain="d0"} 1\n' in text
     assert made.fault() is None
 
 

@@ -1,54 +1,43 @@
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from collector.domain_xml import Membership, describe
-from collector.families import families
-from collector.ports import HostReading, Versions
-from collector.samples import is_complete, lacks_bulk_statistics, sample
+from collector.records import Control, Group
+from collector.samples import (
+    State,
+    has_extras,
+    is_active,
+    is_complete,
+    lacks_bulk_statistics,
+    numbers,
+    state_words,
+)
 from tests.unit.collector import records
+from tests.unit.collector.readings import domain
 
 
-def test_a_running_domain_in_base_units():
-    found = sample("d0", "u", records.RUNNING)
-    assert found.state == 1
-    assert found.is_complete
-    assert found.cpu_seconds == pytest.approx(0.75)
-    assert found.cpu_user_seconds == pytest.approx(0.43)
-    assert found.memory.current_bytes == 64 << 20
-    assert found.memory.counters["rss"] == 48004 * 1024
-    (vcpu,) = found.vcpus
-    assert (vcpu.number, vcpu.wait_seconds) == (0, 0.0)
-    assert vcpu.delay_seconds == pytest.approx(0.028350606)
-    (block,) = found.blocks
-    assert block.target == "vda"
-    assert block.counters["rd.times"] == pytest.approx(0.000102742)
+@pytest.mark.parametrize("state", State)
+def test_active_is_what_has_a_process(state):
+    inactive = {State.NO_STATE, State.SHUTOFF, State.CRASHED}
+    assert is_active({"state.state": int(state)}) is (state not in inactive)
 
 
-def test_an_inactive_domain_has_no_counters_though_libvirt_reports_some():
-    found = sample("d2", "u", records.INACTIVE)
-    assert found.cpu_seconds is None
-    assert found.cpu_user_seconds is None
-    assert found.vcpus == ()
-    assert found.blocks[0].counters == {"capacity": 1048576, "physical": 1048576}
-    assert found.vcpus_current == 3
-    assert found.memory.maximum_bytes == 64 << 20
-    assert found.is_complete
+@pytest.mark.parametrize("statistics", [{}, {"state.state": None}, {"state.state": "1"}])
+def test_a_domain_of_unknown_state_is_not_active(statistics):
+    assert not is_active(statistics)
 
 
-def test_a_paused_domain_keeps_its_clock():
-    assert sample("d1", "u", records.PAUSED).cpu_seconds == pytest.approx(0.75)
-
-
-def test_a_frozen_domain_is_incomplete_and_keeps_what_the_host_knows():
-    found = sample("one", "u", records.FROZEN, is_timed_out=True)
-    assert not found.is_complete
-    assert found.cpu_seconds == pytest.approx(0.5)
-    assert found.vcpus[0].time_seconds == pytest.approx(0.13)
-    assert found.blocks[0].counters == {}
-    assert "rss" not in found.memory.counters
+@pytest.mark.parametrize(
+    ("statistics", "expected"),
+    [
+        (records.RUNNING, True),
+        (records.FULL, True),
+        (records.PAUSED, True),
+        (records.INACTIVE, True),
+        (records.FROZEN, False),
+        (records.STATE_ONLY, False),
+    ],
+)
+def test_knows_an_incomplete_record(statistics, expected):
+    assert is_complete(statistics) is expected
 
 
 def test_a_domain_without_disks_can_be_incomplete_too():
@@ -58,21 +47,18 @@ def test_a_domain_without_disks_can_be_incomplete_too():
     assert not is_complete(without)
 
 
-def test_a_guest_that_never_told_its_memory_has_no_time_of_telling():
-    assert "last-update" not in sample("d0", "u", records.RUNNING).memory.counters
-    told = {**records.RUNNING, "balloon.last-update": 1700000000, "balloon.unused": 1024}
-    counters = sample("d0", "u", told).memory.counters
-    assert counters["last-update"] == 1700000000
-    assert counters["unused"] == 1 << 20
-
-
-def test_vcpu_numbers_may_have_gaps():
-    statistics = {**records.RUNNING, "vcpu.maximum": 8, "vcpu.5.time": 1000000000}
-    statistics |= {"vcpu.5.halted": "yes"}
-    found = sample("d0", "u", statistics).vcpus
-    assert [vcpu.number for vcpu in found] == [0, 5]
-    assert found[1].is_halted is True
-    assert found[0].is_halted is None
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ({Group.STATE, Group.INTERFACE}, True),
+        ({Group.STATE, Group.CPU}, True),
+        ({Group.STATE, Group.BALLOON}, False),
+        ({Group.STATE, Group.BLOCK}, False),
+        (set(Group), False),
+    ],
+)
+def test_what_was_not_asked_for_is_not_missing(groups, expected):
+    assert is_complete(records.FROZEN, frozenset(groups)) is expected
 
 
 def test_knows_a_driver_without_bulk_statistics():
@@ -80,82 +66,32 @@ def test_knows_a_driver_without_bulk_statistics():
     assert not lacks_bulk_statistics(records.FROZEN)
 
 
-def test_describes_a_domain_of_ours():
-    found = describe(records.XML)
-    assert found.title == 'Front "A"'
-    assert (found.os_type, found.os_type_arch) == ("hvm", "x86_64")
-    assert found.os_type_machine == "pc-q35-7.2"
-    assert found.membership == Membership("default", "cold")
+def test_a_state_that_is_not_known_is_its_number():
+    assert state_words(5) == "the domain is shut off"
+    assert state_words(12) == "state 12"
 
 
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        "",
-        "<metadata/>",
-        "<metadata><domain pool='p'/></metadata>",
-        "<metadata><domain xmlns='urn:other:1' pool='p'/></metadata>",
-        "<metadata><domain xmlns='urn:virtscale:domain:1' tier='cold'/></metadata>",
-    ],
-)
-def test_a_domain_that_is_not_ours_belongs_to_no_pool(metadata):
-    assert describe(f"<domain><name>x</name>{metadata}</domain>").membership is None
+def test_numbers_of_all_sources_have_keys_of_their_own():
+    record = domain(
+        "d",
+        {"state.state": 1},
+        control=Control(2, 0.0015),
+        job={"type": 1, "time_elapsed": 5},
+        io_limits={"vda": {"read_iops_sec": 7}, "a.b": {"read_iops_sec": 8}},
+    )
+    assert has_extras(record)
+    assert numbers(record) == {
+        "state.state": 1,
+        "job.type": 1,
+        "job.time_elapsed": 5,
+        "limit.vda.read_iops_sec": 7,
+        "limit.a.b.read_iops_sec": 8,
+        "control.state": 2,
+        "control.milliseconds": 2,
+    }
 
 
-def test_the_default_namespace_is_understood():
-    xml = "<domain><metadata><domain xmlns='urn:virtscale:domain:1' pool='p'/></metadata></domain>"
-    assert describe(xml).membership == Membership("p", "")
-
-
-def test_refuses_what_is_not_xml():
-    with pytest.raises(ValueError, match="domain XML cannot be read"):
-        describe("<domain>")
-
-
-def series(statistics):
-    domain = sample("d", "u", statistics)
-    reading = HostReading((domain,), Versions("", "", ""), 0.0, 0.0, True)
-    found = {}
-    for family, rows in families(reading, duration_seconds=0.0, reconnects=0):
-        for labels, value in rows:
-            key = (family.name, *labels)
-            assert key not in found, f"{key} appears twice"
-            found[key] = value
-    return found
-
-
-ABOUT_THE_READING = {
-    "libvirt_domain_stats_complete",
-    "libvirt_domain_timed_out",
-    "libvirt_domain_info_state",
-}
-
-
-@given(
-    base=st.sampled_from([records.RUNNING, records.PAUSED, records.INACTIVE, records.FROZEN]),
-    data=st.data(),
-)
-def test_a_missing_field_is_a_missing_series_and_changes_no_other(base, data):
-    kept = data.draw(st.sets(st.sampled_from(sorted(base)))) | {"state.state"}
-    whole, partial = series(base), series({key: base[key] for key in kept})
-    for key, value in partial.items():
-        assert not math.isnan(value)
-        if key[0] not in ABOUT_THE_READING:
-            assert whole[key] == value
-
-
-# Few and short: long ones take hypothesis longer to draw than a busy machine gives it.
-nonsense_values = st.text(max_size=20) | st.none()
-
-
-@given(st.dictionaries(st.sampled_from(sorted(records.RUNNING)), nonsense_values, max_size=10))
-def test_nonsense_in_a_field_is_a_missing_series(nonsense):
-    for value in series({**records.RUNNING, **nonsense}).values():
-        assert not math.isnan(value)
-
-
-@given(st.integers(0, 20))
-def test_an_unknown_state_is_shown_as_its_number(state):
-    found = series({**records.RUNNING, "state.state": state})
-    assert found["libvirt_domain_info_vstate", "d"] == state
-    assert sum(key[0] == "libvirt_domain_info_state" for key in found) == 1
+def test_a_job_of_type_none_is_no_job():
+    idle = domain("d", {"state.state": 1}, job={"type": 0, "time_elapsed": 5})
+    assert numbers(idle) == {"state.state": 1}
+    assert not has_extras(domain("d", {"state.state": 1}))
