@@ -208,7 +208,12 @@ class _Memory:
 
     def is_known(self, values: Values) -> bool:
         available, usable = values[self.available], values[self.usable]
-        return type(available) is int and type(usable) is int and 0 <= usable <= available != 0
+        return (
+            type(available) is int
+            and type(usable) is int
+            and 0 <= usable <= available < _TOO_MUCH
+            and available > 0
+        )
 
     def percent(self, values: Values) -> float:
         available, usable = values[self.available], values[self.usable]
@@ -287,12 +292,14 @@ class Layouts:
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Drops the layouts of domains that are not there any more."""
-        kept = self._kept
-        self._kept = {name: found for name in names if (found := kept.get(name)) is not None}
-        used = {id(layout.program) for found in self._kept.values() for layout in [*found.values()]}
+        before = self._kept
+        kept = {name: found for name in names if (found := before.get(name)) is not None}
+        # Copies, because other threads add what they render now.
+        used = {id(layout.program) for found in kept.values() for layout in [*found.values()]}
         self._programs = {
             mark: program for mark, program in [*self._programs.items()] if id(program) in used
         }
+        self._kept = kept
 
     def _build(
         self, record: DomainRecord, statistics: Statistics, groups: frozenset[Group] | None
@@ -357,7 +364,7 @@ class Layouts:
         """Lines without a number that changes from scrape to scrape."""
         rows = [*described(record)]
         state = statistics.get("state.state")
-        if type(state) is int:
+        if type(state) is int and _is_number(state):
             rows.append((catalogue.STATE, (record.name, state_words(state)), state))
         rows.append((catalogue.COMPLETE, (record.name,), int(is_complete(statistics, groups))))
         rows.append((catalogue.TIMED_OUT, (record.name,), int(record.is_timed_out)))

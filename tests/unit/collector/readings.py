@@ -57,7 +57,8 @@ def odd_host():
             domain("state-only", records.STATE_ONLY),
             domain("unplugged", records.UNPLUGGED),
             domain("backing", records.BACKING),
-            domain("migrating", records.PAUSED, job=records.JOB),
+            domain("saving", records.PAUSED, job=records.JOB),
+            domain("migrating", records.RUNNING, job=records.MIGRATION),
             domain(
                 "full",
                 {**records.FULL, **records.OPTIONAL},

@@ -1,5 +1,6 @@
 import gc
 import math
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -126,14 +127,23 @@ def test_scrapes_that_ask_for_different_groups_do_not_mix():
         assert text_of(host, renderer=renderer, groups=frozenset({Group.CPU})) == some
 
 
-def test_many_threads_may_render():
+@pytest.fixture
+def eager_threads():
+    """Threads that take turns so often that what is not safe between them shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_many_threads_may_render(eager_threads):
     renderer = Renderer()
     hosts = [odd_host(), SyntheticHost(20).reading()]
     expected = [text_of(host) for host in hosts]
     wrong = []
 
     def scrape(number):
-        for step in range(30):
+        for step in range(60):
             which = (number + step) % 2
             if text_of(hosts[which], renderer=renderer) != expected[which]:
                 wrong.append(number)

@@ -118,7 +118,7 @@ def test_a_guest_that_never_told_its_memory_has_no_time_of_telling():
 def test_vcpu_numbers_may_have_gaps():
     found = values_of(records.UNPLUGGED)
     name = "libvirt_domain_vcpu_time_seconds_total"
-    assert {key[1] for key in found if key[0] == name} == {"2", "7"}
+    assert {key[1] for key in found if key[0] == name} == {"0", "2"}
     assert found["libvirt_domain_vcpu_current",] == 2
 
 
@@ -131,16 +131,27 @@ def test_halted_is_shown_where_it_is_told():
 
 def test_backing_files_are_no_disks_of_their_own():
     found = values_of(records.BACKING)
-    assert found["libvirt_domain_block_stats_read_requests_total", "vda"] == 1
-    assert found["libvirt_domain_block_stats_capacity_bytes", "vda"] == 1048576
+    assert found["libvirt_domain_block_stats_physicalsize_bytes", "vda"] == 200704
+    assert sum("physicalsize" in name for name, *_ in found) == 1
+
+
+def test_a_drive_without_a_medium_has_no_size():
+    found = values_of(records.UNPLUGGED)
+    assert found["libvirt_domain_block_stats_read_bytes_total", "sda"] == 0
+    assert ("libvirt_domain_block_stats_capacity_bytes", "sda") not in found
+    assert found["libvirt_domain_block_stats_capacity_bytes", "vdb"] == 1048576
 
 
 def test_a_job_has_seconds_and_bytes_and_is_gone_when_it_ends():
     found = values_of(records.RUNNING, job=records.JOB)
     assert found["libvirt_domain_job_info_type",] == 2
-    assert found["libvirt_domain_job_info_time_elapsed_seconds",] == 12.345
+    assert found["libvirt_domain_job_info_time_elapsed_seconds",] == 0.111
     assert found["libvirt_domain_job_info_downtime_seconds",] == 0.3
-    assert found["libvirt_domain_job_info_data_remaining_bytes",] == 7625637888
+    assert found["libvirt_domain_job_info_data_remaining_bytes",] == 14737408
+    assert ("libvirt_domain_job_info_time_remaining_seconds",) not in found
+    found = values_of(records.RUNNING, job=records.MIGRATION)
+    assert found["libvirt_domain_job_info_time_remaining_seconds",] == 12.345
+    assert found["libvirt_domain_job_info_file_remaining_bytes",] == 6
     for idle in ({"type": 0, "time_elapsed": 3}, {}, None):
         assert values_of(records.RUNNING, job=idle) == values_of(records.RUNNING)
 
