@@ -63,31 +63,33 @@ CELL_FREE = _node(
 )
 
 
-def _storage_pool(name: str, text: str) -> tuple[Family, Family]:
-    """The family, and Tinkoff's name and label for it."""
-    return (
-        Family(f"libvirt_storage_pool_{name}", "gauge", text, ("storage_pool",), Group.POOL),
-        Family(
-            f"libvirt_storage_pool_info_{name}",
-            "gauge",
-            text,
-            ("pool",),
-            Group.POOL,
-            NameSet.TINKOFF,
-        ),
-    )
+def _storage_pool(name: str, text: str, *others: str) -> tuple[Family, ...]:
+    """The family, and the names that versions of Tinkoff's exporter have for it."""
+    own = Family(f"libvirt_storage_pool_{name}", "gauge", text, ("storage_pool",), Group.POOL)
+    tinkoff = ("pool",), Group.POOL, NameSet.TINKOFF
+    return own, *(Family(f"libvirt_{other}_{name}", "gauge", text, *tinkoff) for other in others)
+
+
+_OLD, _NEW = "pool_info", "storage_pool_info"
 
 
 POOL_STATE = _storage_pool(
     "state",
     "State of the storage pool: 0 inactive, 1 initializing, 2 running, 3 degraded, 4 inaccessible.",
+    _NEW,
 )
-POOL_CAPACITY = _storage_pool("capacity_bytes", "Size of the storage pool, in bytes.")
+POOL_CAPACITY = _storage_pool("capacity_bytes", "Size of the storage pool, in bytes.", _OLD, _NEW)
 POOL_ALLOCATION = _storage_pool(
-    "allocation_bytes", "Bytes of the storage pool that are allocated, as libvirt saw it last."
+    "allocation_bytes",
+    "Bytes of the storage pool that are allocated, as libvirt saw it last.",
+    _OLD,
+    _NEW,
 )
 POOL_AVAILABLE = _storage_pool(
-    "available_bytes", "Bytes of the storage pool that are free, as libvirt saw it last."
+    "available_bytes",
+    "Bytes of the storage pool that are free, as libvirt saw it last.",
+    _OLD,
+    _NEW,
 )
 POOL_TIMED_OUT = Family(
     "libvirt_storage_pool_timed_out",

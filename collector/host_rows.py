@@ -58,12 +58,12 @@ def _node(node: NodeRecord) -> Iterator[Row]:
 
 
 def _storage_pool(pool: StoragePoolRecord) -> Iterator[Row]:
-    for pair, value in (
+    for named, value in (
         (families.POOL_STATE, pool.state),
         (families.POOL_CAPACITY, pool.capacity_bytes),
         (families.POOL_ALLOCATION, pool.allocation_bytes),
         (families.POOL_AVAILABLE, pool.available_bytes),
     ):
-        for family in pair:
+        for family in named:
             yield family, (pool.name,), value
     yield families.POOL_TIMED_OUT, (pool.name,), float(pool.is_timed_out)

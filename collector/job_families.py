@@ -31,7 +31,12 @@ def _amounts() -> tuple[Statistic, ...]:
 
 JOB_STATISTICS = (
     _job("type", "type", "Kind of the job that runs: 1 with a known end, 2 without one."),
-    _job("operation", "operation", "What the job does (virDomainJobOperation): 5 migrates away."),
+    _job(
+        "operation",
+        "operation",
+        "What the job does: 1 start, 2 save, 3 restore, 4 migration in, 5 migration away, "
+        "6, 7 and 10 snapshots, 8 dump, 9 backup.",
+    ),
     _job(
         "time_elapsed_seconds",
         "time_elapsed",

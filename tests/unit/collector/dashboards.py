@@ -207,6 +207,10 @@ TINKOFF = {
         f"libvirt_storage_pool_info_{name}": {"pool"}
         for name in ("state", "capacity_bytes", "allocation_bytes", "available_bytes")
     },
+    **{
+        f"libvirt_pool_info_{name}": {"pool"}
+        for name in ("capacity_bytes", "allocation_bytes", "available_bytes")
+    },
 }
 """github.com/Tinkoff/libvirt-exporter, README of its first and last versions, and pools from its
 code. Left out: libvirt_domain_vcpu_cpu, which would need a call for each domain."""
