@@ -14,10 +14,11 @@ free to part the pieces, and encoding the whole scrape is a copy.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from collector import catalogue
 from collector.description_rows import described
@@ -130,7 +131,10 @@ def _getter(places: Sequence[int]) -> _Getter:
 class _Program:
     """Picks the numbers out of a record. The same for all domains whose records look alike."""
 
-    __slots__ = ("_arrange", "_memory", "_numbers", "_steps", "_told", "families", "keys", "names")
+    __slots__ = (
+        *("_arrange", "_memory", "_numbers", "_steps", "_told", "families", "keys", "names"),
+        "__weakref__",
+    )
 
     def __init__(
         self,
@@ -240,6 +244,7 @@ class Layout:
         before = self.record
         return (
             self.program.keys == keys
+            and before.number == record.number
             and before.uuid == record.uuid
             and before.is_timed_out is record.is_timed_out
             and (
@@ -255,8 +260,8 @@ class Layouts:
 
     def __init__(self, families: Sequence[Family], names: frozenset[NameSet]) -> None:
         self._kept: dict[str, dict[tuple[int, frozenset[Group] | None], Layout]] = {}
-        self._programs: dict[object, _Program] = {}
-        self._families = families
+        # They live as long as a layout has them.
+        self._programs: WeakValueDictionary[object, _Program] = WeakValueDictionary()
         self._numbers = {family.name: number for number, family in enumerate(families)}
         self._labels = {family.name: family.labels_with(names) for family in families}
         self._statistics: dict[str, list[Statistic]] = {}
@@ -292,14 +297,8 @@ class Layouts:
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Drops the layouts of domains that are not there any more."""
-        before = self._kept
-        kept = {name: found for name in names if (found := before.get(name)) is not None}
-        # Copies, because other threads add what they render now.
-        used = {id(layout.program) for found in kept.values() for layout in [*found.values()]}
-        self._programs = {
-            mark: program for mark, program in [*self._programs.items()] if id(program) in used
-        }
-        self._kept = kept
+        kept = self._kept
+        self._kept = {name: found for name in names if (found := kept.get(name)) is not None}
 
     def _build(
         self, record: DomainRecord, statistics: Statistics, groups: frozenset[Group] | None
@@ -339,7 +338,7 @@ class Layouts:
             program,
             _template(cells),
             program.names(values),
-            DomainRecord(record.name, record.uuid, -1, {}, record.description, record.is_timed_out),
+            replace(record, statistics={}, control=None, job=None, io_limits={}),
         )
         return layout, is_sound
 
