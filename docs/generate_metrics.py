@@ -233,6 +233,24 @@ times, which the host knows, are not.
 
 {collector_table(NameSet.INOVEX)}
 
+### Coming from another exporter
+
+What a domain's XML says is on info metrics; join them where a label is missing:
+
+```
+rate(libvirt_domain_block_stats_read_bytes_total[1m])
+  * on (domain, target_device) group_left (source_file) libvirt_domain_block_stats_info
+```
+
+Different on purpose:
+
+- A series is absent where others say 0 or NaN: disk counters of a domain that does not answer, \
+`used_percent` of a guest that tells nothing.
+- `libvirt_domain_job_info_` is there while a job runs, and its times are seconds.
+- CD drives are listed; `device="disk"` on `libvirt_domain_block_stats_info` leaves them out.
+- Domains that are off have their limits and disk sizes, and no counters.
+- `libvirt_domain_vcpu_cpu` is not there: it would need a call for each domain.
+
 ### Names of Tinkoff's exporter
 
 Beside the above when asked for, with the same values.
