@@ -210,19 +210,9 @@ def rules_table() -> str:
     return "\n".join(lines)
 
 
-def document() -> str:
-    """The whole file."""
-    return f"""# Metrics
-
-<!-- Written by docs/generate_metrics.py; a test says when it is not current. -->
-
-Every service answers `/metrics` on its own port, and exports beside the tables below \
-`virtscale_SERVICE_build_info` (label `version`) and the usual `process_` and `python_` metrics. \
-Base units; what is not known is absent, never 0. Prometheus adds the labels `job` and `instance`; \
-a label `instance` of a series becomes `exported_instance`.
-
-## Collector
-
+def collector_section() -> str:
+    """What is to be known of the collector's metrics, and its tables."""
+    return f"""\
 Default port 9177. Names are those of inovex's exporter where it has one. A series is there when \
 its group is read: all groups but `blkiotune`, `iothread`, `perf` and `dirtyrate` are, unless the \
 operator says otherwise. A domain without our metadata has no `virtscale_domain_info` and so \
@@ -263,7 +253,23 @@ Beside the above when asked for; Debian's prometheus-libvirt-exporter has them. 
 set of labels in a scrape, so then every series of a domain has its `uuid` too, those of its disks \
 have `source_file` and those of its interfaces `source_bridge`.
 
-{collector_table(NameSet.KUMINA)}
+{collector_table(NameSet.KUMINA)}"""
+
+
+def document() -> str:
+    """The whole file."""
+    return f"""# Metrics
+
+<!-- Written by docs/generate_metrics.py; a test says when it is not current. -->
+
+Every service answers `/metrics` on its own port, and exports beside the tables below \
+`virtscale_SERVICE_build_info` (label `version`) and the usual `process_` and `python_` metrics. \
+Base units; what is not known is absent, never 0. Prometheus adds the labels `job` and `instance`; \
+a label `instance` of a series becomes `exported_instance`.
+
+## Collector
+
+{collector_section()}
 
 ## Dispatcher
 
