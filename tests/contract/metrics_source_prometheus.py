@@ -22,13 +22,14 @@ scrape_configs:
 
 
 class Exposition(http.server.ThreadingHTTPServer):
-    """Serves `series`: name -> values, one series per value."""
+    """Serves `series`: name -> values, one series per value; or a content type and a body."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.series = {}
+        self.answer = None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def text(self):
@@ -42,9 +43,10 @@ class Exposition(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = self.server.text().encode()
+        plain = "text/plain; version=0.0.4", self.server.text().encode()
+        content_type, body = self.server.answer or plain
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
