@@ -27,7 +27,7 @@ def host_rows(reading: HostReading | None, facts: Facts) -> Iterator[Row]:
     if reading is None:
         yield families.PART_SUCCESS, ("stats",), 0.0
         return
-    for name, part in reading.parts.items():
+    for name, part in sorted(reading.parts.items()):
         yield families.PART_DURATION, (name,), part.seconds
         yield families.PART_SUCCESS, (name,), float(part.is_ok)
     versions = reading.versions
@@ -46,7 +46,7 @@ def _node(node: NodeRecord) -> Iterator[Row]:
         yield families.NODE_INFO, (node.model,), 1.0
     yield families.NODE_CPUS, (), node.cpus
     yield families.NODE_FREQUENCY, (), None if node.cpu_mhz is None else node.cpu_mhz * 1e6
-    for mode, seconds in node.cpu_seconds.items():
+    for mode, seconds in sorted(node.cpu_seconds.items()):
         # Some drivers give a share in percent instead of times.
         if mode != "utilization":
             yield families.NODE_CPU_SECONDS, (mode,), seconds

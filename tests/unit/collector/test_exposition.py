@@ -108,6 +108,18 @@ def test_domains_are_in_order_of_name_and_each_is_there_once():
     ]
 
 
+def test_the_order_does_not_depend_on_who_was_read_first():
+    host = odd_host()
+    turned = replace(
+        host,
+        domains=host.domains[::-1],
+        parts=dict(reversed(host.parts.items())),
+        node=replace(host.node, cpu_seconds=dict(reversed(host.node.cpu_seconds.items()))),
+        storage_pools=host.storage_pools[::-1],
+    )
+    assert text_of(turned) == text_of(host)
+
+
 def test_only_what_was_asked_for_is_there():
     host = odd_host()
     groups = frozenset({Group.STATE, Group.CPU})
