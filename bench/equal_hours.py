@@ -37,7 +37,9 @@ class Knobs:
     most: int
     """`max`: who wants to pay for fewer domains says so."""
     least: int = 1
-    """`min`."""
+    """`min`: who wants to pay for many all the time says so."""
+    target_ratio: float = 0.8
+    """`target_ratio` of the policy `backlog`."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,11 @@ class Figures:
 
     machine_hours: float
     wait_p95: float
-    starts_per_hour: float
+    starts: float
 
 
-def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> Knobs:
-    """The knobs of equal machine-hours that lose least, between the points of the grid."""
+def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> list[Knobs]:
+    """Knobs of equal machine-hours between the points of the grid, those that lose least first."""
     lines: dict[Knobs, list[tuple[float, Figures]]] = {}
     for knobs, figures in grid.items():
         rest = replace(knobs, in_window_seconds=0.0)
@@ -60,13 +62,16 @@ def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> Knobs:
         line.sort(key=lambda point: point[0])
         window, figures = crossing(line, theirs.machine_hours)
         distance = _distance(theirs.machine_hours, [each.machine_hours for _, each in line])
+        if knobs.least > 1:
+            # Growing later makes a pool cheaper, but not its floor.
+            distance = 2 if distance else 0
         wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
-        starts = _ratio(figures.starts_per_hour, theirs.starts_per_hour, 1e-3)
+        starts = _ratio(figures.starts, theirs.starts, 1e-3)
         losses = (wait > _CLEAR_RATIO) + (starts > _NO_MORE_RATIO)
         worst = max(wait, starts) if losses else wait
         turned = replace(knobs, in_window_seconds=rung(window))
         candidates.append((distance == 2, losses, distance, worst, turned))
-    return min(candidates, key=lambda each: each[:4])[4]
+    return [each[4] for each in sorted(candidates, key=lambda each: each[:4])]
 
 
 def _distance(goal: float, hours: Sequence[float]) -> int:
@@ -93,7 +98,7 @@ def _between(low: Figures, high: Figures, share: float) -> Figures:
     return Figures(
         low.machine_hours + (high.machine_hours - low.machine_hours) * share,
         low.wait_p95 + (high.wait_p95 - low.wait_p95) * share,
-        low.starts_per_hour + (high.starts_per_hour - low.starts_per_hour) * share,
+        low.starts + (high.starts - low.starts) * share,
     )
 
 

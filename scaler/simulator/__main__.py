@@ -35,6 +35,7 @@ _COLUMNS = (
     ("p95 s", "wait_p95"),
     ("p99 s", "wait_p99"),
     ("machine-hours", "machine_hours"),
+    ("until done", "machine_hours_until_done"),
     ("starts/h", "starts_per_hour"),
     ("wasted boots", "wasted_boots"),
     ("under", "accuracy_under"),

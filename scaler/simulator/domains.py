@@ -184,7 +184,7 @@ class SimulatedPool:
         self._count_busy(domain, -1)
         domain.served += 1
         arrived = self.trace_start + self._workload.arrivals[job]
-        self.ledger.finished(begun_at - arrived)
+        self.ledger.finished(self.now, begun_at - arrived)
         self.service_seconds_done += self.now - begun_at
         self.on_change(domain)
         if domain.ahead:

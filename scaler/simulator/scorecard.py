@@ -21,8 +21,12 @@ class Scorecard:
     wait_p99: float
     machine_hours: float
     """Hours of domains in any state but off, during the trace."""
+    machine_hours_until_done: float
+    """The same until the trace is over and its last job done: who leaves jobs for later pays for
+    them later."""
     starts: int
     starts_per_hour: float
+    starts_until_done: int
     wasted_boots: int
     """Domains that went off without having finished a job."""
     accuracy_under: float
@@ -65,6 +69,9 @@ class Ledger:
         self._cut_by_scale_in = self._cut_by_faults = 0
         self._starts = self._wasted = 0
         self._machine_seconds = 0.0
+        self._spent_seconds, self._spent_to = 0.0, trace_start
+        self._started = 0
+        self._until_done: tuple[float, int] | None = None
         self._under = self._over = self._under_seconds = self._over_seconds = 0.0
         self._last = 0.0
         self._counted_to = trace_start
@@ -79,8 +86,15 @@ class Ledger:
             self.connected_seconds += self.connected_slots * passed
             self._last = now
 
+    def _spend(self, now: float) -> None:
+        """The integral of active, beyond the trace, too."""
+        if now > self._spent_to:
+            self._spent_seconds += self.active * (now - self._spent_to)
+            self._spent_to = now
+
     def _integrate(self, now: float) -> None:
         """Integrals of active, supply and demand up to `now`, within the trace."""
+        self._spend(now)
         now = min(now, self._end)
         while self._place + 1 < len(self._demand) and self._demand[self._place + 1][0] <= now:
             self._place += 1
@@ -110,6 +124,7 @@ class Ledger:
         self.peak_active = max(self.peak_active, self.active)
         if self._start <= now < self._end:
             self._starts += 1
+        self._started += now >= self._start
         self.course.append((now, self.supply, self.active))
 
     def connected(self, now: float, slots: int, *, is_supply: bool) -> None:
@@ -141,9 +156,12 @@ class Ledger:
         self.supply += difference
         self.course.append((now, self.supply, self.active))
 
-    def finished(self, wait_seconds: float) -> None:
+    def finished(self, now: float, wait_seconds: float) -> None:
         """A job is done; it waited so long for the attempt that did it."""
         self.done += 1
+        if now >= self._end:
+            self._spend(now)
+            self._until_done = self._spent_seconds, self._started
         self._waits.append(wait_seconds)
 
     def cut(self, jobs: int, *, by_scale_in: bool) -> None:
@@ -159,6 +177,11 @@ class Ledger:
         waits = sorted(self._waits)
         length = self._end - self._start
         reactions = self._reactions
+        spent, started = self._machine_seconds, self._starts
+        if self.arrived > self.done:
+            spent, started = self._spent_seconds, self._started
+        elif self._until_done is not None:
+            spent, started = self._until_done
         return Scorecard(
             jobs=self.arrived,
             jobs_cut_by_scale_in=self._cut_by_scale_in,
@@ -167,8 +190,10 @@ class Ledger:
             wait_p95=quantile(waits, 0.95),
             wait_p99=quantile(waits, 0.99),
             machine_hours=self._machine_seconds / 3600,
+            machine_hours_until_done=spent / 3600,
             starts=self._starts,
             starts_per_hour=self._starts * 3600 / length,
+            starts_until_done=started,
             wasted_boots=self._wasted,
             accuracy_under=self._under / length,
             accuracy_over=self._over / length,

@@ -24,13 +24,13 @@ def test_chooses_the_line_that_loses_least_at_equal_hours():
         knobs(100.0, 90.0): Figures(3.0, 20.0, 10.0),
     }
     # The first waits less, the second starts less.
-    assert choose(Figures(2.0, 35.0, 30.0), grid) == knobs(rung(50.0), 90.0)
-    assert choose(Figures(2.0, 12.0, 60.0), grid) == knobs(rung(50.0))
+    assert choose(Figures(2.0, 35.0, 30.0), grid)[0] == knobs(rung(50.0), 90.0)
+    assert choose(Figures(2.0, 12.0, 60.0), grid)[0] == knobs(rung(50.0))
     # Nothing costs so little: the cheapest of what there is.
-    assert choose(Figures(0.1, 12.0, 60.0), grid).in_window_seconds == 0.0
+    assert choose(Figures(0.1, 12.0, 60.0), grid)[0].in_window_seconds == 0.0
     # The window for scaling out may reach what is a little cheaper.
     grid[knobs(0.0, 20.0)] = grid[knobs(100.0, 20.0)] = Figures(0.8, 50.0, 50.0)
-    assert choose(Figures(0.7, 60.0, 60.0), grid) == knobs(0.0, 20.0)
+    assert choose(Figures(0.7, 60.0, 60.0), grid)[0] == knobs(0.0, 20.0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4, 3.0, 19.0, 77.0, 1234.5, 1e6])

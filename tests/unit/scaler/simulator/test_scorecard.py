@@ -44,11 +44,40 @@ def test_too_much_is_counted_beside_too_little():
     assert card.timeshare_over == pytest.approx(1.0)
 
 
+def test_who_leaves_jobs_for_later_pays_later():
+    book = ledger()
+    book.arrived = 2
+    book.started(150.0)
+    book.finished(180.0, 1.0)
+    book.started(220.0)
+    book.finished(260.0, 70.0)
+    card = book.scorecard(500.0)
+    assert card.machine_hours == pytest.approx(50 / 3600)
+    assert card.machine_hours_until_done == pytest.approx((110 + 40) / 3600)
+    assert (card.starts, card.starts_until_done) == (1, 2)
+
+
+def test_what_is_never_done_costs_to_the_end():
+    book = ledger()
+    book.arrived = 1
+    book.started(190.0)
+    assert book.scorecard(300.0).machine_hours_until_done == pytest.approx(110 / 3600)
+
+
+def test_a_load_that_is_done_in_time_costs_no_more():
+    book = ledger()
+    book.arrived = 1
+    book.started(100.0)
+    book.finished(150.0, 0.0)
+    card = book.scorecard(300.0)
+    assert card.machine_hours_until_done == card.machine_hours == pytest.approx(100 / 3600)
+
+
 def test_waits_are_exact_quantiles():
     book = ledger()
     for number in range(100):
         book.arrived += 1
-        book.finished(float(number))
+        book.finished(150.0, float(number))
     card = book.scorecard(200.0)
     assert (card.wait_p50, card.wait_p95, card.wait_p99) == (50, 95, 99)
     assert quantile([], 0.5) == 0
