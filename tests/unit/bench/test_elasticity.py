@@ -4,7 +4,8 @@ import json
 import pytest
 
 from bench import elasticity
-from bench.elasticity import Cell, measure, totals
+from bench.elasticity import totals
+from bench.elasticity_cell import Cell, measure
 from bench.equal_hours import Figures, Knobs
 from scaler.simulator.simulation import NAMES
 
