@@ -75,9 +75,12 @@ class Observation:
     room: HostRoom | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
-    """What is remembered between turns."""
+    """What is remembered between turns.
+
+    Without slots, so that a turn can copy it in one go: see `_changed`.
+    """
 
     token: int | None = None
     tracks: Mapping[str, Track] = field(default_factory=dict)
@@ -175,7 +178,9 @@ def decide(
     if obstacle is not None:
         plan = Plan(reasons=(obstacle,))
     else:
-        plan = _plan(settings, state, observation, tracked.pool, stabilised, effects, now)
+        plan = _NOTHING
+        if not _is_at_ease(settings, state, observation, tracked.pool, stabilised.desired):
+            plan = _plan(settings, state, observation, tracked.pool, stabilised, effects, now)
         state = _launch(state, plan, now)
     return state, Decision(
         at=now,
@@ -213,8 +218,15 @@ def wish(
     )
     seen, stabilised = _withhold(settings, state.saturation, stabilised, pool, observation, now)
     # One copy of the state for all of it: copying is what a turn of a small pool consists of.
-    state = replace(state, policy_memory=remembered, memory=memory, saturation=seen)
+    state = _changed(state, policy_memory=remembered, memory=memory, saturation=seen)
     return state, proposals, stabilised
+
+
+def _changed(state: State, **changes: object) -> State:
+    """As `replace`, in a fifth of the time."""
+    copy = object.__new__(State)
+    copy.__dict__.update(state.__dict__, **changes)
+    return copy
 
 
 def _see_fleet(fleet: Fleet, observation: Observation, now: float) -> Fleet:
@@ -258,7 +270,7 @@ def _remember(
     changed_at = state.ready_changed_at
     if state.ready_names is not None and ready != state.ready_names:
         changed_at = now
-    return replace(
+    return _changed(
         state,
         token=tracked.newest_token + 1 if state.token is None else state.token,
         fleet=fleet,
@@ -319,6 +331,27 @@ def _obstacle(state: State, observation: Observation, newest: int, now: float) -
     if observation.hold is not None:
         return Reason.PAUSED
     return Reason.DOMAINS_SAVED if host_departure.is_likely(state.saved_at, now) else None
+
+
+_NOTHING = Plan()
+
+
+def _is_at_ease(
+    settings: Settings, state: State, observation: Observation, pool: PoolView, desired: int
+) -> bool:
+    """True when a plan would be empty: all there is to do would be to see that nothing is.
+
+    As many as are desired serve, no domain is under way or owes anything, and nobody wants standby
+    domains, a domain drained or an image avoided.
+    """
+    return (
+        desired == pool.current
+        and not pool.irregular
+        and not settings.standby.paused
+        and not settings.standby.saved
+        and not state.trials.failures
+        and not observation.orders.drained
+    )
 
 
 def _plan(

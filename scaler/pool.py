@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
@@ -317,14 +317,27 @@ class PoolView:
         counts = Counter(map(attrgetter("state"), ordered))
         return cls(ordered, counts, Shape(counts))
 
-    def changed(self, domains: Sequence[DomainView], places: Iterable[int]) -> "PoolView":
-        """The pool after the domains at these places have changed; names and order are the same."""
+    def changed(self, domains: Sequence[DomainView], places: Collection[int]) -> "PoolView":
+        """The pool after the domains at these places have changed; names and order are the same.
+
+        No place comes twice.
+        """
         before = self.domains
         for place in places:
             old, new = before[place], domains[place]
             if old is not new and _shape_key(old) != _shape_key(new):
-                return PoolView.of(domains)
+                return self._reshaped(domains, places)
         return PoolView(tuple(domains), self.counts, self.shape)
+
+    def _reshaped(self, domains: Sequence[DomainView], places: Collection[int]) -> "PoolView":
+        counts = Counter(map(attrgetter("state"), domains))
+        shape = Shape(counts)
+        known = self.shape.irregular
+        if known is not None:
+            others = [place for place in known if place not in places]
+            changed = [place for place in places if not domains[place].is_regular]
+            shape.irregular = sorted(others + changed)
+        return PoolView(tuple(domains), counts, shape)
 
     def count(self, *states: DomainState) -> int:
         """Domains in any of `states`."""

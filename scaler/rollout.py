@@ -8,7 +8,7 @@ An image of which boots fail and none has ever succeeded is given up: no further
 by it, and definitions that name it are put back to the one that last worked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scaler.incidents import Incident
@@ -75,13 +75,15 @@ _REPLACEABLE = frozenset({DomainState.READY, DomainState.SILENT})
 _BOOTED = (Incident.BOOT_FINISHED, Incident.BOOT_FAILED)
 
 
-def observed(trials: Trials, pool: PoolView, incidents: Iterable[tuple[str, Incident]]) -> Trials:
+def observed(trials: Trials, pool: PoolView, incidents: Sequence[tuple[str, Incident]]) -> Trials:
     """The trials after a turn's incidents; what has said Hello has proved its generation.
 
     A boot for standby is a boot; a wake, in which no image takes part, proves nothing.
     """
     failures = dict(trials.failures)
     preparing = pool.in_state(DomainState.PREPARING)
+    if not (failures or preparing or incidents) and pool.generations <= trials.good:
+        return trials
     good = pool.generations.union(one.generation for one in preparing if _has_said_hello(one))
     booted = {name: incident for name, incident in incidents if incident in _BOOTED}
     for domain in pool.domains if booted else ():

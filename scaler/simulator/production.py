@@ -16,7 +16,7 @@ from scaler.feedback import feed
 from scaler.planner import Action
 from scaler.pool import ActionKind, DomainRecord, OperationKind, WorkerRecord
 from scaler.simulator.domains import SimulatedDomain, SimulatedPool
-from scaler.simulator.signals import Signals
+from scaler.simulator.signals import GOAL_SIGNALS, Signals
 
 START_CALL_SECONDS = 0.5
 """From the decision to start a domain to libvirt's answer; then its boot begins."""
@@ -58,6 +58,8 @@ class ProductionScaler:
         self._signals = signals
         self._settings = settings
         self._tick_seconds = tick_seconds
+        wanted = {signal for policy in settings.policies for signal in policy.signals}
+        self._has_goal = not wanted.isdisjoint(GOAL_SIGNALS)
         self._watch = watch
         self._state = State()
         self._results: list[ActionResult] = []
@@ -128,7 +130,7 @@ class ProductionScaler:
         return Observation(
             domains=None if pool.hypervisor_away else tuple(self._records),
             workers=tuple(filter(None, self._workers)),
-            readings=self._signals.readings(),
+            readings=self._signals.readings(for_goal=self._has_goal),
         )
 
     # Actions, as the executor carries them out.

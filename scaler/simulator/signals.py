@@ -19,7 +19,8 @@ _CPU_WINDOW_SECONDS = 30.0
 DEMAND_WINDOW_SECONDS = 30.0
 _SERVICE_WINDOW_SECONDS = 60.0
 _QUEUE_GOAL_SECONDS = 5.0
-_SIGNALS = (CPU, DEMAND, DEMAND_AVERAGE, WAITING, BUSY, BUSY_AVERAGE, SERVICE)
+GOAL_SIGNALS = (WAITING, BUSY, BUSY_AVERAGE, SERVICE)
+_SIGNALS = (CPU, DEMAND, DEMAND_AVERAGE, *GOAL_SIGNALS)
 
 
 @dataclass(slots=True)
@@ -111,8 +112,11 @@ class Signals:
             return None
         return min(1.0, (self._busy[place] - self._busy[first]) / connected)
 
-    def readings(self) -> dict[str, Reading]:
-        """One reading for each signal of `reference` and `backlog`."""
+    def readings(self, *, for_goal: bool = True) -> dict[str, Reading]:
+        """One reading for each signal of `reference` and `backlog`.
+
+        `for_goal`: those, too, that only a waiting-time goal looks at.
+        """
         unknown = self._unknown()
         place = self._newest()
         if unknown is not None or place is None:
@@ -128,13 +132,17 @@ class Signals:
         present = self._newest(0.0)
         assert present is not None
         newest_age = self._pool.now - self._moments[present]
-        busy = self._busy_sums[place + 1] - self._busy_sums[first]
         ratio = self.cpu()
-        service = self._mean_service(place, self._moments[place])
-        return {
+        found: dict[str, Reading] = {
             CPU: Empty() if ratio is None else Known(ratio, age),
             DEMAND: Known(self._demand[present], newest_age),
             DEMAND_AVERAGE: Known(total / count, age),
+        }
+        if not for_goal:
+            return found
+        busy = self._busy_sums[place + 1] - self._busy_sums[first]
+        service = self._mean_service(place, self._moments[place])
+        return found | {
             WAITING: Known(float(self._waiting[present]), newest_age),
             BUSY: Known(float(self._busy_slots[present]), newest_age),
             BUSY_AVERAGE: Known(busy / count, age),

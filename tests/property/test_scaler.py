@@ -5,9 +5,14 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaler import decision as decision_module
 from scaler import tracking
+from scaler.breaker import Breaker
 from scaler.decision import ActionResult, Observation, Outcome, Settings, State, decide
 from scaler.feedback import feed
+from scaler.host_room import HostRoom
+from scaler.overrides import Orders
+from scaler.planner import Plan
 from scaler.pool import (
     ActionKind,
     DomainRecord,
@@ -20,7 +25,8 @@ from scaler.pool import (
 )
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
 from scaler.recommendation import BacklogPolicy, ReferencePolicy
-from scaler.stabilization import Limits
+from scaler.rollout import Trials
+from scaler.stabilization import Limits, Stabilised
 from scaler.standby import StandbyPolicy
 
 NAMES = [f"d{number}" for number in range(6)]
@@ -103,6 +109,51 @@ def play(history, given=SETTINGS):
         yield before, observation, decision, now
         for action in decision.plan.actions:
             state = feed(given, state, ActionResult(action.kind, action.domain, outcome), now)
+
+
+breakers = st.builds(Breaker, st.integers(0, 4), st.none() | st.floats(90, 200))
+sizes = st.none() | st.integers(0, 1 << 40)
+
+
+@given(
+    st.lists(st.booleans(), max_size=6),
+    st.tuples(breakers, breakers, st.none() | st.just(99.0)),
+    st.builds(HostRoom, sizes, sizes, sizes),
+    st.booleans(),
+)
+@RELAXED
+def test_nothing_is_planned_for_a_pool_at_ease(ready, remembered, room, is_complete):
+    """That no plan is made then only saves time."""
+    records = tuple(
+        DomainRecord(name, Lifecycle.RUNNING if is_ready else Lifecycle.OFF, memory_bytes=1 << 30)
+        for name, is_ready in zip(NAMES, ready, strict=False)
+    )
+    at_work = [one.name for one in records if one.lifecycle is Lifecycle.RUNNING]
+    workers = tuple(WorkerRecord(name, WorkerState.READY, leases=1) for name in at_work)
+    observation = Observation(records, workers, {}, room=room)
+    state, _ = decide(SETTINGS, State(), observation, 100.0)
+    breaker, wakes, known_since = remembered
+    state = replace(
+        state, breaker=breaker, wakes=wakes, fleet=replace(state.fleet, known_since=known_since)
+    )
+    pool = state.tracked.pool
+    wish = Stabilised(len(at_work), len(at_work), (), is_complete)
+    assert decision_module._is_at_ease(SETTINGS, state, observation, pool, wish.desired)
+    assert decision_module._plan(SETTINGS, state, observation, pool, wish, (), 101.0) == Plan()
+    drained = replace(observation, orders=Orders(drained=frozenset({"d0"})))
+    for rules, known, seen, desired in (
+        (WITH_STANDBY, state, observation, wish.desired),
+        (SETTINGS, state, observation, wish.desired + 1),
+        (SETTINGS, replace(state, trials=Trials({"new": 1})), observation, wish.desired),
+        (SETTINGS, state, drained, wish.desired),
+    ):
+        assert not decision_module._is_at_ease(rules, known, seen, pool, desired)
+
+
+def test_a_state_is_copied_as_a_dataclass_would_be():
+    state, _ = decide(SETTINGS, State(), Observation((), (), {}), 100.0)
+    copied = decision_module._changed(state, token=7, saved_at=3.0)
+    assert copied == replace(state, token=7, saved_at=3.0) != state
 
 
 def new_places(decision):
