@@ -45,6 +45,8 @@ _OUT_ONLY = frozenset(
         *_BESIDE,
     }
 )
+_WISHLESS = frozenset({"stands_by", "outside_schedule", "seasonal_history_too_short"})
+"""Proposals of 0 that are no wish for an empty pool: their policies leave it to the others."""
 _DEMANDING = ("headroom", "alert_", "override_")
 """Steps that are wishes too: of those who need spare domains, of an alert, of a person."""
 _DOMAINS_LISTED = 20
@@ -157,8 +159,7 @@ def details(record: Record, clock: Clock) -> list[str]:
     if record.get("signals"):
         told.append(f"  seen:     {_signals(record)}")
     told += [
-        f"  policy:   {one['policy']} wants {count(one.get('desired'))}: "
-        f"{sentence(one.get('reason'))}"
+        f"  policy:   {one['policy']} {_wants(one)}: {sentence(one.get('reason'))}"
         for one in record.get("proposals") or ()
     ]
     told += [
@@ -266,11 +267,13 @@ def _wishes(record: Record) -> str:
     highest = _wanted(record)
     # Policies that say the same are one part of the line, in the place of the first.
     alike: dict[str, list[str]] = {}
-    for one in record.get("proposals") or ():
+    for one in _wishing(record):
         wish = one.get("desired")
         because = f" ({words(one.get('reason'))})" if wish is None or wish == highest else ""
         alike.setdefault(f"wanted {count(wish)}{because}", []).append(one["policy"])
     told = [f"{_listed(names)} {wanted}" for wanted, names in alike.items()]
+    if not told and record.get("proposals"):
+        told = ["no policy had a wish"]
     told += [
         f"{words(step['reason'])} ({step['before']} -> {step['after']})"
         for step in record.get("steps") or ()
@@ -279,6 +282,17 @@ def _wishes(record: Record) -> str:
     seen = _signals(record)
     served = f"{count(record.get('current'))} served"
     return ", ".join([*told, served]) + (f" ({seen})" if seen else "")
+
+
+def _wishing(record: Record) -> list[Record]:
+    """The proposals of policies that have a say in this turn."""
+    proposals = record.get("proposals") or ()
+    return [one for one in proposals if one.get("reason") not in _WISHLESS]
+
+
+def _wants(proposal: Record) -> str:
+    is_wishless = proposal.get("reason") in _WISHLESS
+    return "has no wish" if is_wishless else f"wants {count(proposal.get('desired'))}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from scaler.decision import Hold, Observation, Settings, State, decide
 from scaler.explanation import UnknownDomainError, explain
 from scaler.readings import Failed, Known
 from scaler.reasons import Reason
-from scaler.recommendation import BacklogPolicy
+from scaler.recommendation import CPU, BacklogPolicy, ReferencePolicy
 from scaler.shadows import Verdict
 from scaler.stabilization import Limits
 from scaler.turns import Turn
@@ -104,6 +104,32 @@ def test_policies_that_say_the_same_are_told_together(make):
     policies = tuple(BacklogPolicy(name) for name in ("one", "two", "three"))
     told = headline(make, (100.0, seen(make, 0.5)), settings=replace(SETTINGS, policies=policies))
     assert told.startswith("T1000  nothing was to be done: one, two and three wanted 1 (so many")
+
+
+def test_who_stands_by_is_not_named_among_those_who_wanted(make):
+    policies = (ReferencePolicy(is_fallback=True), BacklogPolicy())
+    settings = replace(SETTINGS, policies=policies)
+    observation = seen(make, 1.5)
+    observation = replace(observation, readings={**observation.readings, CPU: Known(0.9, 1.0)})
+    answer = explain(record(make, (100.0, observation), settings=settings), clock)
+    assert answer.headline.startswith("T1000  start d1: backlog wanted 2 (so many")
+    assert "reference" not in answer.headline
+    assert (
+        "  policy:   reference has no wish: it stands by while the other policies know the load "
+        "[stands_by]"
+    ) in answer.details
+    # Without the backlog's signals it is a policy like any other.
+    blind = replace(observation, readings={CPU: Known(0.9, 1.0)})
+    moments = [(100.0 + 30.0 * turn, blind) for turn in range(2)]
+    told = headline(make, *moments, settings=settings)
+    assert told.startswith("T1000  start d1: reference wanted 2 (the mean CPU was above")
+
+
+def test_a_turn_in_which_no_policy_has_a_wish(make):
+    found = record(make, (100.0, seen(make, 0.5)))
+    found["proposals"] = [{"policy": "hours", "reason": "outside_schedule", "desired": 0}]
+    told = explain(found, clock).headline
+    assert "no policy had a wish, 1 served" in told
 
 
 def test_a_signal_that_failed_says_why(make):
