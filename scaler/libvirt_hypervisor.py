@@ -33,14 +33,11 @@ from scaler.ports import ErrorKind, HypervisorError
 from servicekit.clock import Clock
 
 Value = TypeVar("Value")
-Stats = list[tuple[Any, dict[str, Any]]]
 
 _METADATA_REFRESH_SECONDS = 5.0
 _REFRESHES_PER_LOOK = 20
 """Metadata are asked for domain by domain: of a large pool a few with every look, the oldest first.
 What was started, stopped or defined since the last look is read at once."""
-_STATS_PER_CALL = 2000
-"""libvirt's protocol refuses answers about more than 4096 domains."""
 _CALL_THREADS = 4
 
 _RETRYABLE = frozenset(
@@ -65,7 +62,6 @@ _CONFIG = frozenset(
 )
 _NO_ROOM = re.compile(r"cannot allocate memory|no space left|cannot set up guest memory", re.I)
 _NO_FILE = re.compile(r"cannot access (storage|backing) file", re.I)
-_TOO_MANY = re.compile(r"too many .*(records|domains)", re.I)
 _CONNECTION_LOST = re.compile(r"client socket is closed|end of file while reading", re.I)
 
 
@@ -98,7 +94,6 @@ class LibvirtHypervisor:
         self._connection: Any = None
         self._metadata: dict[str, Cached] = {}
         """By UUID, in the order in which they were read."""
-        self._has_too_many = False
         # libvirt prints every error on standard error by itself; we report them in our own words.
         libvirt.registerErrorHandler(lambda *_: None, None)
 
@@ -252,7 +247,9 @@ class LibvirtHypervisor:
         return lost
 
     def _list(self) -> tuple[DomainRecord, ...]:
-        stats = self._stats(self._connect())
+        # One call for all domains, of which libvirt's protocol allows 16,384 on a host. The state
+        # needs no job lock, so a busy domain is not waited for.
+        stats = self._connect().getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
         now = self._clock.monotonic()
         due = self._due(now)
         records = []
@@ -274,24 +271,6 @@ class LibvirtHypervisor:
         for identity in self._metadata.keys() - seen:
             self._metadata.pop(identity, None)
         return tuple(records)
-
-    def _stats(self, connection: Any) -> Stats:
-        # One call for all domains; the state needs no job lock, so a busy domain is not waited for.
-        kind = libvirt.VIR_DOMAIN_STATS_STATE
-        found: Stats = []
-        if not self._has_too_many:
-            try:
-                found = connection.getAllDomainStats(kind, 0)
-            except libvirt.libvirtError as error:
-                if _TOO_MANY.search(str(error)) is None:
-                    raise
-                self._has_too_many = True
-        if self._has_too_many:
-            domains = connection.listAllDomains()
-            for first in range(0, len(domains), _STATS_PER_CALL):
-                part = domains[first : first + _STATS_PER_CALL]
-                found += connection.domainListGetStats(part, kind, 0)
-        return found
 
     def _due(self, now: float) -> frozenset[str]:
         """Domains of which the metadata are to be read again in this look."""
