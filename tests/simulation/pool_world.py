@@ -8,8 +8,9 @@ Every choice comes from one seed.
 import asyncio
 import contextlib
 import math
+import random
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaler.breaker import BreakerSettings
 from scaler.decision import Hold, Settings
@@ -72,7 +73,7 @@ class PoolWorld(World):
         self.trace = deque(maxlen=_TRACE_LINES)
         self.slots = slots or dice.choice((1, 2))
         self.prefetch = dice.choice((0, 1, None))
-        self.settings = settings or self._some_settings()
+        self.settings = settings or self._some_settings(seed)
         self.faults = Faults()
         self.checks = Checks(self._promises(), self.clock, self)
         self.host = Host(self)
@@ -99,7 +100,7 @@ class PoolWorld(World):
             self.host.start(name, "somebody")
         self.spawn(self._keep_sampling())
 
-    def _some_settings(self):
+    def _some_settings(self, seed):
         dice = self.dice
         most = dice.choice((2, 3, 4))
         policies = dice.choice(((ReferencePolicy(), BacklogPolicy()), (BacklogPolicy(),)))
@@ -110,6 +111,12 @@ class PoolWorld(World):
             in_cooldown_seconds=3.0,
             in_step=dice.choice((1, 1, 2)),
         )
+        # As the defaults are now. Drawn apart, so that older seeds still choose what they chose.
+        apart = random.Random(f"{seed} settings")
+        if apart.choice((True, False)):
+            policies = (ReferencePolicy(is_fallback=True), BacklogPolicy())
+        if apart.choice((True, False)):
+            limits = replace(limits, in_step=None)
         return Settings(POOL, limits, TIMING, BREAKER, policies)
 
     def _promises(self):
@@ -467,9 +474,13 @@ class PoolWorld(World):
         super().check()
 
     def least(self):
-        """Domains that serve an idle pool."""
+        """Domains that serve an idle pool: none, when nobody asks for one."""
         limits = self.settings.limits
-        keeps_one = any(policy.name == "reference" for policy in self.settings.policies)
+        # As a fallback it has no say while the backlog is known.
+        keeps_one = any(
+            policy.name == "reference" and not policy.is_fallback
+            for policy in self.settings.policies
+        )
         return max(limits.min, int(keeps_one))
 
     def unrest(self):
