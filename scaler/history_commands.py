@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,7 +18,9 @@ from scaler.policy_file import effective, on_trial
 from scaler.ports import SignalQuery
 from scaler.replay import Situation
 from scaler.sentences import count, sentence
-from scaler.simulator import plot
+from scaler.simulator import plot, plot_file
+from scaler.simulator.drawing import Paragraphs
+from scaler.simulator.plot_file import PlotError
 from scaler.times_of_day import clock_text, duration, moment, span
 from servicekit import config as configuration
 from servicekit import lifecycle
@@ -125,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="from the history of the configured Prometheus instead of the scaler's record",
     )
-    again.add_argument("--plot", type=Path, metavar="FILE.html", help="draw what both wanted")
+    again.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw what both wanted; .html or .png"
+    )
     for command in (explain, again):
         command.add_argument("--config", type=Path, metavar="FILE", help="the scaler's YAML file")
         command.add_argument("--state-dir", type=Path, metavar="DIR", help="where the store is")
@@ -160,9 +163,11 @@ def _replay(options: argparse.Namespace, config: ScalerConfig, sources: Sources,
     until = _moment("--to", options.until, now)
     if since >= until:
         raise ConfigError([f"--from {options.since} must be before --to {options.until or 'now'}"])
-    if options.plot is not None and options.plot.suffix.lower() not in (".html", ".htm"):
-        fix = "only HTML is drawn; choose a name that ends in .html"
-        raise ConfigError([f"--plot {options.plot}: {fix}"])
+    if options.plot is not None:
+        try:
+            plot_file.check(options.plot)
+        except PlotError as error:
+            raise ConfigError([str(error)]) from None
     rules = config if options.policy is None else on_trial(config, options.policy)
     settings = pool_settings(rules)
     limits = settings.limits
@@ -212,11 +217,11 @@ def _draw(path: Path, found: replay.Comparison, now: float) -> None:
     highest = max(count for *_, drawn in series for _, count in drawn)
     name = f"domains, from {clock_text(begin, now=now)} on"
     course = plot.steps(name, series, max(1.0, found.seconds), max(1, highest))
-    text = "".join(f"<p>{escape(line)}</p>" for line in (*_report(found, now)[:4], _OPEN_LOOP))
+    words = Paragraphs((*_report(found, now)[:4], _OPEN_LOOP))
     try:
-        path.write_text(plot.page("Replay", [course, text]), encoding="utf-8")
-    except OSError as error:
-        raise StartError(f"--plot {path}: {error.strerror}") from None
+        plot_file.write(path, "Replay", [course, words])
+    except PlotError as error:
+        raise StartError(str(error)) from None
 
 
 def gap_seconds(config: ScalerConfig) -> float:

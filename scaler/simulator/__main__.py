@@ -14,7 +14,9 @@ from random import Random
 from scaler.config import ScalerConfig, pool_settings
 from scaler.decision import Settings
 from scaler.policy_file import effective
-from scaler.simulator import plot, recorded, trace_file
+from scaler.simulator import plot, plot_file, recorded, trace_file
+from scaler.simulator.drawing import Table
+from scaler.simulator.plot_file import PlotError
 from scaler.simulator.scenario import SCENARIOS, Scenario
 from scaler.simulator.scorecard import Scorecard
 from scaler.simulator.simulation import NAMES, Bounds, Run, simulate, workload_of
@@ -62,10 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(
                 [f"about {expected:,.0f} jobs in the trace; {_MOST_JOBS:,} is the most"]
             )
-        if options.plot is not None and options.plot.suffix.lower() not in (".html", ".htm"):
-            raise ConfigError(
-                [f"--plot {options.plot}: only HTML is drawn; choose a name that ends in .html"]
-            )
+        _check_plot(options.plot)
     except (ConfigError, TraceError) as error:
         for fault in error.faults:
             sys.stderr.write(f"error: {fault}\n")
@@ -130,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min", type=int, help="fewest domains (default: the first policy file's)")
     parser.add_argument("--max", type=int, help="most domains (default: the first policy file's)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--plot", type=Path, metavar="FILE.html", help="draw the runs")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the runs; .html or .png")
     return parser
 
 
@@ -276,12 +275,24 @@ def _figures(scorecard: Scorecard) -> dict[str, object]:
     return asdict(scorecard)
 
 
-def _draw(path: Path, trace: Trace, runs: dict[str, Run], rows: list[list[str]]) -> int:
-    courses = [plot.course(name, run, trace.length_seconds) for name, run in runs.items()]
+def _check_plot(path: Path | None) -> None:
+    if path is None:
+        return
     try:
-        path.write_text(plot.page(trace.name, [plot.table(rows), *courses]), encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"error: --plot {path}: {error.strerror}\n")
+        plot_file.check(path)
+    except PlotError as error:
+        raise ConfigError([str(error)]) from None
+
+
+def _draw(path: Path, trace: Trace, runs: dict[str, Run], rows: list[list[str]]) -> int:
+    length = trace.length_seconds
+    # One scale for all: only then the eye can compare them.
+    highest = max(plot.peak(run, length) for run in runs.values())
+    courses = [plot.course(name, run, length, highest) for name, run in runs.items()]
+    try:
+        plot_file.write(path, trace.name, [Table(rows), *courses])
+    except PlotError as error:
+        sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stderr.write(f"drawn: {path}\n")
     return 0

@@ -1,13 +1,16 @@
-"""Plots as one HTML file with inline SVG: nothing to install, nothing to fetch."""
+"""Charts of runs, and a page of them as one HTML file: nothing to install, nothing to fetch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
+from scaler.simulator.drawing import Disc, Line, Mark, Paragraphs, Picture, Section, Table, Text
 from scaler.simulator.simulation import Run
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 960, 240, 50, 30, 24
 _MOST_POINTS = 4000
+_PAPER, _GRID = "white", "#e4e4e4"
 _COLOURS = (
     *("#1f5fbf", "#bf2f1f", "#1f8f3f", "#8f5f1f", "#7f3fbf"),
     *("#1f9f9f", "#bf8f1f", "#5f5f5f", "#bf3f8f", "#3f3f9f"),
@@ -25,37 +28,84 @@ class Point:
     """What the area of its circle stands for."""
 
 
-def page(title: str, sections: Sequence[str]) -> str:
+def page(title: str, sections: Sequence[Section]) -> str:
     """A whole HTML document."""
     style = (
         "body{font-family:sans-serif;max-width:1000px;margin:2em auto}"
         "table{border-collapse:collapse}td,th{padding:2px 8px;text-align:right}"
         "td:first-child,th:first-child{text-align:left}"
     )
-    body = "\n".join(sections)
+    body = "\n".join(map(_html, sections))
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{style}</style></head><body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its head."""
-    head, *rest = rows
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += [
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rest
+def _html(section: Section) -> str:
+    match section:
+        case Picture():
+            return _svg(section)
+        case Table(rows):
+            lines = [_row("td" if number else "th", row) for number, row in enumerate(rows)]
+            return "<table>" + "\n".join(lines) + "</table>"
+        case Paragraphs(texts):
+            return "\n".join(f"<p>{escape(text)}</p>" for text in texts)
+
+
+def _row(cell: str, texts: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{cell}>{escape(text)}</{cell}>" for text in texts) + "</tr>"
+
+
+def _svg(picture: Picture) -> str:
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{picture.width}" height="{picture.height}"'
+        ' font-family="sans-serif" font-size="12">',
+        f'<rect width="100%" height="100%" fill="{_PAPER}"/>',
+        *map(_svg_mark, picture.marks),
+        "</svg>",
     ]
-    return "<table>" + "\n".join(lines) + "</table>"
+    return "\n".join(parts)
 
 
-def course(name: str, run: Run, length_seconds: float) -> str:
-    """Demand, ready and active domains of one run over time."""
-    within = [one for one in run.course if 0 <= one[0] <= length_seconds]
-    before = [one for one in run.course if one[0] < 0]
-    if before:
-        within.insert(0, (0.0, before[-1][1], before[-1][2]))
-    highest = max([1, *(count for _, count in run.demand), *(one[2] for one in within)])
+def _svg_mark(mark: Mark) -> str:
+    match mark:
+        case Text(across, up, words, colour):
+            return f'<text x="{across:.1f}" y="{up:.1f}" fill="{colour}">{escape(words)}</text>'
+        case Line(points, colour, width):
+            path = "".join(_svg_path(points))
+            return f'<path fill="none" stroke="{colour}" stroke-width="{width:g}" d="{path}"/>'
+        case Disc(across, up, radius, colour):
+            return (
+                f'<circle cx="{across:.1f}" cy="{up:.1f}" r="{radius:.1f}" fill="{colour}"'
+                ' opacity="0.6"/>'
+            )
+
+
+def _svg_path(points: Sequence[tuple[float, float]]) -> Iterator[str]:
+    for x, y in points[:1]:
+        yield f"M{x:.1f} {y:.1f}"
+    for (before, height), (x, y) in pairwise(points):
+        if height == y:
+            yield f"H{x:.1f}"
+        elif before == x:
+            yield f"V{y:.1f}"
+        else:
+            yield f"L{x:.1f} {y:.1f}"
+
+
+def peak(run: Run, length_seconds: float) -> int:
+    """The highest number of domains in a run's chart, at least 1."""
+    active = (count for _, _, count in _within(run, length_seconds))
+    return max([1, *(count for _, count in run.demand), *active])
+
+
+def course(name: str, run: Run, length_seconds: float, highest: int) -> Picture:
+    """Demand, ready and active domains of one run over time; `highest` is the scale's end.
+
+    Charts that are looked at side by side want the same one, such as the largest `peak` of all.
+    """
+    within = _within(run, length_seconds)
     series = (
         ("demand", "#999999", list(run.demand)),
         ("active", "#bf8f1f", [(moment, active) for moment, _, active in within]),
@@ -64,33 +114,48 @@ def course(name: str, run: Run, length_seconds: float) -> str:
     return steps(name, series, length_seconds, highest)
 
 
+def _within(run: Run, length_seconds: float) -> list[tuple[float, int, int]]:
+    within = [one for one in run.course if 0 <= one[0] <= length_seconds]
+    before = [one for one in run.course if one[0] < 0]
+    if before:
+        within.insert(0, (0.0, before[-1][1], before[-1][2]))
+    return within
+
+
 def steps(
     name: str,
     series: Sequence[tuple[str, str, Sequence[tuple[float, int]]]],
     length_seconds: float,
     highest: int,
-) -> str:
-    """Several (label, colour, points) in one plot; a value holds until the next point."""
-    parts = [_frame(name, highest, f"{length_seconds:,.0f} s")]
+) -> Picture:
+    """Several (label, colour, points) in one chart; a value holds until the next point."""
+    marks = _frame(name, highest, f"{length_seconds:,.0f} s")
     for place, (label, colour, points) in enumerate(series):
-        path = _stairs(points, length_seconds, highest)
-        parts.append(f'<path fill="none" stroke="{colour}" stroke-width="1.5" d="{path}"/>')
-        across = _WIDTH - 240 + 80 * place
-        parts.append(f'<text x="{across}" y="16" fill="{colour}">{label}</text>')
-    return "\n".join([*parts, "</svg>"])
+        marks.append(Line(_stairs(points, length_seconds, highest), colour))
+        marks.append(Text(_WIDTH - 240 + 80 * place, 16, label, colour))
+    return Picture(_WIDTH, _HEIGHT, tuple(marks))
 
 
-def _frame(title: str, highest: float, end: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}"'
-        ' font-family="sans-serif" font-size="12">'
-        '<rect width="100%" height="100%" fill="white"/>'
-        f'<text x="{_LEFT}" y="16">{escape(title)}</text>'
-        f'<text x="4" y="{_TOP + 10}">{highest:,.4g}</text>'
-        f'<text x="4" y="{_HEIGHT - _BOTTOM}">0</text>'
-        f'<text x="{_WIDTH - 90}" y="{_HEIGHT - 8}">{escape(end)}</text>'
-        f'<path stroke="black" fill="none" d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - 8}"/>'
-    )
+def _frame(title: str, highest: float, end: str) -> list[Mark]:
+    middle = _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) / 2
+    return [
+        Line(((_LEFT, _TOP), (_WIDTH - 8, _TOP)), _GRID, 1.0),
+        Line(((_LEFT, middle), (_WIDTH - 8, middle)), _GRID, 1.0),
+        Text(_LEFT, 16, title),
+        Text(4, _TOP + 10, f"{highest:,.4g}"),
+        Text(4, middle + 4, f"{highest / 2:,.4g}"),
+        Text(4, _HEIGHT - _BOTTOM, "0"),
+        Text(_WIDTH - 90, _HEIGHT - 8, end),
+        Line(
+            (
+                (_LEFT, _TOP),
+                (_LEFT, _HEIGHT - _BOTTOM),
+                (_WIDTH - 8, _HEIGHT - _BOTTOM),
+            ),
+            "black",
+            1.0,
+        ),
+    ]
 
 
 def _place(across: float, up: float) -> tuple[float, float]:
@@ -101,29 +166,31 @@ def _place(across: float, up: float) -> tuple[float, float]:
     )
 
 
-def _stairs(points: Sequence[tuple[float, int]], length_seconds: float, highest: float) -> str:
+def _stairs(
+    points: Sequence[tuple[float, int]], length_seconds: float, highest: float
+) -> list[tuple[float, float]]:
     every = max(1, len(points) // _MOST_POINTS)
-    parts: list[str] = []
+    corners: list[tuple[float, float]] = []
     for moment, count in points[::every]:
         x, y = _place(moment / length_seconds, count / highest)
-        parts.append(f"H{x:.1f}V{y:.1f}" if parts else f"M{x:.1f} {y:.1f}")
-    parts.append(f"H{_place(1.0, 0.0)[0]:.1f}" if parts else "")
-    return "".join(parts)
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    if corners:
+        corners.append((_place(1.0, 0.0)[0], corners[-1][1]))
+    return corners
 
 
-def scatter(title: str, across: str, points: Sequence[Point]) -> str:
+def scatter(title: str, across: str, points: Sequence[Point]) -> Picture:
     """Points with names; the smaller both co-ordinates and the circle, the better."""
     right = max([1e-9, *(point.across for point in points)]) * 1.1
     top = max([1e-9, *(point.up for point in points)]) * 1.1
     largest = max([1e-9, *(point.size for point in points)])
-    parts = [_frame(title, top, f"{across}: {right:,.3g}")]
+    marks = _frame(title, top, f"{across}: {right:,.3g}")
     for place, point in enumerate(points):
         colour = _COLOURS[place % len(_COLOURS)]
         x, y = _place(point.across / right, point.up / top)
         radius = 3 + 9 * (point.size / largest) ** 0.5
-        parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" opacity="0.6"/>'
-            f'<text x="{x + radius:.1f}" y="{y + 4:.1f}" fill="{colour}">'
-            f"{escape(point.name)}</text>"
-        )
-    return "\n".join([*parts, "</svg>"])
+        marks.append(Disc(x, y, radius, colour))
+        marks.append(Text(x + radius, y + 4, point.name, colour))
+    return Picture(_WIDTH, _HEIGHT, tuple(marks))

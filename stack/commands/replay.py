@@ -41,7 +41,7 @@ def replay(
         ),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw what both wanted.")
+        Path | None, typer.Option(metavar="FILE", help="Draw what both wanted: .html or .png.")
     ] = None,
     state: options.State = None,
     json: options.Json = False,

@@ -115,15 +115,18 @@ def test_draws_what_both_wanted(capsys, state, tmp_path):
     common = ("replay", "--state-dir", state, "--from", START, "--to", START + 270)
     run(capsys, *common, "--policy", policy, "--plot", drawn)
     text = drawn.read_text()
-    assert text.count("<path") == 4
+    assert text.count('<path fill="none" stroke="#') == 5
     assert "this policy" in text
     assert "Open loop:" in text
+    image = tmp_path / "replay.png"
+    run(capsys, *common, "--policy", policy, "--plot", image)
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("replay", "--from", START, "--plot", "x.png"), 2, "--plot x.png: only HTML is drawn"),
+        (("replay", "--from", START, "--plot", "x.svg"), 2, "--plot x.svg: HTML and PNG are drawn"),
         (
             ("replay", "--from", START, "--to", START + 99, "--plot", "/nowhere/x.html"),
             1,

@@ -44,6 +44,18 @@ def test_runs_a_trace_and_a_policy_file_and_draws(capsys, tmp_path):
     assert "policy.yaml" in drawn
 
 
+def test_draws_all_policies_on_one_scale_as_an_image_too(capsys, tmp_path):
+    names = ("--policy", "default", "--policy", "static_max")
+    for name in ("plot.html", "plot.png"):
+        drawn = tmp_path / name
+        code, _, err = ran(capsys, "--shape", "step", *names, *SHORT, "--plot", str(drawn))
+        assert (code, err) == (0, f"drawn: {drawn}\n")
+    text = (tmp_path / "plot.html").read_text(encoding="utf-8")
+    # The end of the scale, once in each chart.
+    assert text.count(">6</text>") == 2
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_follows_the_policies_file_of_a_configuration(capsys, tmp_path):
     (tmp_path / "policies.yaml").write_text("max: 3\n", encoding="utf-8")
     config = tmp_path / "scaler.yaml"
@@ -75,7 +87,7 @@ def test_a_trace_beyond_all_there_is_is_told(capsys):
         (("--shape", "step", "--length", "1"), "--length"),
         (("--shape", "step", "--peak", "-1"), "--peak"),
         (("--shape", "step", "--peak", "1e6"), "the most"),
-        (("--shape", "step", "--plot", "x.png"), ".html"),
+        (("--shape", "step", "--plot", "x.svg"), ".html or .png"),
     ],
 )
 def test_bad_input_is_explained(capsys, arguments, word):
