@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench import tick
 
 _SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
+_QUICK_SIZE, _QUICK_TICK_SIZE = 1_000, 10
 _GOAL = Goal("decide() for 1,000 domains, half of them at work, median", "ms", 10.0, None)
 
 _TICK_GOAL = Goal("a whole turn with 1,000 domains, one changes its state", "ms", 50.0, None)
@@ -53,18 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the cost of a turn by the number of domains; 1 when a goal is missed or not tried."""
     turns = 5 if arguments.quick else 60
-    points = [(size, median_milliseconds(size, turns)) for size in _SIZES]
+    largest = _QUICK_SIZE if arguments.quick else _SIZES[-1]
+    points = [(size, median_milliseconds(size, turns)) for size in _SIZES if size <= largest]
     print_bars("decide() in one turn", [(f"{size:,}", value) for size, value in points], "ms")
     print("\nper domain: " + json.dumps({size: round(ms * 1000 / size, 2) for size, ms in points}))
     figures = [Figure(_GOAL, dict(points)[1_000])]
     whole: list[tick.Point] = []
-    is_tried = True
     if not arguments.quick:
         figures.append(Figure(_DAY_GOAL, simulated_day_seconds()))
-        is_tried = _can_try()
-    if is_tried and not arguments.quick:
-        sizes = tuple(size for size in _TICK_SIZES if size <= arguments.largest)
-        whole = _whole_turns(sizes, arguments.turns)
+    is_tried = _can_try()
+    if is_tried:
+        largest = _QUICK_TICK_SIZE if arguments.quick else arguments.largest
+        sizes = tuple(size for size in _TICK_SIZES if size <= largest)
+        whole = _whole_turns(sizes, turns if arguments.quick else arguments.turns)
         figures += [Figure(_TICK_GOAL, one.moving) for one in whole if one.size == 1_000]
     reached = print_figures(figures) and is_tried
     details: dict[str, Any] = {

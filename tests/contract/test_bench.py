@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.rig import PROGRAMS
 from bench.usage import family
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +70,39 @@ def test_a_smoke_run_measures_something(
     if name == "dispatch":
         assert found["growth"]["points"][-1]["queued"] == 2_000
         assert found["growth"]["checked"] > 0
+
+
+@pytest.fixture
+def reachable_scratch() -> Iterator[Path]:
+    """As `scratch`, for a libvirtd of nobody's: with a short name, and nobody may look into it."""
+    folder = Path(tempfile.mkdtemp(prefix="vs-"))
+    folder.chmod(0o755)
+    yield folder
+    assert not list(folder.iterdir())
+    folder.rmdir()
+
+
+def test_a_smoke_run_of_the_scaler_takes_whole_turns(
+    reachable_scratch: Path, tmp_path: Path
+) -> None:
+    if shutil.which("libvirtd", path=PROGRAMS) is None:
+        pytest.skip("needs libvirtd")
+    written, drawn = tmp_path / "figures.json", tmp_path / "growth.html"
+    flags = ("--quick", "--json", str(written), "--plot", str(drawn))
+    process = start(reachable_scratch, "decide", *flags)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output + errors
+    found = json.loads(written.read_text())
+    (figure,) = found["figures"]
+    assert figure["measured"] > 0
+    (whole,) = found["whole_turns"]
+    assert whole["size"] == 10
+    # What is asked is part of the turn, and each of it costs something.
+    assert sum(whole["parts"].values()) > 0
+    assert set(whole["parts"]) == {"libvirt", "dispatcher", "signals"}
+    assert 0 < whole["quiet"] <= whole["slowest"]
+    assert whole["moving"] > 0
+    assert drawn.read_text(encoding="utf-8").count("<svg") == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
