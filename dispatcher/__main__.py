@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     alone.add_argument("--check-store", action="store_true", help="look the whole store over")
     add("--force", action="store_true", help="with --backup: overwrite FILE")
     add("--json", action="store_true", help="with these three: one JSON object a line")
-    add("--listen", metavar="HOST:PORT", help="gRPC listener for clients (127.0.0.1:50051)")
+    add("--listen", metavar="HOST:PORT", help="gRPC listener for clients (127.0.0.1:15051)")
     add("--listen-workers", metavar="HOST:PORT", help="gRPC for workers; default: as --listen")
     add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
     add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")

@@ -39,14 +39,14 @@ def split_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051")
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:15051")
     return host.strip("[]"), int(port)
 
 
 class DispatcherSettings(Settings):
     """Everything that can be set."""
 
-    listen: str = "127.0.0.1:50051"
+    listen: str = "127.0.0.1:15051"
     """Address of the gRPC listener for clients. Off loopback it needs `tls`, and `tokens_file` or
     `tls.client_ca`; or `insecure`."""
     listen_workers: str | None = None

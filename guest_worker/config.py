@@ -173,9 +173,9 @@ def _dispatcher(given: Mapping[str, str], faults: list[str]) -> str:
     address = _required(given, "dispatcher", "HOST:PORT", faults)
     host, _, port = address.rpartition(":")
     if address and not (host and port.isdecimal() and 0 < int(port) < 65536):
-        faults.append(f"dispatcher: {address!r} is not HOST:PORT, for example 10.0.2.2:50051")
+        faults.append(f"dispatcher: {address!r} is not HOST:PORT, for example 10.0.2.2:15051")
     elif ":" in host and not (host.startswith("[") and host.endswith("]")):
-        faults.append(f"dispatcher: {address!r}: put an IPv6 address in brackets, [::1]:50051")
+        faults.append(f"dispatcher: {address!r}: put an IPv6 address in brackets, [::1]:15051")
     return address
 
 

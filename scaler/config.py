@@ -182,7 +182,7 @@ class ScalerConfig(Settings):
     """The hypervisor."""
     prometheus_url: str = "http://127.0.0.1:9090"
     """Where the signals come from."""
-    dispatcher: str = "127.0.0.1:50051"
+    dispatcher: str = "127.0.0.1:15051"
     """HOST:PORT of the dispatcher's gRPC API."""
     dispatcher_tls: TlsFiles | None = None
     """TLS towards the dispatcher: `client_ca` is its CA, certificate and key are ours."""

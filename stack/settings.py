@@ -26,13 +26,13 @@ _PORT_OFFSETS = {
     "dispatcher_workers_port": 6,
 }
 _PORT_DEFAULTS = {
-    "dispatcher_port": 50051,
+    "dispatcher_port": 15051,
     "dispatcher_metrics_port": 9181,
     "scaler_port": 9182,
     "collector_port": 9177,
     "prometheus_port": 9090,
     "alertmanager_port": 9093,
-    "dispatcher_workers_port": 50052,
+    "dispatcher_workers_port": 15052,
 }
 
 Port = int
@@ -105,9 +105,9 @@ class UpSettings(Settings):
     port_base: Port | None = Field(default=None, ge=1024, le=65_529)
     """First of seven ports in a row, for all services at once."""
     dispatcher_port: Port | None = Field(default=None, ge=1, le=65_535)
-    """gRPC port of the dispatcher for clients; default 50051."""
+    """gRPC port of the dispatcher for clients; default 15051."""
     dispatcher_workers_port: Port | None = Field(default=None, ge=1, le=65_535)
-    """gRPC port of the dispatcher for guests; default 50052."""
+    """gRPC port of the dispatcher for guests; default 15052."""
     dispatcher_metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
     """Metrics port of the dispatcher; default 9181."""
     scaler_port: Port | None = Field(default=None, ge=1, le=65_535)

@@ -128,8 +128,8 @@ _PortBase = Annotated[
     int | None,
     typer.Option(metavar="PORT", help="First of seven ports in a row.", rich_help_panel=_PORTS),
 ]
-_DispatcherPort = Annotated[int | None, _port("dispatcher (gRPC)", 50051)]
-_DispatcherWorkersPort = Annotated[int | None, _port("dispatcher for guests (gRPC)", 50052)]
+_DispatcherPort = Annotated[int | None, _port("dispatcher (gRPC)", 15051)]
+_DispatcherWorkersPort = Annotated[int | None, _port("dispatcher for guests (gRPC)", 15052)]
 _DispatcherMetricsPort = Annotated[int | None, _port("dispatcher's metrics", 9181)]
 _ScalerPort = Annotated[int | None, _port("scaler", 9182)]
 _CollectorPort = Annotated[int | None, _port("collector", 9177)]

@@ -35,7 +35,7 @@ from tests.contract.dispatcher_process import (
 )
 
 TEXT = (ROOT / "docs" / "API.md").read_text(encoding="utf-8")
-ADDRESS = "127.0.0.1:50051"
+ADDRESS = "127.0.0.1:15051"
 
 
 def blocks(language: str) -> list[str]:

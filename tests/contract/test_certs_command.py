@@ -79,7 +79,7 @@ def test_a_site_in_five_commands(certs, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("server", "http://x"), "give a host name or an IP address"),
-        (("server", "host:50051"), "give a host name or an IP address"),
+        (("server", "host:15051"), "give a host name or an IP address"),
         (("client", "c"), "give one or more of submit, read, fleet, admin"),
         (("token", "c", "--role", "king"), "'king': no such role"),
         (("token", "../c", "--role", "read"), "a name is 1 to 64"),
@@ -102,8 +102,8 @@ def test_the_dispatcher_checks_what_was_made_and_tells_every_fault(certs, tmp_pa
     config = tmp_path / "dispatcher.yaml"
     files = {"certificate": str(tls / "dispatcher.pem"), "key": str(tls / "dispatcher.key")}
     settings = {
-        "listen": "0.0.0.0:50051",
-        "listen_workers": "0.0.0.0:50052",
+        "listen": "0.0.0.0:15051",
+        "listen_workers": "0.0.0.0:15052",
         "tls": files,
         "worker_tls": {**files, "client_ca": str(tls / "ca.pem")},
         "tokens_file": str(tls / "tokens"),

@@ -431,7 +431,7 @@ def test_a_configuration_is_checked_without_starting() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--listen", "0.0.0.0:50051"], "other machines"),
+        (["--listen", "0.0.0.0:15051"], "other machines"),
         (["--listen", "nowhere"], "HOST:PORT"),
         (["--config", "/does/not/exist.yaml"], "no such file"),
         (["--join-key-file", "/does/not/exist"], "join_key_file"),

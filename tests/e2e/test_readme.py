@@ -59,7 +59,7 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     assert summary["scale_ins"] >= 1
     assert summary["first_scale_out_seconds"] > 0
     assert machine.processes_of(installation) == []
-    assert not any(map(machine.is_listening, (50051, 50052, 9090, 9093, 9177, 9181, 9182)))
+    assert not any(map(machine.is_listening, (15051, 15052, 9090, 9093, 9177, 9181, 9182)))
     holds_no_number_and_no_key(stack_state)
 
 

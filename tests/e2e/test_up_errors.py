@@ -392,7 +392,7 @@ def test_down_without_a_stack_is_no_error(state: Path) -> None:
     [
         ("127.0.0.1:1", ["127.0.0.1:1", "does not answer"]),
         ("nonsense", ["nonsense", "HOST:PORT"]),
-        ("192.0.2.1:50051", ["192.0.2.1:50051", "--ca"]),
+        ("192.0.2.1:15051", ["192.0.2.1:15051", "--ca"]),
     ],
 )
 def test_a_dispatcher_that_cannot_be_used_is_named(

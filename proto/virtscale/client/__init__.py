@@ -2,7 +2,7 @@
 
     from virtscale.client import Client
 
-    with Client("127.0.0.1:50051") as client:
+    with Client("127.0.0.1:15051") as client:
         for hashed in client.hash_many(["KA-47-UT-9173", "22BH9173UT"]):
             print(hashed.index, hashed.job.hash)
 

@@ -25,7 +25,7 @@ def test_the_defaults_are_good():
         ({"listen": "0.0.0.0:1"}, "set listen_workers and worker_tls"),
         ({"listen_workers": "0.0.0.0:1"}, "certificate, key and client_ca of worker_tls"),
         ({"listen_workers": "0.0.0.0:1", "worker_tls": SERVER}, "client_ca of worker_tls"),
-        ({"listen_workers": "127.0.0.1:50051"}, "listen and listen_workers are both"),
+        ({"listen_workers": "127.0.0.1:15051"}, "listen and listen_workers are both"),
         ({"listen_workers": "127.0.0.1:9181"}, "listen_workers and listen_address are both"),
         ({"listen_workers": "nowhere"}, "listen_workers = nowhere: must be HOST:PORT"),
         ({"tls": {"client_ca": "ca"}}, "tls needs certificate and key"),

@@ -156,7 +156,7 @@ def test_what_no_format_accepts():
         ("cannot hash KA47UT9173, sorry", "cannot hash KA******73, sorry"),
         ("two: ka 47 ut 9173 and 22 BH 9173 AA.", "two: ka ** ** **73 and 22 ** **** AA."),
         ("no longer needed; drain vs-12 of pool default-1", None),
-        ("9f0c1d5e-6f1c-4c40-9a53-0c6a4f1f6d01 at 127.0.0.1:50051 after 12.5 s", None),
+        ("9f0c1d5e-6f1c-4c40-9a53-0c6a4f1f6d01 at 127.0.0.1:15051 after 12.5 s", None),
     ],
 )
 def test_numbers_in_a_text_from_outside_are_masked(text: str, shown: str | None):

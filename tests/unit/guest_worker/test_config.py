@@ -6,7 +6,7 @@ import pytest
 from guest_worker import config
 
 IDENTITY = {
-    "VIRTSCALE_DISPATCHER": "10.0.2.2:50051",
+    "VIRTSCALE_DISPATCHER": "10.0.2.2:15051",
     "VIRTSCALE_WORKER_ID": "pool-1",
     "VIRTSCALE_JOIN_TOKEN": "v1.c2VjcmV0",
 }
@@ -20,7 +20,7 @@ def faults(arguments: list[str], environment: dict[str, str]) -> str:
 
 def test_the_environment_is_enough() -> None:
     settings = config.load([], IDENTITY)
-    assert settings.dispatcher == "10.0.2.2:50051"
+    assert settings.dispatcher == "10.0.2.2:15051"
     assert (settings.worker_id, settings.join_token) == ("pool-1", "v1.c2VjcmV0")
     assert settings.slots >= 1
     assert settings.prefetch is None
@@ -76,7 +76,7 @@ def test_every_missing_setting_is_named_with_its_three_sources() -> None:
         (["--prefetch", "-1"], "prefetch: '-1' is not a whole number from 0 to 16384"),
         (["--dispatcher", "host"], "dispatcher: 'host' is not HOST:PORT"),
         (["--dispatcher", "host:0"], "dispatcher: 'host:0' is not HOST:PORT"),
-        (["--dispatcher", "::1:50051"], "put an IPv6 address in brackets"),
+        (["--dispatcher", "::1:15051"], "put an IPv6 address in brackets"),
         (["--loglevel", "loud"], "loglevel: 'loud' is not one of debug, info"),
         (["--tls-ca", "/nonexistent"], "tls-ca: cannot read /nonexistent: No such file"),
         (["--tls-cert", "/dev/null"], "tls-cert, tls-key: give both or neither"),
@@ -130,9 +130,9 @@ def test_a_bad_token_is_not_quoted() -> None:
 
 
 def test_plain_text_off_loopback_needs_to_be_asked_for() -> None:
-    far = IDENTITY | {"VIRTSCALE_DISPATCHER": "192.0.2.1:50051"}
-    assert config.load(["--insecure"], far).dispatcher == "192.0.2.1:50051"
-    assert config.load([], far | {"VIRTSCALE_INSECURE": "1"}).dispatcher == "192.0.2.1:50051"
+    far = IDENTITY | {"VIRTSCALE_DISPATCHER": "192.0.2.1:15051"}
+    assert config.load(["--insecure"], far).dispatcher == "192.0.2.1:15051"
+    assert config.load([], far | {"VIRTSCALE_INSECURE": "1"}).dispatcher == "192.0.2.1:15051"
     assert config.load(["--tls-ca", PEM], far).tls_ca == PEM.encode()
     assert "VIRTSCALE_INSECURE" in faults([], far | {"VIRTSCALE_INSECURE": "maybe"})
 

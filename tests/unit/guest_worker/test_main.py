@@ -9,7 +9,7 @@ import guest_worker
 
 ROOT = Path(__file__).parents[3]
 IDENTITY = {
-    "VIRTSCALE_DISPATCHER": "127.0.0.1:50051",
+    "VIRTSCALE_DISPATCHER": "127.0.0.1:15051",
     "VIRTSCALE_WORKER_ID": "pool-1",
     "VIRTSCALE_JOIN_TOKEN": "v1.c2VjcmV0",
 }

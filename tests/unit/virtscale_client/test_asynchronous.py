@@ -367,10 +367,10 @@ async def test_a_dispatcher_that_never_answers_costs_the_deadline_only():
     ("address", "words"),
     [
         ("dispatcher", "HOST:PORT"),
-        (":50051", "HOST:PORT"),
+        (":15051", "HOST:PORT"),
         ("127.0.0.1:http", "HOST:PORT"),
         ("127.0.0.1:99999", "HOST:PORT"),
-        ("192.0.2.1:50051", "--insecure"),
+        ("192.0.2.1:15051", "--insecure"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_at_once(address, words):
@@ -380,7 +380,7 @@ def test_an_address_that_cannot_be_used_is_refused_at_once(address, words):
 
 def test_a_certificate_authority_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DispatcherError, match=r"--ca .*missing\.pem: cannot be read: No such file"):
-        AsyncClient("192.0.2.1:50051", tls=Tls(ca=tmp_path / "missing.pem"))
+        AsyncClient("192.0.2.1:15051", tls=Tls(ca=tmp_path / "missing.pem"))
 
 
 def refusal(code: grpc.StatusCode, field: str, description: str) -> Any:

@@ -9,14 +9,14 @@ def structure(*strings: str) -> bytes:
 
 def test_credentials_of_the_domain_become_the_workers_environment() -> None:
     raw = structure(
-        "io.systemd.credential:virtscale.dispatcher=10.0.2.2:50051",
+        "io.systemd.credential:virtscale.dispatcher=10.0.2.2:15051",
         "io.systemd.credential:virtscale.join-token=v1.a=b",
         "somebody else's string",
         "io.systemd.credential:other=1",
     )
 
     assert start.settings(start.strings(raw)) == {
-        "VIRTSCALE_DISPATCHER": "10.0.2.2:50051",
+        "VIRTSCALE_DISPATCHER": "10.0.2.2:15051",
         "VIRTSCALE_JOIN_TOKEN": "v1.a=b",
     }
 
