@@ -11,9 +11,11 @@ What libvirt 9.0 was measured to do, and what follows here:
   connection is opened.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from typing import Any
 
 import libvirt
@@ -22,7 +24,7 @@ from collector.descriptions import Descriptions
 from collector.domain_xml import Description, describe
 from collector.lane import Lane
 from collector.ports import SourceError
-from collector.records import DomainRecord, HostReading, Part, Versions
+from collector.records import DomainRecord, Group, HostReading, Part, Versions
 from collector.samples import is_active, is_complete, lacks_bulk_statistics
 from servicekit import logs
 from servicekit.clock import Clock
@@ -35,23 +37,38 @@ _MEMORY = 8
 """Over about so many queries the usual duration is taken."""
 _KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
 
-_ALL_GROUPS = (
-    libvirt.VIR_DOMAIN_STATS_STATE
-    | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
-    | libvirt.VIR_DOMAIN_STATS_BALLOON
-    | libvirt.VIR_DOMAIN_STATS_VCPU
-    | libvirt.VIR_DOMAIN_STATS_INTERFACE
-    | libvirt.VIR_DOMAIN_STATS_BLOCK
-)
-_GROUPS_WITHOUT_MONITOR = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_INTERFACE
+_FLAGS = {
+    Group.STATE: libvirt.VIR_DOMAIN_STATS_STATE,
+    Group.CPU: libvirt.VIR_DOMAIN_STATS_CPU_TOTAL,
+    Group.BALLOON: libvirt.VIR_DOMAIN_STATS_BALLOON,
+    Group.VCPU: libvirt.VIR_DOMAIN_STATS_VCPU,
+    Group.INTERFACE: libvirt.VIR_DOMAIN_STATS_INTERFACE,
+    Group.BLOCK: libvirt.VIR_DOMAIN_STATS_BLOCK,
+    Group.IOTHREAD: libvirt.VIR_DOMAIN_STATS_IOTHREAD,
+    Group.PERF: libvirt.VIR_DOMAIN_STATS_PERF,
+    Group.DIRTYRATE: libvirt.VIR_DOMAIN_STATS_DIRTYRATE,
+}
+_ALL_GROUPS = frozenset(_FLAGS)
+_GROUPS_WITHOUT_MONITOR = frozenset({Group.STATE, Group.INTERFACE, Group.PERF})
 """These never ask a QEMU and so cannot get stuck on one."""
 
 
 class LibvirtSource:
     """The domains of one libvirt host. `read` is for one caller at a time."""
 
-    def __init__(self, url: str, clock: Clock, *, hedge_after_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        hedge_after_seconds: float,
+        shards: int | None = None,
+        include: re.Pattern[str] | None = None,
+        exclude: re.Pattern[str] | None = None,
+    ) -> None:
+        del shards
         _start_event_loop()
+        self._include, self._exclude = include, exclude
         self._url = url
         self._clock = clock
         self._hedge_after_seconds = hedge_after_seconds
@@ -67,11 +84,11 @@ class LibvirtSource:
 
     @property
     def reconnects(self) -> int:
-        """See `DomainSource.reconnects`."""
+        """See `Source.reconnects`."""
         return sum(lane.reconnects for lane in (*self._lanes, self._reserve))
 
-    def read(self, timeout_seconds: float) -> HostReading:
-        """See `DomainSource.read`."""
+    def read(self, groups: frozenset[Group], timeout_seconds: float) -> HostReading:
+        """See `Source.read`."""
         began = self._clock.monotonic()
         deadline = began + timeout_seconds
         share = timeout_seconds / (_FULL_LANES + 1)
@@ -83,7 +100,7 @@ class LibvirtSource:
             lane = self._next_lane(unasked, may_ask=now >= ask_next, is_last=now >= last_chance)
             if lane is not None:
                 unasked.remove(lane)
-                asked[lane.start()] = lane
+                asked[lane.start(groups)] = lane
                 ask_next = now + patience
             until = min(moment for moment in (ask_next, last_chance, deadline) if moment > now)
             # Calls that earlier readings left behind matter too: their end makes a lane idle.
@@ -93,7 +110,7 @@ class LibvirtSource:
                 answered = asked.pop(future)
                 fault = future.exception()
                 if fault is None:
-                    return self._note(future.result(), answered)
+                    return self._chosen(self._note(future.result(), answered))
             if fault is not None and not asked:
                 # libvirt answered, with an error: another lane would hear the same.
                 break
@@ -110,9 +127,21 @@ class LibvirtSource:
     def _note(self, reading: HostReading, lane: "_Connection") -> HostReading:
         """Remembers how long a query takes here, for the next one's patience."""
         if lane is not self._reserve:
-            took = reading.parts["stats"].seconds
-            self._usual_seconds += (took - self._usual_seconds) / _MEMORY
+            self._usual_seconds += (reading.parts["stats"].seconds - self._usual_seconds) / _MEMORY
         return reading
+
+    def _chosen(self, reading: HostReading) -> HostReading:
+        return replace(
+            reading, domains=tuple(one for one in reading.domains if self._is_chosen(one.name))
+        )
+
+    def _is_chosen(self, name: str) -> bool:
+        return (self._include is None or self._include.fullmatch(name) is not None) and (
+            self._exclude is None or self._exclude.fullmatch(name) is None
+        )
+
+    def close(self) -> None:
+        """See `Source.close`."""
 
     def _failure(self, fault: BaseException | None, timeout_seconds: float) -> Exception:
         if fault is None:
@@ -129,7 +158,12 @@ class _Connection:
     """One read-only connection and the one thread that uses it."""
 
     def __init__(
-        self, url: str, clock: Clock, descriptions: Descriptions, number: int, groups: int
+        self,
+        url: str,
+        clock: Clock,
+        descriptions: Descriptions,
+        number: int,
+        groups: frozenset[Group],
     ) -> None:
         self._groups = groups
         self._url = url
@@ -149,20 +183,20 @@ class _Connection:
     def in_flight(self) -> Future[HostReading] | None:
         return self._lane.in_flight
 
-    def start(self) -> Future[HostReading]:
-        return self._lane.submit(self._query)
+    def start(self, groups: frozenset[Group]) -> Future[HostReading]:
+        return self._lane.submit(lambda: self._query(groups))
 
-    def _query(self) -> HostReading:
+    def _query(self, groups: frozenset[Group]) -> HostReading:
         if self._handle is not None and self._handle.isAlive():
             try:
-                return self._read()
+                return self._read(groups)
             except libvirt.libvirtError:
                 # The daemon may have been restarted under us: the fault counts on a fresh
                 # connection only.
                 pass
         self._open()
         try:
-            return self._read()
+            return self._read(groups)
         except libvirt.libvirtError:
             self._close()
             raise
@@ -220,32 +254,33 @@ class _Connection:
         else:
             self._descriptions.is_kept_fresh = True
 
-    def _read(self) -> HostReading:
+    def _read(self, groups: frozenset[Group]) -> HostReading:
         began = self._clock.monotonic()
+        flags = libvirt.VIR_DOMAIN_STATS_STATE
+        for group in groups & self._groups:
+            flags |= _FLAGS[group]
         records = self._handle.getAllDomainStats(
-            self._groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+            flags, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         )
         self._descriptions.keep_only({domain.UUIDString() for domain, _ in records})
         counted = self._clock.monotonic()
-        described = {domain.UUIDString(): self._description(domain) for domain, _ in records}
+        described: dict[str, Description | None] = {}
+        if Group.INFO in groups:
+            described = {domain.UUIDString(): self._description(domain) for domain, _ in records}
         ended = self._clock.monotonic()
-        samples = [
+        domains = [
             found
             for domain, statistics in records
-            if (found := self._sample(domain, statistics, described[domain.UUIDString()]))
+            if (found := self._record(domain, statistics, described.get(domain.UUIDString())))
         ]
-        return HostReading(
-            domains=tuple(samples),
-            parts={
-                "stats": Part(counted - began, True),
-                "info": Part(
-                    ended - counted, all(found is not None for found in described.values())
-                ),
-            },
-            versions=self._versions,
-        )
+        parts = {"stats": Part(counted - began, True)}
+        if Group.INFO in groups:
+            is_ok = all(found is not None for found in described.values())
+            parts["info"] = Part(ended - counted, is_ok)
+        versions = self._versions if Group.VERSIONS in groups else None
+        return HostReading(domains=tuple(domains), parts=parts, versions=versions)
 
-    def _sample(
+    def _record(
         self, domain: Any, statistics: dict[str, Any], description: Description | None
     ) -> DomainRecord | None:
         if self._groups == _ALL_GROUPS and lacks_bulk_statistics(statistics):
@@ -254,10 +289,10 @@ class _Connection:
             except libvirt.libvirtError:
                 return None  # It has gone since the query.
         return DomainRecord(
-            domain.name(),
-            domain.UUIDString(),
-            domain.ID(),
-            statistics,
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            number=domain.ID(),
+            statistics=statistics,
             description=description,
             is_timed_out=self._is_timed_out(domain, statistics),
         )

@@ -9,6 +9,8 @@ import pytest
 from collector import libvirt_source
 from collector.libvirt_source import LibvirtSource
 from collector.ports import SourceError
+from collector.records import DEFAULT_GROUPS
+from collector.samples import sample
 from servicekit.clock import SystemClock
 
 _HOST = """
@@ -32,7 +34,8 @@ def host(tmp_path):
 
 
 def test_a_driver_without_bulk_statistics_still_gives_cpu_and_memory():
-    (domain,) = source("test:///default").read(5).domains
+    (record,) = source("test:///default").read(DEFAULT_GROUPS, 5).domains
+    domain = sample(record.name, record.uuid, record.statistics)
     assert domain.name == "test"
     assert domain.state == 1
     assert domain.cpu_seconds > 0
@@ -40,24 +43,26 @@ def test_a_driver_without_bulk_statistics_still_gives_cpu_and_memory():
     assert domain.memory.maximum_bytes == 8 << 30
     assert domain.vcpus == ()
     assert not domain.is_complete
-    assert not domain.is_timed_out
+    assert not record.is_timed_out
 
 
 def test_it_says_once_that_it_reads_domain_by_domain(capsys):
     read = source("test:///default")
     for _ in range(3):
-        read.read(5)
+        read.read(DEFAULT_GROUPS, 5)
     assert capsys.readouterr().out.count("bulk_statistics.missing") == 1
 
 
 def test_only_domains_with_our_metadata_belong_to_a_pool(host):
-    found = {one.name: one.description.membership for one in source(host).read(5).domains}
+    found = {
+        one.name: one.description.membership for one in source(host).read(DEFAULT_GROUPS, 5).domains
+    }
     assert found["ours"].pool == "p"
     assert found["other"] is None
 
 
 def test_tells_the_versions():
-    versions = source("test:///default").read(5).versions
+    versions = source("test:///default").read(DEFAULT_GROUPS, 5).versions
     assert versions.library == versions.daemon
     assert versions.library.count(".") == 2
 
@@ -65,12 +70,12 @@ def test_tells_the_versions():
 def test_an_unreachable_host_is_named():
     url = "qemu+unix:///session?socket=/nowhere/libvirt-sock"
     with pytest.raises(SourceError, match="/nowhere/libvirt-sock"):
-        source(url).read(5)
+        source(url).read(DEFAULT_GROUPS, 5)
 
 
 def test_errors_are_not_written_to_standard_error(capfd):
     with pytest.raises(SourceError):
-        source("qemu+unix:///session?socket=/nowhere/libvirt-sock").read(5)
+        source("qemu+unix:///session?socket=/nowhere/libvirt-sock").read(DEFAULT_GROUPS, 5)
     assert capfd.readouterr().err == ""
 
 

@@ -17,6 +17,8 @@ import requests
 from collector.domain_xml import Membership
 from collector.libvirt_source import LibvirtSource
 from collector.ports import SourceError
+from collector.records import DEFAULT_GROUPS
+from collector.samples import sample
 from servicekit.clock import SystemClock
 from tests.contract.hypervisor_libvirtd import PrivateLibvirtd, until
 
@@ -121,27 +123,37 @@ def source(world):
 
 
 def by_name(reading):
-    return {domain.name: domain for domain in reading.domains}
+    return {one.name: sampled(one) for one in reading.domains}
+
+
+def sampled(one):
+    return sample(
+        one.name,
+        one.uuid,
+        one.statistics,
+        description=one.description,
+        is_timed_out=one.is_timed_out,
+    )
 
 
 def settled(source, count):
     """Waits until QEMU's first answers, slow while its firmware runs, have come."""
 
     def is_settled():
-        domains = source.read(5).domains
-        return len(domains) == count and all(domain.is_complete for domain in domains)
+        domains = source.read(DEFAULT_GROUPS, 5).domains
+        return len(domains) == count and all(sampled(domain).is_complete for domain in domains)
 
     until(is_settled, "all domains to answer in full")
 
 
 def test_reads_a_domain_through_its_life(world, source):
     world.define("one", vcpus=2)
-    off = by_name(source.read(5))["one"]
+    off = by_name(source.read(DEFAULT_GROUPS, 5))["one"]
     assert (off.state, off.cpu_seconds, off.vcpus) == (5, None, ())
 
     world.act("one", "create")
     settled(source, 1)
-    running = by_name(source.read(5))["one"]
+    running = by_name(source.read(DEFAULT_GROUPS, 5))["one"]
     assert running.state == 1
     assert running.cpu_seconds > 0
     assert running.vcpus_current == 2
@@ -154,12 +166,12 @@ def test_reads_a_domain_through_its_life(world, source):
     assert running.description.membership == Membership("default", "cold")
 
     world.act("one", "suspend")
-    paused = by_name(source.read(5))["one"]
+    paused = by_name(source.read(DEFAULT_GROUPS, 5))["one"]
     assert paused.state == 3
     assert paused.cpu_seconds >= running.cpu_seconds
 
     world.act("one", "destroy")
-    ended = by_name(source.read(5))["one"]
+    ended = by_name(source.read(DEFAULT_GROUPS, 5))["one"]
     assert (ended.state, ended.cpu_seconds, ended.vcpus) == (5, None, ())
 
 
@@ -170,7 +182,7 @@ def test_counts_cpu_like_the_host_does(world, source):
     ticks = os.sysconf("SC_CLK_TCK")
     fields = Path(f"/proc/{world.pid('one')}/stat").read_text().rpartition(") ")[2].split()
     before = (int(fields[11]) + int(fields[12])) / ticks
-    told = by_name(source.read(5))["one"].cpu_seconds
+    told = by_name(source.read(DEFAULT_GROUPS, 5))["one"].cpu_seconds
     fields = Path(f"/proc/{world.pid('one')}/stat").read_text().rpartition(") ")[2].split()
     after = (int(fields[11]) + int(fields[12])) / ticks
     assert before - 1 / ticks <= told <= after + 1 / ticks
@@ -178,10 +190,12 @@ def test_counts_cpu_like_the_host_does(world, source):
 
 def test_a_change_of_metadata_shows_without_a_restart_of_the_domain(world, source):
     world.define("one")
-    assert by_name(source.read(5))["one"].description.membership.pool == "default"
+    assert by_name(source.read(DEFAULT_GROUPS, 5))["one"].description.membership.pool == "default"
     world.set_pool("one", "other")
     until(
-        lambda: by_name(source.read(5))["one"].description.membership.pool == "other",
+        lambda: (
+            by_name(source.read(DEFAULT_GROUPS, 5))["one"].description.membership.pool == "other"
+        ),
         "the new pool",
     )
 
@@ -195,7 +209,7 @@ def test_a_frozen_qemu_costs_only_its_own_data(world, source):
     with world.frozen("d1"):
         for _ in range(3):
             began = time.monotonic()
-            found = by_name(source.read(0.85))
+            found = by_name(source.read(DEFAULT_GROUPS, 0.85))
             assert time.monotonic() - began < 0.85 + 0.5
             assert [found[name].is_complete for name in names] == [True, False, True, True]
             assert [found[name].is_timed_out for name in names] == [False, True, False, False]
@@ -203,7 +217,7 @@ def test_a_frozen_qemu_costs_only_its_own_data(world, source):
             assert found["d1"].vcpus_current == 1
             assert found["d1"].memory.maximum_bytes == 64 << 20
     settled(source, 4)
-    assert not any(domain.is_timed_out for domain in source.read(5).domains)
+    assert not any(domain.is_timed_out for domain in source.read(DEFAULT_GROUPS, 5).domains)
 
 
 def test_several_qemus_that_freeze_at_once_do_not_empty_a_reading(world, source):
@@ -214,7 +228,7 @@ def test_several_qemus_that_freeze_at_once_do_not_empty_a_reading(world, source)
     settled(source, 4)
     with world.frozen("d0", "d1", "d2"):
         for _ in range(4):
-            found = by_name(source.read(0.85))
+            found = by_name(source.read(DEFAULT_GROUPS, 0.85))
             assert [found[name].state for name in names] == [1, 1, 1, 1]
     settled(source, 4)
 
@@ -222,9 +236,9 @@ def test_several_qemus_that_freeze_at_once_do_not_empty_a_reading(world, source)
 def test_descriptions_are_not_read_again_at_every_reading(world, source):
     for name in ("d0", "d1", "d2"):
         world.define(name)
-    source.read(5)
-    first = [domain.description for domain in source.read(5).domains]
-    second = [domain.description for domain in source.read(5).domains]
+    source.read(DEFAULT_GROUPS, 5)
+    first = [domain.description for domain in source.read(DEFAULT_GROUPS, 5).domains]
+    second = [domain.description for domain in source.read(DEFAULT_GROUPS, 5).domains]
     assert all(a is b for a, b in zip(first, second, strict=True))
 
 
@@ -232,32 +246,34 @@ def test_a_restart_of_libvirtd_is_survived(world, source):
     world.define("one")
     world.act("one", "create")
     settled(source, 1)
-    before = by_name(source.read(5))["one"].cpu_seconds
+    before = by_name(source.read(DEFAULT_GROUPS, 5))["one"].cpu_seconds
     world.daemon.stop()
     with pytest.raises(SourceError, match="libvirt at qemu"):
-        source.read(5)
+        source.read(DEFAULT_GROUPS, 5)
     world.daemon.start()
-    after = by_name(source.read(5))["one"]
+    after = by_name(source.read(DEFAULT_GROUPS, 5))["one"]
     assert after.cpu_seconds >= before
     assert after.description.membership == Membership("default", "cold")
     assert source.reconnects >= 1
     world.set_pool("one", "other")
     until(
-        lambda: by_name(source.read(5))["one"].description.membership.pool == "other",
+        lambda: (
+            by_name(source.read(DEFAULT_GROUPS, 5))["one"].description.membership.pool == "other"
+        ),
         "events on the new connection",
     )
 
 
 def test_a_frozen_daemon_gives_an_error_in_time(world, source):
     world.define("one")
-    source.read(5)
+    source.read(DEFAULT_GROUPS, 5)
     pid = world.daemon._process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
         for _ in range(3):
             began = time.monotonic()
             with pytest.raises(SourceError, match="no answer within"):
-                source.read(0.5)
+                source.read(DEFAULT_GROUPS, 0.5)
             assert time.monotonic() - began < 1.0
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -266,7 +282,7 @@ def test_a_frozen_daemon_gives_an_error_in_time(world, source):
 
 def _reads(source):
     try:
-        return len(source.read(1).domains) == 1
+        return len(source.read(DEFAULT_GROUPS, 1).domains) == 1
     except SourceError:
         return False
 
