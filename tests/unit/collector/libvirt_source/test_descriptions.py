@@ -1,4 +1,4 @@
-from collector.descriptions import Descriptions
+from collector.libvirt_source.descriptions import Descriptions
 from collector.domain_xml import Description
 
 OLD, NEW = Description(title="old"), Description(title="new")

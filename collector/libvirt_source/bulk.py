@@ -1,0 +1,66 @@
+"""The bulk query: which group is which flag, who is asked for it, and what an answer lacks. Pure.
+
+The flags are those of libvirt's C API (libvirt-domain.h), which never change.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from collector.records import Group, Statistics
+
+_FLAGS = {
+    Group.STATE: 1 << 0,
+    Group.CPU: 1 << 1,
+    Group.BALLOON: 1 << 2,
+    Group.VCPU: 1 << 3,
+    Group.INTERFACE: 1 << 4,
+    Group.BLOCK: 1 << 5,
+    Group.PERF: 1 << 6,
+    Group.IOTHREAD: 1 << 7,
+    Group.DIRTYRATE: 1 << 9,
+}
+NOWAIT = 1 << 29
+"""Leave out what needs a hypervisor that is busy with somebody else's question."""
+WITHOUT_MONITOR = frozenset({Group.STATE, Group.INTERFACE, Group.PERF})
+"""libvirt answers these without asking a QEMU, so they cannot get stuck on one."""
+_SIGNS = ("cpu.", "vcpu.", "balloon.")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the bulk query told of one domain."""
+
+    name: str
+    number: int
+    statistics: Statistics
+
+
+def flags(groups: Iterable[Group]) -> int:
+    """The flags of the bulk groups among these, and the state, by which all else is judged."""
+    found = _FLAGS[Group.STATE]
+    for group in groups:
+        found |= _FLAGS.get(group, 0)
+    return found
+
+
+def needs_monitor(groups: frozenset[Group]) -> bool:
+    """True when somebody's QEMU has to be asked for these groups."""
+    return any(group in _FLAGS for group in groups - WITHOUT_MONITOR)
+
+
+def is_complete(statistics: Statistics, groups: frozenset[Group]) -> bool:
+    """False for a record of an active domain that lacks what only its QEMU can tell.
+
+    libvirt leaves those fields out without a word while somebody else's question holds the domain.
+    """
+    if Group.BALLOON in groups and "balloon.rss" not in statistics:
+        return False
+    count = statistics.get("block.count")
+    if Group.BLOCK not in groups or not isinstance(count, int) or count == 0:
+        return True
+    return any(f"block.{number}.rd.reqs" in statistics for number in range(count))
+
+
+def has_bulk_statistics(statistics: Statistics) -> bool:
+    """False when the driver gave the state and nothing else, though asked for everything."""
+    return any(key.startswith(_SIGNS) for key in statistics)

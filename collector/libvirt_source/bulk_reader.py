@@ -1,0 +1,142 @@
+"""The statistics of all domains of one reading: in full, or what there is of them, in time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+
+from collector.libvirt_source import bulk, hung
+from collector.libvirt_source.bulk import Answer
+from collector.libvirt_source.connection import Connection
+from collector.libvirt_source.plan import Present, plan
+from collector.libvirt_source.pursuit import Catch, Pursuit
+from collector.libvirt_source.survey import Survey
+from collector.records import Control, Group
+from servicekit.clock import Clock
+
+Probe = Callable[[Sequence[str]], "Future[Mapping[str, Control]]"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the bulk queries of one reading told, beyond the survey."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    """Domains that the survey saw and that exist no more."""
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    """Of domains whose record is incomplete."""
+    hung: frozenset[str] = frozenset()
+    is_ok: bool = True
+    """False when domains that do not hang were not answered for."""
+    fault: BaseException | None = None
+    """Set when nothing at all was answered, and libvirt said why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a reading has to keep to."""
+
+    groups: frozenset[Group]
+    deadline: float
+    patience_seconds: float
+
+
+class BulkReader:
+    """Remembers which domains hang. For one caller at a time."""
+
+    def __init__(self, connections: Sequence[Connection], clock: Clock, most_shares: int) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._most_shares = most_shares
+        self._hung: dict[str, int] = {}
+
+    @property
+    def hung(self) -> frozenset[str]:
+        """UUIDs of the domains that hung at the last reading."""
+        return frozenset(self._hung)
+
+    def read(self, seen: Survey, probe: Probe, terms: Terms) -> Outcome:
+        """Asks about every domain of the survey, except those that still hang."""
+        numbers = {one.uuid: one.number for one in seen.domains}
+        self._hung = hung.still_hung(self._hung, numbers, seen.controls)
+        if not bulk.needs_monitor(terms.groups):
+            return Outcome(controls=seen.controls, hung=self.hung)
+        idle = sum(one.in_flight is None for one in self._connections)
+        dealt = plan(
+            [Present(one.uuid, one.is_active) for one in seen.domains],
+            self._hung.keys(),
+            idle=idle,
+            stuck=len(self._connections) - idle,
+            most_shares=self._most_shares,
+        )
+        catch = self._pursue([*dealt.shares, dealt.taken], probe, terms)
+        catch.unanswered.update(dealt.unasked)
+        controls = self._look_into_the_incomplete(catch, numbers, probe, terms)
+        threshold = terms.patience_seconds / 2
+        self._hung = {
+            uuid: numbers[uuid]
+            for uuid, control in controls.items()
+            if hung.is_hung(control, threshold)
+            or (uuid in self._hung and hung.is_occupied(control))
+        }
+        return Outcome(
+            answers=catch.answers,
+            gone=frozenset(catch.gone - catch.answers.keys()),
+            controls=controls,
+            hung=self.hung,
+            is_ok=not catch.unanswered - self._hung.keys(),
+            fault=None if catch.answers else catch.fault,
+        )
+
+    def _look_into_the_incomplete(
+        self, catch: Catch, numbers: Mapping[str, int], probe: Probe, terms: Terms
+    ) -> Mapping[str, Control]:
+        """Asks once more for domains that somebody held only for the moment of our question."""
+        incomplete = self._incomplete(catch, numbers, terms.groups)
+        controls = self._controls(incomplete, probe, terms)
+        again = [
+            uuid
+            for uuid in incomplete
+            if uuid in controls and not hung.is_hung(controls[uuid], terms.patience_seconds / 2)
+        ]
+        if not again:
+            return controls
+        second = self._pursue([again], probe, terms)
+        catch.answers.update(second.answers)
+        catch.gone |= second.gone
+        catch.unanswered -= second.answers.keys() | second.gone
+        return self._controls(self._incomplete(catch, numbers, terms.groups), probe, terms)
+
+    def _pursue(self, shares: Sequence[Sequence[str]], probe: Probe, terms: Terms) -> Catch:
+        pursuit = Pursuit(
+            self._connections,
+            probe,
+            self._clock,
+            flags=bulk.flags(terms.groups),
+            deadline=terms.deadline,
+            patience_seconds=terms.patience_seconds,
+        )
+        return pursuit.run(share for share in shares if share)
+
+    def _incomplete(
+        self, catch: Catch, numbers: Mapping[str, int], groups: frozenset[Group]
+    ) -> list[str]:
+        found = []
+        for uuid, number in numbers.items():
+            answer = catch.answers.get(uuid)
+            if answer is None:
+                is_whole = number < 0 or uuid in catch.gone
+            else:
+                is_whole = answer.number < 0 or bulk.is_complete(answer.statistics, groups)
+            if not is_whole:
+                found.append(uuid)
+        return found
+
+    def _controls(self, uuids: Sequence[str], probe: Probe, terms: Terms) -> Mapping[str, Control]:
+        if not uuids:
+            return {}
+        future = probe(uuids)
+        wait([future], max(0.0, terms.deadline - self._clock.monotonic()))
+        if not future.done() or future.exception() is not None:
+            return {}
+        return future.result()
