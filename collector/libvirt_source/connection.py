@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 import libvirt
 
 from collector.libvirt_source.lane import Lane
+from collector.records import Versions
 from servicekit import logs
 
 Result = TypeVar("Result")
+Opener = Callable[[str], Any]
+"""Opens a read-only connection to a URI, as `libvirt.openReadOnly` does."""
 _KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
 
 
@@ -26,6 +29,7 @@ class Session:
         """libvirt's domain objects by UUID; each belongs to one connection."""
         self.has_bulk: bool | None = None
         """Whether the driver has bulk statistics; None until it is known."""
+        self.versions: Versions | None = None
 
     def list_domains(self) -> None:
         """Learns which domains there are."""
@@ -40,11 +44,13 @@ class Connection:
         name: str,
         url: str,
         *,
+        opener: Opener = libvirt.openReadOnly,
         opened: Callable[[Session], None] | None = None,
         lost: Callable[[Session], None] | None = None,
     ) -> None:
         self._url = url
         self._lane = Lane(name)
+        self._opener = opener
         self._opened = opened
         self._lost = lost
         self._session: Session | None = None
@@ -85,7 +91,7 @@ class Connection:
 
     def _open(self) -> Session:
         self._close()
-        handle = libvirt.openReadOnly(self._url)
+        handle = self._opener(self._url)
         try:
             handle.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
         except libvirt.libvirtError:

@@ -1,51 +1,16 @@
 """What is asked of single domains: descriptions, jobs, I/O limits."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import libvirt
 
 from collector.domain_xml import Description, describe
-from collector.libvirt_source.connection import Session
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.devices import devices
 from collector.libvirt_source.survey import Surveyed
 from collector.records import Group, Statistics
 from servicekit.clock import Clock
-
-Value = TypeVar("Value")
-Ask = Callable[[str, Any], Value | None]
-
-
-class Each(Generic[Value]):
-    """Asks domain after domain and keeps each answer at once, so that none is lost with a call."""
-
-    def __init__(
-        self,
-        uuids: Sequence[str],
-        ask: Ask[Value],
-        clock: Clock,
-        deadline: float,
-        found: dict[str, Value],
-    ) -> None:
-        self._uuids = uuids
-        self._ask = ask
-        self._clock = clock
-        self._deadline = deadline
-        self._found = found
-
-    def __call__(self, session: Session) -> bool:
-        """Runs on the thread of the session's connection; False when time ran out."""
-        if any(uuid not in session.domains for uuid in self._uuids):
-            session.list_domains()
-        for uuid in self._uuids:
-            if self._clock.monotonic() >= self._deadline:
-                return False
-            domain = session.domains.get(uuid)
-            answer = None if domain is None else self._ask(uuid, domain)
-            if answer is not None:
-                self._found[uuid] = answer
-        return True
 
 
 def job(_uuid: str, domain: Any) -> Mapping[str, object] | None:

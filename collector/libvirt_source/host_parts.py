@@ -47,11 +47,13 @@ def _cell(handle: Any, number: int) -> CellRecord:
 
 def versions(session: Session) -> Versions:
     """Asked once per connection; a hypervisor that is replaced meanwhile shows after the next."""
-    return Versions(
-        hypervisor=_version(session.handle.getVersion),
-        daemon=_version(session.handle.getLibVersion),
-        library=_version(libvirt.getVersion),
-    )
+    if session.versions is None:
+        session.versions = Versions(
+            hypervisor=_version(session.handle.getVersion),
+            daemon=_version(session.handle.getLibVersion),
+            library=_version(libvirt.getVersion),
+        )
+    return session.versions
 
 
 def _version(read: Callable[[], int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 
 from collector.libvirt_source import uri
-from collector.libvirt_source.connection import Connection, Session
+from collector.libvirt_source.connection import Connection, Opener, Session
 from collector.records import Part, StoragePoolRecord
 from servicekit.clock import Clock
 
@@ -36,13 +36,12 @@ class Round:
 class Pools:
     """The storage pools of one host. For one caller at a time."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, opener: Opener = libvirt.openReadOnly) -> None:
         self._clock = clock
-        self._url = url
+        self._opener = opener
         self._other_url = uri.of_storage_daemon(url)
         self._connections = self._made(url)
         self._stuck: dict[str, Future[None]] = {}
-        self._is_unsupported = False
         self._reconnects = 0
 
     @property
@@ -113,7 +112,10 @@ class Pools:
         return True
 
     def _made(self, url: str) -> list[Connection]:
-        return [Connection(f"libvirt-pools-{number}", url) for number in range(_CONNECTIONS)]
+        return [
+            Connection(f"libvirt-pools-{number}", url, opener=self._opener)
+            for number in range(_CONNECTIONS)
+        ]
 
 
 class _Reader:

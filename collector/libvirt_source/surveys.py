@@ -72,6 +72,7 @@ class Surveys:
             raise SourceError(faults.failure(self._url, message_of(error))) from None
 
 
-def message_of(error: libvirt.libvirtError) -> str:
+def message_of(error: BaseException) -> str:
     """Libvirt's sentence; some errors carry none but their own text."""
-    return str(error.get_error_message() or error)
+    text = error.get_error_message() if isinstance(error, libvirt.libvirtError) else None
+    return str(text or error)

@@ -1,0 +1,96 @@
+"""What a reading asks beside the bulk queries, over the connection that made the survey."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from collector.domain_xml import Description
+from collector.libvirt_source import bulk, domain_parts, host_parts
+from collector.libvirt_source.bulk_reader import Outcome, Terms
+from collector.libvirt_source.descriptions import Descriptions
+from collector.libvirt_source.errands import Errand, Errands
+from collector.libvirt_source.survey import Survey, Surveyed
+from collector.records import Group, NodeRecord, Part, Statistics, Versions
+from servicekit.clock import Clock
+
+Value = TypeVar("Value")
+
+
+class SideQuestions:
+    """Asks when it is made; the answers are fetched once the bulk queries are through."""
+
+    def __init__(
+        self,
+        errands: Errands,
+        seen: Survey,
+        descriptions: Descriptions,
+        clock: Clock,
+        terms: Terms,
+    ) -> None:
+        self._errands = errands
+        self._seen = seen
+        self._clock = clock
+        self._terms = terms
+        groups = terms.groups
+        descriptions.keep_only({one.uuid for one in seen.domains})
+        self._basics = self._described = self._node = self._versions = None
+        if seen.has_bulk and domain_parts.needs_basics(groups):
+            self._basics = self._ask_basics(seen.domains, groups)
+        if Group.INFO in groups:
+            self._described = errands.ask(
+                lambda _: domain_parts.described(
+                    seen.domains, descriptions, self._clock, terms.deadline
+                )
+            )
+        if Group.NODE in groups:
+            self._node = errands.ask(host_parts.node)
+        if Group.VERSIONS in groups:
+            self._versions = errands.ask(host_parts.versions)
+
+    def basics(self, found: Outcome) -> Mapping[str, Statistics]:
+        """What virDomainGetInfo told: where the bulk groups do not, or could not in time."""
+        asked = self._basics
+        if asked is None:
+            unanswered = self._unanswered(found)
+            if not unanswered:
+                return {}
+            # Not the CPU time: it would be another clock than that of the other readings.
+            asked = self._ask_basics(unanswered, frozenset({Group.CPU}))
+        return self._errands.fetch(asked, self._terms.deadline)[0] or {}
+
+    def descriptions(self, parts: dict[str, Part]) -> Mapping[str, Description | None]:
+        """By UUID. The part has failed when one of them could not be read."""
+        told = self._fetch(Group.INFO, self._described, parts) or {}
+        if self._described is not None:
+            is_ok = all(told.get(one.uuid) for one in self._seen.domains)
+            parts[Group.INFO] = Part(parts[Group.INFO].seconds, is_ok)
+        return told
+
+    def node(self, parts: dict[str, Part]) -> NodeRecord | None:
+        """None when it was not asked for or could not be read."""
+        return self._fetch(Group.NODE, self._node, parts)
+
+    def versions(self, parts: dict[str, Part]) -> Versions | None:
+        """None when they were not asked for or could not be read."""
+        return self._fetch(Group.VERSIONS, self._versions, parts)
+
+    def _ask_basics(
+        self, domains: tuple[Surveyed, ...], groups: frozenset[Group]
+    ) -> Errand[dict[str, Statistics]]:
+        return self._errands.ask(
+            lambda _: domain_parts.basics(domains, groups, self._clock, self._terms.deadline)
+        )
+
+    def _unanswered(self, found: Outcome) -> tuple[Surveyed, ...]:
+        if not self._seen.has_bulk or not bulk.needs_monitor(self._terms.groups):
+            return ()
+        known = found.answers.keys() | found.gone
+        return tuple(one for one in self._seen.domains if one.uuid not in known)
+
+    def _fetch(
+        self, group: Group, errand: Errand[Value] | None, parts: dict[str, Part]
+    ) -> Value | None:
+        if errand is None:
+            return None
+        answer = self._errands.fetch(errand, self._terms.deadline)
+        parts[group] = answer[1]
+        return answer[0]
