@@ -2,6 +2,8 @@
 
 from concurrent.futures import wait
 
+import libvirt
+
 from collector.libvirt_source import per_domain
 from collector.libvirt_source.bulk import Answer
 from collector.libvirt_source.bulk_reader import Outcome, Terms
@@ -42,6 +44,9 @@ class OneByOne:
 
         future = connection.ask(ask)
         wait([future], max(0.0, terms.deadline - self._clock.monotonic()))
-        is_ok = future.done() and future.exception() is None and future.result()
+        try:
+            is_ok = future.done() and future.result()
+        except libvirt.libvirtError:
+            is_ok = False
         # The thread may go on to fill it.
         return Outcome(answers=dict(found), is_ok=is_ok)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
+import libvirt
+
 from collector.libvirt_source import domain_parts
 from collector.libvirt_source.bulk_reader import Terms
 from collector.libvirt_source.connection import Connection, Session
@@ -101,4 +103,7 @@ class _Each(Generic[Value]):
 
 
 def _is_ok(future: "Future[bool]") -> bool:
-    return future.exception() is None and future.result()
+    try:
+        return future.result()
+    except libvirt.libvirtError:
+        return False

@@ -154,6 +154,8 @@ class LibvirtSource:
 
         found = self._bulk.read(seen, probe, terms)
         if found.fault is not None:
+            if not isinstance(found.fault, libvirt.libvirtError):
+                raise found.fault
             raise SourceError(faults.failure(self._url, message_of(found.fault)))
         return found
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import libvirt
@@ -28,7 +29,7 @@ _NOBODY = 65534
 class PrivateLibvirtd:
     """Runs as an unprivileged user with directories of its own; restartable under its domains."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Unix sockets allow 107 bytes; the temporary directories of pytest may be longer.
         self.root = Path(tempfile.mkdtemp(prefix="vs-"))
         self._user = _NOBODY if os.geteuid() == 0 else None
@@ -38,16 +39,18 @@ class PrivateLibvirtd:
                 os.chown(self.root / part, self._user, self._user)
         self.root.chmod(0o755)
         self.uri = f"qemu+unix:///session?socket={self.root}/run/libvirt/libvirt-sock"
-        self._process = None
+        self.log = self.root / "home/libvirtd.log"
+        self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root / "home"),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "XDG_CONFIG_HOME": str(self.root / "config"),
             "XDG_CACHE_HOME": str(self.root / "home/cache"),
+            "LIBVIRT_LOG_OUTPUTS": f"3:file:{self.log}",
         }
         self._process = subprocess.Popen(
             ["libvirtd"],
@@ -60,11 +63,17 @@ class PrivateLibvirtd:
         )
         until(lambda: self._answers(), "libvirtd to answer")
 
-    def stop(self):
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> None:
+        assert self._process is not None
         self._process.terminate()
         self._process.wait(20)
 
-    def close(self):
+    def close(self) -> None:
         with contextlib.suppress(libvirt.libvirtError):
             connection = libvirt.open(self.uri)
             for domain in connection.listAllDomains():
@@ -74,7 +83,7 @@ class PrivateLibvirtd:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _answers(self):
+    def _answers(self) -> bool:
         try:
             libvirt.open(self.uri).close()
         except libvirt.libvirtError:
@@ -139,7 +148,7 @@ class LibvirtWorld:
             connection.close()
 
 
-def until(condition, what, seconds=20.0):
+def until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"

@@ -1,5 +1,5 @@
-from collector.libvirt_source.descriptions import Descriptions
 from collector.domain_xml import Description
+from collector.libvirt_source.descriptions import Descriptions
 
 OLD, NEW = Description(title="old"), Description(title="new")
 

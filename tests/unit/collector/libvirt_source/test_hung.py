@@ -1,0 +1,32 @@
+import pytest
+
+from collector.libvirt_source import hung
+from collector.records import Control
+
+OK, JOB, OCCUPIED, ERROR = range(4)
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        (None, False),
+        (Control(OK, 0), False),
+        (Control(JOB, 60), False),
+        (Control(OCCUPIED, 0.1), False),
+        (Control(OCCUPIED, 0.2), True),
+        (Control(ERROR, 60), False),
+    ],
+)
+def test_who_leaves_a_question_open_for_too_long_hangs(control, expected):
+    assert hung.is_hung(control, 0.2) is expected
+
+
+def test_who_hung_still_hangs_while_the_same_start_of_the_domain_is_occupied():
+    known = {"same": 1, "answered": 2, "restarted": 3, "gone": 4, "untold": 5}
+    numbers = {"same": 1, "answered": 2, "restarted": 30, "untold": 5}
+    controls = {
+        "same": Control(OCCUPIED, 0.001),
+        "answered": Control(OK, 0),
+        "restarted": Control(OCCUPIED, 9),
+    }
+    assert hung.still_hung(known, numbers, controls) == {"same": 1}
