@@ -30,6 +30,8 @@ class Session:
         self.has_bulk: bool | None = None
         """Whether the driver has bulk statistics; None until it is known."""
         self.versions: Versions | None = None
+        self.cells: int | None = None
+        """How many NUMA cells the host has; None until they have been counted."""
 
     def list_domains(self) -> None:
         """Learns which domains there are."""

@@ -1,5 +1,6 @@
 """What libvirt tells of the host itself. Whatever a driver does not tell is absent."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,27 +23,38 @@ def node(session: Session) -> NodeRecord:
 
     """
     handle = session.handle
-    model, _memory, cpus, mhz, cells, *_ = handle.getInfo()
+    model, _, cpus, mhz, *_ = handle.getInfo()
     cpu: dict[str, Any] = _unless_unsupported(lambda: handle.getCPUStats(_ALL, 0), {})
-    memory: dict[str, Any] = _unless_unsupported(lambda: handle.getMemoryStats(_ALL, 0), {})
+    memory = _memory(handle, _ALL)
     return NodeRecord(
         cpus=cpus,
         cpu_mhz=mhz or None,
         model=str(model),
         cpu_seconds={mode: value * _NANOSECOND for mode, value in cpu.items()},
         memory_bytes={kind: value * float(_KIBIBYTE) for kind, value in memory.items()},
-        cells=tuple(_cell(handle, number) for number in range(cells)) if memory else (),
+        cells=_cells(session) if memory else (),
     )
 
 
-def _cell(handle: Any, number: int) -> CellRecord:
-    told: dict[str, Any] = _unless_unsupported(lambda: handle.getMemoryStats(number, 0), {})
-    total, free = told.get("total"), told.get("free")
-    return CellRecord(
-        number=number,
-        memory_bytes=None if total is None else total * float(_KIBIBYTE),
-        free_bytes=None if free is None else free * float(_KIBIBYTE),
-    )
+def _cells(session: Session) -> tuple[CellRecord, ...]:
+    # virNodeGetInfo counts cells as one where it cannot tell, so they are counted by asking.
+    known = session.cells
+    found = []
+    for number in itertools.count() if known is None else range(known):
+        told = _memory(session.handle, number)
+        if known is None and not told:
+            break
+        found.append(CellRecord(number, _bytes(told.get("total")), _bytes(told.get("free"))))
+    session.cells = len(found)
+    return tuple(found)
+
+
+def _memory(handle: Any, cell: int) -> dict[str, int]:
+    return _unless_unsupported(lambda: handle.getMemoryStats(cell, 0), {})
+
+
+def _bytes(kibibytes: int | None) -> float | None:
+    return None if kibibytes is None else float(kibibytes * _KIBIBYTE)
 
 
 def versions(session: Session) -> Versions:

@@ -4,6 +4,8 @@ The contract tests show the same on real QEMU.
 """
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import libvirt
 
@@ -12,10 +14,10 @@ STATE, CPU, BALLOON, VCPU, INTERFACE, BLOCK = (1 << bit for bit in range(6))
 WITH_MONITOR = CPU | BALLOON | VCPU | BLOCK
 
 
-class Refused(libvirt.libvirtError):
+class Refused(libvirt.libvirtError):  # type: ignore[misc]
     """An error of libvirt's with a code of our choice."""
 
-    def __init__(self, code, text="refused"):
+    def __init__(self, code: Any, text: Any = "refused") -> None:
         super().__init__(text)
         self.err = (code, 0, text, 0, "", None, None, 0, 0)
 
@@ -23,52 +25,54 @@ class Refused(libvirt.libvirtError):
 class FakeDomain:
     """What the host knows of a domain."""
 
-    def __init__(self, name, number=1):
+    def __init__(self, name: Any, number: Any = 1) -> None:
         self.name = name
         self.uuid = f"uuid-{name}"
         self.number = number
         self.thawed = threading.Event()
         self.thawed.set()
         self.taken = False
-        self.job = {}
+        self.job: dict[str, Any] = {}
 
-    def freeze(self):
+    def freeze(self) -> None:
         self.thawed.clear()
 
-    def thaw(self):
+    def thaw(self) -> None:
         self.thawed.set()
 
 
 class FakeHost:
     """Its `open` stands for `libvirt.openReadOnly`. `calls` is what was asked, in order."""
 
-    def __init__(self, *domains, kind="QEMU"):
+    def __init__(self, *domains: Any, kind: Any = "QEMU") -> None:
         self.domains = {one.uuid: one for one in domains}
         self.kind = kind
-        self.calls = []
-        self.urls = []
+        self.calls: list[str] = []
+        self.urls: list[str] = []
         self.opened = 0
         self.is_up = True
         self.answering = threading.Event()
         self.answering.set()
         self.after_survey = lambda: None
-        self.pools = {}
+        self.pools: dict[str, Any] = {}
         self.supports_stats = True
         self.has_modular_daemons = False
+        self.statistics: Callable[[Any, int], Any] = self.usual_statistics
         self._lock = threading.Lock()
 
-    def open(self, url):
+    def open(self, url: Any) -> Any:
         if not self.is_up:
             raise Refused(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket: no such file")
         self.opened += 1
         self.urls.append(url)
         return FakeHandle(self, url)
 
-    def count(self, name):
+    def count(self, name: Any) -> Any:
         return sum(one == name for one in self.calls)
 
-    def statistics(self, domain, flags):
-        told = {"state.state": 5 if domain.number < 0 else 1, "state.reason": 1}
+    def usual_statistics(self, domain: Any, flags: Any) -> Any:
+        """What libvirt would tell."""
+        told: dict[str, Any] = {"state.state": 5 if domain.number < 0 else 1, "state.reason": 1}
         if domain.number < 0:
             return told
         is_free = True
@@ -95,57 +99,60 @@ class FakeHost:
 class FakeHandle:
     """One connection."""
 
-    def __init__(self, host, url):
+    def __init__(self, host: Any, url: Any) -> None:
         self.host = host
         self.url = url
         self.is_broken = False
 
-    def _said(self, call):
+    def _said(self, call: Any) -> None:
         self.host.calls.append(call)
         self.host.answering.wait(30)
         if not self.host.is_up:
             self.is_broken = True
             raise Refused(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
 
-    def isAlive(self):
+    def isAlive(self) -> Any:
         return not self.is_broken
 
-    def setKeepAlive(self, *_arguments):
+    def setKeepAlive(self, *_arguments: Any) -> Any:
         return 0
 
-    def close(self):
+    def close(self) -> None:
         self.host.calls.append("close")
 
-    def getType(self):
+    def getType(self) -> Any:
         return self.host.kind
 
-    def getVersion(self):
+    def getVersion(self) -> Any:
         self._said("version")
         return 7_002_022
 
-    def getLibVersion(self):
+    def getLibVersion(self) -> Any:
         return 9_000_000
 
-    def getInfo(self):
+    def getInfo(self) -> Any:
         return ["x86_64", 2048, 2, 2000, 1, 1, 2, 1]
 
-    def getCPUStats(self, *_arguments):
+    def getCPUStats(self, *_arguments: Any) -> Any:
         return {"user": 1_000_000_000}
 
-    def getMemoryStats(self, *_arguments):
+    def getMemoryStats(self, cell: Any, _flags: Any) -> Any:
+        self._said("memory")
+        if cell > 1:
+            raise Refused(libvirt.VIR_ERR_INVALID_ARG)
         return {"total": 2048, "free": 1024}
 
-    def domainEventRegisterAny(self, _domain, event, _callback, _opaque):
+    def domainEventRegisterAny(self, _domain: Any, event: Any, _callback: Any, _opaque: Any) -> Any:
         return event
 
-    def domainEventDeregisterAny(self, _callback):
+    def domainEventDeregisterAny(self, _callback: Any) -> Any:
         return 0
 
-    def listAllDomains(self, _flags):
+    def listAllDomains(self, _flags: Any) -> Any:
         self._said("list")
         return [FakeDomainHandle(self, one) for one in list(self.host.domains.values())]
 
-    def getAllDomainStats(self, flags, _options):
+    def getAllDomainStats(self, flags: Any, _options: Any) -> Any:
         self._said("survey")
         if not self.host.supports_stats:
             raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
@@ -156,7 +163,7 @@ class FakeHandle:
         self.host.after_survey()
         return found
 
-    def domainListGetStats(self, domains, flags, _options):
+    def domainListGetStats(self, domains: Any, flags: Any, _options: Any) -> Any:
         self._said("bulk")
         return [
             (FakeDomainHandle(self, one), self.host.statistics(one, flags))
@@ -164,7 +171,7 @@ class FakeHandle:
             if one is not None
         ]
 
-    def listAllStoragePools(self, _flags):
+    def listAllStoragePools(self, _flags: Any) -> Any:
         self._said("pools")
         if self.host.has_modular_daemons and not self.url.startswith("storage"):
             raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
@@ -174,49 +181,49 @@ class FakeHandle:
 class FakeDomainHandle:
     """libvirt's object for a domain: keeps the name and number it was made with."""
 
-    def __init__(self, handle, domain):
+    def __init__(self, handle: Any, domain: Any) -> None:
         self._handle = handle
         self._domain = domain
         self.uuid, self._name, self._number = domain.uuid, domain.name, domain.number
 
-    def UUIDString(self):
+    def UUIDString(self) -> Any:
         return self.uuid
 
-    def name(self):
+    def name(self) -> Any:
         return self._name
 
-    def ID(self):
+    def ID(self) -> Any:
         return self._number
 
-    def state(self, _flags):
+    def state(self, _flags: Any) -> Any:
         return [1, 1]
 
-    def controlInfo(self, _flags):
+    def controlInfo(self, _flags: Any) -> Any:
         self._handle._said("control")
         return [2, 0, 60_000] if self._domain.taken else [0, 0, 0]
 
-    def info(self):
+    def info(self) -> Any:
         self._handle._said("info")
         return [1, 2048, 1024, 3, 5_000_000_000]
 
-    def jobInfo(self):
+    def jobInfo(self) -> Any:
         self._handle._said("job")
         return [self._domain.job.get("type", 0)]
 
-    def jobStats(self, flags):
+    def jobStats(self, flags: Any) -> Any:
         assert flags == 0, "another flag takes the record of the last job away"
         return self._domain.job
 
-    def blockIoTune(self, disk, _flags):
+    def blockIoTune(self, disk: Any, _flags: Any) -> Any:
         return {"total_bytes_sec": 5, "group_name": disk}
 
-    def _unsupported(self, *_arguments):
+    def _unsupported(self, *_arguments: Any) -> None:
         raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
 
     getCPUStats = vcpus = maxVcpus = memoryStats = _unsupported
     blockStats = interfaceStats = _unsupported
 
-    def XMLDesc(self, _flags):
+    def XMLDesc(self, _flags: Any) -> Any:
         self._handle._said("xml")
         return (
             f"<domain><name>{self._name}</name><title>{self._domain.name}</title>"
@@ -227,15 +234,15 @@ class FakeDomainHandle:
 class FakePool:
     """A storage pool; hangs while `answering` is not set."""
 
-    def __init__(self, name, state=2):
+    def __init__(self, name: Any, state: Any = 2) -> None:
         self._name = name
         self._state = state
         self.answering = threading.Event()
         self.answering.set()
 
-    def name(self):
+    def name(self) -> Any:
         return self._name
 
-    def info(self):
+    def info(self) -> Any:
         self.answering.wait(30)
         return [self._state, 100, 40, 60]

@@ -1,26 +1,28 @@
+from typing import Any
+
 from collector.domain_xml import Description
 from collector.libvirt_source.descriptions import Descriptions
 
 OLD, NEW = Description(title="old"), Description(title="new")
 
 
-def fresh():
+def fresh() -> Any:
     cache = Descriptions()
     cache.is_kept_fresh = True
     return cache
 
 
-def never():
+def never() -> None:
     raise AssertionError("read again")
 
 
-def test_reads_once_while_nothing_changes():
+def test_reads_once_while_nothing_changes() -> None:
     cache = fresh()
     assert cache.get("u", 1, lambda: OLD) is OLD
     assert cache.get("u", 1, never) is OLD
 
 
-def test_reads_again_after_a_start_a_change_or_a_lost_connection():
+def test_reads_again_after_a_start_a_change_or_a_lost_connection() -> None:
     cache = fresh()
     cache.get("u", -1, lambda: OLD)
     assert cache.get("u", 2, lambda: NEW) is NEW
@@ -30,10 +32,10 @@ def test_reads_again_after_a_start_a_change_or_a_lost_connection():
     assert cache.get("u", 2, lambda: NEW) is NEW
 
 
-def test_a_change_during_the_reading_is_not_missed():
+def test_a_change_during_the_reading_is_not_missed() -> None:
     cache = fresh()
 
-    def read():
+    def read() -> Any:
         cache.forget("u")
         return OLD
 
@@ -41,10 +43,10 @@ def test_a_change_during_the_reading_is_not_missed():
     assert cache.get("u", 1, lambda: NEW) is NEW
 
 
-def test_a_lost_connection_during_the_reading_is_not_missed():
+def test_a_lost_connection_during_the_reading_is_not_missed() -> None:
     cache = fresh()
 
-    def read():
+    def read() -> Any:
         cache.forget_all()
         return OLD
 
@@ -52,19 +54,19 @@ def test_a_lost_connection_during_the_reading_is_not_missed():
     assert cache.get("u", 1, lambda: NEW) is NEW
 
 
-def test_trusts_nothing_while_nobody_tells_of_changes():
+def test_trusts_nothing_while_nobody_tells_of_changes() -> None:
     cache = Descriptions()
     cache.get("u", 1, lambda: OLD)
     assert cache.get("u", 1, lambda: NEW) is NEW
 
 
-def test_what_could_not_be_read_is_tried_again():
+def test_what_could_not_be_read_is_tried_again() -> None:
     cache = fresh()
     assert cache.get("u", 1, lambda: None) is None
     assert cache.get("u", 1, lambda: OLD) is OLD
 
 
-def test_forgets_domains_that_exist_no_more():
+def test_forgets_domains_that_exist_no_more() -> None:
     cache = fresh()
     cache.get("u", 1, lambda: OLD)
     cache.get("v", 2, lambda: OLD)

@@ -3,7 +3,7 @@ import pytest
 from collector.libvirt_source.devices import Devices, devices
 
 
-def test_names_of_disks_and_interfaces():
+def test_names_of_disks_and_interfaces() -> None:
     xml = """<domain><devices>
       <disk><target dev='vda'/></disk><disk><target dev='sda' bus='scsi'/></disk>
       <interface><target dev='vnet0'/></interface><interface><mac address='x'/></interface>
@@ -12,6 +12,6 @@ def test_names_of_disks_and_interfaces():
     assert devices("<domain/>") == Devices()
 
 
-def test_what_is_no_xml_is_refused():
+def test_what_is_no_xml_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         devices("<domain>")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from collector.libvirt_source import faults
@@ -17,16 +19,16 @@ from collector.libvirt_source import faults
         ("End of file while reading data: Host key verification failed.", "virsh"),
     ],
 )
-def test_an_error_names_the_uri_and_a_fix(message, word):
+def test_an_error_names_the_uri_and_a_fix(message: Any, word: Any) -> None:
     text = faults.failure("qemu:///system", message)
     assert text.startswith(f"libvirt at qemu:///system: {message}; ")
     assert word in text
 
 
-def test_an_error_nobody_knows_is_passed_on_as_it_is():
+def test_an_error_nobody_knows_is_passed_on_as_it_is() -> None:
     assert faults.failure("u:///", "odd") == "libvirt at u:///: odd"
 
 
-def test_no_error_shows_a_password():
+def test_no_error_shows_a_password() -> None:
     text = faults.failure("qemu+tcp://me:secret@h/", "no way to qemu+tcp://me:secret@h/")
     assert "secret" not in text + faults.silence("qemu+tcp://me:secret@h/", 1)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from collector.libvirt_source import hung
@@ -17,11 +19,11 @@ OK, JOB, OCCUPIED, ERROR = range(4)
         (Control(ERROR, 60), False),
     ],
 )
-def test_who_leaves_a_question_open_for_too_long_hangs(control, expected):
+def test_who_leaves_a_question_open_for_too_long_hangs(control: Any, expected: Any) -> None:
     assert hung.is_hung(control, 0.2) is expected
 
 
-def test_who_hung_still_hangs_while_the_same_start_of_the_domain_is_occupied():
+def test_who_hung_still_hangs_while_the_same_start_of_the_domain_is_occupied() -> None:
     known = {"same": 1, "answered": 2, "restarted": 3, "gone": 4, "untold": 5}
     numbers = {"same": 1, "answered": 2, "restarted": 30, "untold": 5}
     controls = {

@@ -1,7 +1,7 @@
 from collector.libvirt_source.job_watch import JobWatch
 
 
-def test_asks_again_at_once_only_who_has_a_job():
+def test_asks_again_at_once_only_who_has_a_job() -> None:
     watch = JobWatch(5)
     assert watch.due(["a", "b"], 0) == ["a", "b"]
     watch.note("a", has_job=False, now=0)
@@ -10,7 +10,7 @@ def test_asks_again_at_once_only_who_has_a_job():
     assert watch.due(["a", "b"], 5) == ["a", "b"]
 
 
-def test_forgets_who_has_gone():
+def test_forgets_who_has_gone() -> None:
     watch = JobWatch(5)
     watch.note("a", has_job=False, now=0)
     watch.keep_only(frozenset())

@@ -1,4 +1,6 @@
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -6,14 +8,15 @@ from collector.libvirt_source.lane import Lane
 
 
 @pytest.fixture
-def lane():
+def lane() -> Iterator[Any]:
     made = Lane("test-lane")
     yield made
     made.end()
 
 
-def test_runs_one_job_after_the_other(lane):
-    order, gate = [], threading.Event()
+def test_runs_one_job_after_the_other(lane: Any) -> None:
+    order: list[object] = []
+    gate = threading.Event()
     first = lane.submit(lambda: order.append(gate.wait(5)))
     second = lane.submit(lambda: order.append("second"))
     assert lane.in_flight is second
@@ -24,7 +27,7 @@ def test_runs_one_job_after_the_other(lane):
     assert lane.in_flight is None
 
 
-def test_a_job_that_waits_can_be_taken_back(lane):
+def test_a_job_that_waits_can_be_taken_back(lane: Any) -> None:
     gate, ran = threading.Event(), []
     lane.submit(lambda: gate.wait(5))
     second = lane.submit(lambda: ran.append(1))
@@ -34,8 +37,8 @@ def test_a_job_that_waits_can_be_taken_back(lane):
     assert not ran
 
 
-def test_an_error_is_the_answer(lane):
-    def broken():
+def test_an_error_is_the_answer(lane: Any) -> None:
+    def broken() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):

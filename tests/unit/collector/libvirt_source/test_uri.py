@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from collector.libvirt_source.uri import of_storage_daemon, shown
@@ -22,11 +24,11 @@ from collector.libvirt_source.uri import of_storage_daemon, shown
         ("storage:///system", None),
     ],
 )
-def test_where_a_modular_host_keeps_its_storage(url, expected):
+def test_where_a_modular_host_keeps_its_storage(url: Any, expected: Any) -> None:
     assert of_storage_daemon(url) == expected
 
 
-def test_a_password_is_not_shown():
+def test_a_password_is_not_shown() -> None:
     assert shown("qemu+tcp://me:secret@host/system") == "qemu+tcp://me:***@host/system"
     assert shown("qemu+ssh://me@host/system") == "qemu+ssh://me@host/system"
     assert shown("qemu:///system?socket=/a:b@c") == "qemu:///system?socket=/a:b@c"
