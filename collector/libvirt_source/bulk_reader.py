@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from collector.libvirt_source import bulk, hung
 from collector.libvirt_source.bulk import Answer
 from collector.libvirt_source.connection import Connection
+from collector.libvirt_source.patience import usual
 from collector.libvirt_source.plan import Present, plan
 from collector.libvirt_source.pursuit import Catch, Pursuit
 from collector.libvirt_source.survey import Survey
@@ -49,6 +50,8 @@ class BulkReader:
         self._clock = clock
         self._most_shares = most_shares
         self._hung: dict[str, int] = {}
+        self.usual_seconds = 0.0
+        """How long the first round of questions takes while nobody hangs."""
 
     @property
     def hung(self) -> frozenset[str]:
@@ -69,7 +72,10 @@ class BulkReader:
             stuck=len(self._connections) - idle,
             most_shares=self._most_shares,
         )
+        began = self._clock.monotonic()
         catch = self._pursue([*dealt.shares, dealt.taken], probe, terms)
+        if not catch.hung and not catch.unanswered:
+            self.usual_seconds = usual(self.usual_seconds, self._clock.monotonic() - began)
         catch.unanswered.update(dealt.unasked)
         controls = self._look_into_the_incomplete(catch, numbers, probe, terms)
         threshold = terms.patience_seconds / 2

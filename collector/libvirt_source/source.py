@@ -15,6 +15,7 @@ from collector.libvirt_source.connection import Connection, Opener
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.errands import Errands
 from collector.libvirt_source.one_by_one import OneByOne
+from collector.libvirt_source.patience import patience
 from collector.libvirt_source.plan import MOST_SHARES
 from collector.libvirt_source.pools import Pools
 from collector.libvirt_source.side_questions import SideQuestions
@@ -28,8 +29,6 @@ from servicekit.clock import Clock
 _SURVEY_CONNECTIONS = 2
 _FEWEST_CONNECTIONS = 2
 """One may be stuck: then the question goes out again over another."""
-_SHARE_OF_TIME = 0.2
-"""Nobody is waited for longer than this share of a reading before somebody looks into it."""
 
 
 class LibvirtSource:
@@ -49,7 +48,7 @@ class LibvirtSource:
         event_loop.start()
         self._url = url
         self._clock = clock
-        self._patience_seconds = hedge_after_seconds
+        self._hedge_after_seconds = hedge_after_seconds
         self._turn = threading.Lock()
         self._is_chosen = assembly.is_chosen_by(
             include and include.fullmatch, exclude and exclude.fullmatch
@@ -84,8 +83,8 @@ class LibvirtSource:
         if not self._turn.acquire(timeout=timeout_seconds):
             raise SourceError(faults.silence(self._url, timeout_seconds))
         try:
-            patience = min(self._patience_seconds, timeout_seconds * _SHARE_OF_TIME)
-            return self._read(Terms(groups, began + timeout_seconds, patience))
+            seconds = patience(self._hedge_after_seconds, timeout_seconds, self._bulk.usual_seconds)
+            return self._read(Terms(groups, began + timeout_seconds, seconds))
         finally:
             self._turn.release()
 

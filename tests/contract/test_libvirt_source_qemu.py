@@ -280,11 +280,11 @@ def test_a_disk_that_is_plugged_in_shows_without_a_restart(
     assert by_name(source.read(DEFAULT_GROUPS, 5))["one"].statistics["block.1.name"] == "vdb"
 
 
-@pytest.mark.parametrize("frozen", [("d1",), ("d1", "d4")])
+@pytest.mark.parametrize("frozen", [("d1",), ("d1", "d3")])
 def test_a_frozen_qemu_costs_only_its_own_data(
     world: World, source: LibvirtSource, frozen: tuple[str, ...]
 ) -> None:
-    names = running(world, source, 6)
+    names = running(world, source, 4)
     with world.frozen(*frozen):
         for _ in range(4):
             began = time.monotonic()
@@ -314,15 +314,15 @@ def occupied(world: World, name: str) -> bool:
 def test_when_all_qemus_freeze_their_states_and_limits_are_known(
     world: World, source: LibvirtSource
 ) -> None:
-    names = running(world, source, 6)
+    names = running(world, source, 4)
     with world.frozen(*names):
         for _ in range(4):
             began = time.monotonic()
             found = by_name(source.read(DEFAULT_GROUPS, 3))
             assert time.monotonic() - began < 3.5
-            assert [found[name].statistics["state.state"] for name in names] == [1] * 6
-            assert [found[name].statistics["vcpu.current"] for name in names] == [1] * 6
-    settled(source, 6)
+            assert [found[name].statistics["state.state"] for name in names] == [1] * 4
+            assert [found[name].statistics["vcpu.current"] for name in names] == [1] * 4
+    settled(source, 4)
 
 
 def test_a_job_under_way_shows_and_its_record_is_left_for_others(
@@ -344,7 +344,9 @@ def test_a_job_under_way_shows_and_its_record_is_left_for_others(
         job = by_name(fresh.read(FULL | {Group.JOB}, 5))["one"].job
         fresh.close()
         assert job is not None
-        assert job["type"] == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
+        # Completed already for the QEMU, that is, while libvirt waits for the file.
+        unbounded, completed = libvirt.VIR_DOMAIN_JOB_UNBOUNDED, libvirt.VIR_DOMAIN_JOB_COMPLETED
+        assert job["type"] in (unbounded, completed)
         assert "time_elapsed" in job
     finally:
         os.set_blocking(reader, True)
@@ -415,7 +417,8 @@ def stopped(pid: int) -> Iterator[None]:
 
 def test_many_readings_leave_no_files_no_threads_and_no_word_in_the_log(world: World) -> None:
     source = LibvirtSource(world.uri, SystemClock(), hedge_after_seconds=0.3)
-    running(world, source, 2)
+    for name in ("d0", "d1"):
+        world.define(name)
 
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
@@ -424,7 +427,7 @@ def test_many_readings_leave_no_files_no_threads_and_no_word_in_the_log(world: W
         source.read(DEFAULT_GROUPS, 5)
     before = held()
     for _ in range(1000):
-        source.read(frozenset({Group.STATE, Group.INFO}), 5)
+        source.read(frozenset({Group.STATE, Group.BLOCK, Group.INFO}), 5)
     assert held() <= before
     source.close()
     until(lambda: held()[0] < before[0], "the connections to close")
