@@ -1,6 +1,5 @@
 """What libvirt tells of the host itself. Whatever a driver does not tell is absent."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +12,8 @@ Value = TypeVar("Value")
 _NANOSECOND = 1e-9
 _KIBIBYTE = 1024
 _ALL = -1
+_MOST = 1024
+"""More NUMA cells fit into no answer of libvirt's protocol."""
 
 
 def node(session: Session) -> NodeRecord:
@@ -37,16 +38,17 @@ def node(session: Session) -> NodeRecord:
 
 
 def _cells(session: Session) -> tuple[CellRecord, ...]:
-    # virNodeGetInfo counts cells as one where it cannot tell, so they are counted by asking.
-    known = session.cells
-    found = []
-    for number in itertools.count() if known is None else range(known):
-        told = _memory(session.handle, number)
-        if known is None and not told:
-            break
-        found.append(CellRecord(number, _bytes(told.get("total")), _bytes(told.get("free"))))
-    session.cells = len(found)
-    return tuple(found)
+    handle = session.handle
+    if session.cells is None:
+        # virNodeGetInfo says one where the topology is unusual, and asking beyond the last cell
+        # would leave an error in the daemon's log.
+        session.cells = len(_unless_unsupported(lambda: handle.getCellsFreeMemory(0, _MOST), []))
+    told = ((number, _memory(handle, number)) for number in range(session.cells))
+    return tuple(
+        CellRecord(number, _bytes(memory.get("total")), _bytes(memory.get("free")))
+        for number, memory in told
+        if memory
+    )
 
 
 def _memory(handle: Any, cell: int) -> dict[str, int]:

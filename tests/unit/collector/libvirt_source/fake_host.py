@@ -136,6 +136,10 @@ class FakeHandle:
     def getCPUStats(self, *_arguments: Any) -> Any:
         return {"user": 1_000_000_000}
 
+    def getCellsFreeMemory(self, first: Any, most: Any) -> Any:
+        self._said("cells")
+        return [1024 << 10] * min(most, 2 - first)
+
     def getMemoryStats(self, cell: Any, _flags: Any) -> Any:
         self._said("memory")
         if cell > 1:
