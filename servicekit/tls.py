@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import grpc
+from typing import TYPE_CHECKING, NamedTuple
 
 from servicekit.config import ConfigError, Settings
+
+if TYPE_CHECKING:
+    import grpc  # Only who connects needs it; it is 10 MB.
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
@@ -29,6 +31,17 @@ _HINTS = (
     ("Hostname Verification", "its certificate does not name this address"),
     ("Socket closed", "that port may want TLS (give its CA) or a client certificate"),
 )
+
+
+class FieldNames(NamedTuple):
+    """What the operator calls the files, for errors."""
+
+    certificate: str = "certificate"
+    key: str = "key"
+    client_ca: str = "client_ca"
+
+
+_USUAL_NAMES = FieldNames()
 
 
 class TlsFiles(Settings):
@@ -67,7 +80,7 @@ class Pems:
     not_after: float
 
 
-def read_pems(files: TlsFiles, name: str, *, now: float) -> Pems:
+def read_pems(files: TlsFiles, name: str, *, now: float, fields: FieldNames = _USUAL_NAMES) -> Pems:
     """Reads and checks one side's certificate, key and, where set, the other side's CA.
 
     `name` is the setting that holds the files, such as `tls`; `now` is Unix time.
@@ -77,19 +90,19 @@ def read_pems(files: TlsFiles, name: str, *, now: float) -> Pems:
 
     """
     faults: list[str] = []
-    chain = _certificate(files.certificate, f"{name}.certificate", now, faults)
-    key = _read(files.key, f"{name}.key", faults)
+    certificate = f"{name}.{fields.certificate}"
+    chain = _certificate(files.certificate, certificate, now, faults)
+    key = _read(files.key, f"{name}.{fields.key}", faults)
     root = None
     if files.client_ca is not None:
-        root = _certificate(files.client_ca, f"{name}.client_ca", now, faults)
+        root = _certificate(files.client_ca, f"{name}.{fields.client_ca}", now, faults)
+    where = f"{name}.{fields.key} = {files.key}"
     if key and not _KEY.search(key):
-        faults.append(f"{name}.key = {files.key}: holds no PEM private key")
+        faults.append(f"{where}: holds no PEM private key")
     elif key and _ENCRYPTED.search(key):
-        faults.append(f"{name}.key = {files.key}: is encrypted; give a key without a passphrase")
+        faults.append(f"{where}: is encrypted; give a key without a passphrase")
     elif key and chain and not faults and not _belong_together(files):
-        faults.append(
-            f"{name}.key = {files.key}: is not the key of {name}.certificate = {files.certificate}"
-        )
+        faults.append(f"{where}: is not the key of {certificate} = {files.certificate}")
     if faults:
         raise ConfigError(faults)
     ends = [_validity(block)[1] for block in _blocks(chain) + _blocks(root or b"")]
@@ -181,13 +194,15 @@ class TokenFile:
         return (("authorization", f"Bearer {self.read()}"),)
 
 
-def channel_credentials(files: TlsFiles, name: str = "tls") -> grpc.ChannelCredentials:
+def channel_credentials(files: TlsFiles, name: str = "tls") -> "grpc.ChannelCredentials":
     """Client credentials; without `client_ca` the system's trust store is used.
 
     Raises:
         ConfigError: with every fault found in the files.
 
     """
+    import grpc
+
     if files.certificate is not None or files.key is not None:
         pems = read_pems(files, name, now=time.time())
         return grpc.ssl_channel_credentials(pems.root, pems.key, pems.chain)
