@@ -1,106 +1,209 @@
 """One scrape: read the host once, however many ask at that moment, and answer always."""
 
+import gzip
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from collector.exposition import Facts, Format, Renderer
-from collector.ports import DomainSource, SourceError
-from collector.records import HostReading
+from collector.ports import Source, SourceError
+from collector.records import DEFAULT_GROUPS, Group, HostReading
 from servicekit import logs
 from servicekit.clock import Clock
-from servicekit.metrics import StartResponse
 
-_SCRAPE_TIMEOUT_HEADER = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
-_MARGIN_SECONDS = 0.15
-"""What rendering and the way back may take of the scraper's timeout."""
 _SHORTEST_SECONDS = 0.1
+_COMPRESSION_LEVEL = 1
+"""Level 9 takes eight times as long for answers a fifth smaller."""
+_END = b"# EOF\n"
+_LAST_WORD = (
+    b"# HELP libvirt_up Whether the host's statistics could be read.\n"
+    b"# TYPE libvirt_up gauge\nlibvirt_up 0.0\n"
+)
+"""The answer when even the renderer fails."""
 
 
 class _Flight:
-    """One reading of the host and those that wait for it."""
+    """One reading of the host, and those that wait for it or use what it brought."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: frozenset[Group], deadline: float) -> None:
+        self.groups = groups
+        self.deadline = deadline
         self.landed = threading.Event()
-        self.body = b""
+        self.reading: HostReading | None = None
+        self.facts = Facts(0.0, 0)
+        self._lock = threading.Lock()
+        self._bodies: dict[tuple[Format, bool, bool], bytes] = {}
+
+    def body(
+        self,
+        form: Format,
+        *,
+        is_probe: bool,
+        is_compressed: bool,
+        make: Callable[[Format, bool], bytes],
+    ) -> bytes:
+        """The answer in that form; each form is made once."""
+        with self._lock:
+            plain = self._bodies.get((form, is_probe, False))
+            if plain is None:
+                plain = self._bodies[form, is_probe, False] = make(form, is_probe)
+            if not is_compressed:
+                return plain
+            packed = self._bodies.get((form, is_probe, True))
+            if packed is None:
+                packed = gzip.compress(plain, _COMPRESSION_LEVEL, mtime=0)
+                self._bodies[form, is_probe, True] = packed
+            return packed
 
 
 class Exporter:
-    """Answers scrapes from a source of domains. Called from many threads."""
+    """Answers scrapes from one source of domains. Called from many threads."""
 
     def __init__(
         self,
-        source: DomainSource,
+        source: Source,
+        renderer: Renderer,
         clock: Clock,
         *,
         timeout_seconds: float,
-        registry: CollectorRegistry,
+        registry: CollectorRegistry | None = None,
+        groups: frozenset[Group] = DEFAULT_GROUPS,
     ) -> None:
+        """`groups` is what is switched on; `registry` holds this process's own metrics."""
+        self.timeout_seconds = timeout_seconds
+        self.groups = groups
         self._source = source
+        self._renderer = renderer
         self._clock = clock
-        self._timeout_seconds = timeout_seconds
         self._registry = registry
-        self._renderer = Renderer()
         self._log = logs.get()
         self._lock = threading.Lock()
-        self._flight: _Flight | None = None
+        # A source reads for one caller at a time.
+        self._turn = threading.Lock()
+        self._flights: dict[frozenset[Group], _Flight] = {}
         self._fault: str | None = "no reading yet"
+        self._rendering_fault: str | None = None
+        self._render_seconds = 0.0
+        self.waiting = 0
+        """How many scrapes wait for a reading that another has begun."""
 
     def fault(self) -> str | None:
-        """Why the last reading failed; None when it did not. Reads nothing itself."""
-        return self._fault
+        """Why the last scrape failed; None when it did not. Reads nothing itself."""
+        return self._fault or self._rendering_fault
 
-    def application(
-        self, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
-        """WSGI application of /metrics: domains first, then this process's own metrics."""
-        body = self.scrape(self._budget(environ.get(_SCRAPE_TIMEOUT_HEADER)))
-        body += generate_latest(self._registry)
-        start_response(
-            "200 OK",
-            [("Content-Type", Format.TEXT.content_type), ("Content-Length", str(len(body)))],
+    def close(self) -> None:
+        """Ends the source's connections."""
+        self._source.close()
+
+    def scrape(
+        self,
+        timeout_seconds: float,
+        groups: frozenset[Group] | None = None,
+        form: Format = Format.TEXT,
+        *,
+        is_compressed: bool = False,
+        is_probe: bool = False,
+    ) -> bytes:
+        """The whole answer: the domains, then, unless it is a probe, this process's own metrics.
+
+        Scrapes that overlap and ask for the same groups share one reading, whatever form they want.
+        Never raises: what cannot be read is an answer that says so.
+        """
+        wanted = self.groups if groups is None else groups
+        began = self._clock.monotonic()
+        flight = self._flight(wanted, began + timeout_seconds)
+        if flight is None:
+            flight = _Flight(wanted, began)
+            flight.facts = Facts(self._clock.monotonic() - began, self._source.reconnects)
+        return flight.body(
+            form,
+            is_probe=is_probe,
+            is_compressed=is_compressed,
+            make=lambda asked, probes: self._render(flight, asked) + self._own(asked, probes),
         )
-        return [body]
 
-    def scrape(self, timeout_seconds: float) -> bytes:
-        """Text of one reading. Scrapes that overlap share one query of libvirt."""
-        with self._lock:
-            flight = self._flight
-            leads = flight is None
-            if flight is None:
-                flight = self._flight = _Flight()
-        if not leads:
-            if flight.landed.wait(timeout_seconds):
-                return flight.body
-            return self._down(timeout_seconds)
+    def _flight(self, groups: frozenset[Group], deadline: float) -> _Flight | None:
+        """A reading that has landed; None when the time is up before one has."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(groups)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[groups] = _Flight(groups, deadline)
+                self.waiting += not leads
+            if leads:
+                return self._lead(flight)
+            has_landed = flight.landed.wait(max(0.0, deadline - self._clock.monotonic()))
+            with self._lock:
+                self.waiting -= 1
+            if not has_landed:
+                return None
+            # Who led may have had less time than this scrape has left.
+            if flight.reading is not None or flight.deadline >= deadline:
+                return flight
+
+    def _lead(self, flight: _Flight) -> _Flight:
         try:
-            flight.body = self._read(timeout_seconds)
+            self._read(flight)
         finally:
             with self._lock:
-                self._flight = None
+                self._flights.pop(flight.groups, None)
             flight.landed.set()
-        return flight.body
+        return flight
 
-    def _read(self, timeout_seconds: float) -> bytes:
+    def _read(self, flight: _Flight) -> None:
         began = self._clock.monotonic()
-        reading: HostReading | None = None
         fault: str | None = None
-        try:
-            reading = self._source.read(timeout_seconds)
-        except SourceError as error:
-            fault = str(error)
-        except Exception as error:  # whatever it is, Prometheus gets an answer that says down
-            fault = f"unexpected {type(error).__name__}: {error}"
-            self._log.exception("scrape.failed")
+        left = flight.deadline - self._render_seconds - began
+        if self._turn.acquire(timeout=max(_SHORTEST_SECONDS, left)):
+            try:
+                left = flight.deadline - self._render_seconds - self._clock.monotonic()
+                flight.reading = self._source.read(flight.groups, max(_SHORTEST_SECONDS, left))
+            except SourceError as error:
+                fault = str(error)
+            except Exception as error:  # whatever it is, Prometheus gets an answer that says down
+                fault = f"unexpected {type(error).__name__}: {error}"
+                if fault != self._fault:
+                    self._log.exception("scrape.failed")
+            finally:
+                self._turn.release()
+        else:
+            fault = "a reading of other collectors took all the time there was"
+        flight.facts = Facts(self._clock.monotonic() - began, self._source.reconnects)
         self._note(fault)
-        facts = Facts(self._clock.monotonic() - began, self._source.reconnects)
-        return self._renderer.render(reading, facts, Format.TEXT)
 
-    def _down(self, waited_seconds: float) -> bytes:
-        facts = Facts(waited_seconds, self._source.reconnects)
-        return self._renderer.render(None, facts, Format.TEXT)
+    def _render(self, flight: _Flight, form: Format) -> bytes:
+        began = self._clock.monotonic()
+        try:
+            body = self._renderer.render(flight.reading, flight.facts, form, flight.groups)
+            # Reckoned with when the next reading is given its time.
+            self._render_seconds = self._clock.monotonic() - began
+            self._rendering_fault = None
+        except Exception as error:
+            fault = f"unexpected {type(error).__name__} in rendering: {error}"
+            if fault != self._rendering_fault:
+                self._log.exception("rendering.failed")
+            self._rendering_fault = fault
+            body = self._without_a_reading(flight, form)
+        return body
+
+    def _without_a_reading(self, flight: _Flight, form: Format) -> bytes:
+        """What can be said of a reading that cannot be rendered."""
+        try:
+            return self._renderer.render(None, flight.facts, form)
+        except Exception:
+            return _LAST_WORD
+
+    def _own(self, form: Format, is_probe: bool) -> bytes:
+        """The process's own metrics, and what ends an answer."""
+        if self._registry is None or is_probe:
+            return b"" if form is Format.TEXT else _END
+        if form is Format.TEXT:
+            return generate_latest(self._registry)
+        body: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+        return body
 
     def _note(self, fault: str | None) -> None:
         """Logs changes only: at a scrape a second the log of a long outage would be noise."""
@@ -109,11 +212,3 @@ class Exporter:
             self._log.warning("libvirt.unreachable", reason=fault)
         elif fault is None and before is not None:
             self._log.info("libvirt.reached")
-
-    def _budget(self, header: str | None) -> float:
-        """Seconds for the reading: ours, or less when the scraper gives up earlier."""
-        try:
-            asked = float(header) - _MARGIN_SECONDS if header else self._timeout_seconds
-        except ValueError:
-            asked = self._timeout_seconds
-        return max(_SHORTEST_SECONDS, min(self._timeout_seconds, asked))
