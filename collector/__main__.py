@@ -1,31 +1,43 @@
 """`python -m collector`: libvirt domain statistics for Prometheus."""
 
-import argparse
 import asyncio
 import os
 import sys
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
+from collector import flags, telemetry
 from collector.config import CollectorSettings
 from collector.exporter import Exporter
+from collector.exposition import Renderer
 from collector.libvirt_source import LibvirtSource
+from collector.pages import Pages
+from collector.targets import Targets
+from collector.web import listeners
+from collector.web.config_watch import ConfigWatch
+from collector.web.guard import Guard
+from collector.web.passwords import Passwords
+from collector.web.server import WebServer
 from servicekit import config, lifecycle, logs
 from servicekit.clock import SystemClock
-from servicekit.metrics import MetricsServer, new_registry
-
-_PREFIX = "VIRTSCALE_COLLECTOR_"
+from servicekit.metrics import new_registry, service_version
 
 
 def main() -> int:
     """Runs the collector; returns the exit code."""
-    arguments = vars(_parser().parse_args())
-    path, only_check = arguments.pop("config"), arguments.pop("check_config")
 
     async def run(stop: lifecycle.Stop) -> int | None:
+        arguments, values = flags.parse()
         settings = config.load(
-            CollectorSettings, path=path, environ=os.environ, prefix=_PREFIX, flags=arguments
+            CollectorSettings,
+            path=arguments.config,
+            environ=os.environ,
+            prefix=flags.ENVIRONMENT_PREFIX,
+            flags=values,
         )
-        if only_check:
+        if arguments.check_config:
+            ConfigWatch(settings.web_config_file, SystemClock())
             sys.stdout.write("configuration OK\n")
             return lifecycle.EXIT_OK
         return await serve(settings, stop)
@@ -35,66 +47,80 @@ def main() -> int:
 
 async def serve(settings: CollectorSettings, stop: lifecycle.Stop) -> int:
     """Answers scrapes until the stop is requested."""
-    try:
-        logs.configure(
-            "collector",
-            level=settings.loglevel,
-            form=settings.logformat,
-            file=settings.logfile,
-        )
-    except OSError as error:
-        raise config.ConfigError([f"logfile = {settings.logfile}: {error.strerror}"]) from None
+    _configure_logs(settings)
     log = logs.get()
     clock = SystemClock()
-    source = LibvirtSource(settings.url, clock, hedge_after_seconds=settings.hedge_after_seconds)
-    registry = new_registry("collector")
-    exporter = Exporter(source, clock, timeout_seconds=settings.timeout_seconds, registry=registry)
-    server = MetricsServer(
-        registry,
-        service="collector",
-        host=settings.host,
-        port=settings.port,
-        ready=exporter.fault,
-        routes={"/metrics": exporter.application},
+    web_config = ConfigWatch(settings.web_config_file, clock)
+    sockets = (
+        listeners.handed_over(os.environ, process=os.getpid())
+        if settings.systemd_socket
+        else listeners.listen(settings.addresses)
     )
+    registry = new_registry("collector")
+    first, targets = _targets(settings, clock, registry)
+    pages = Pages(
+        targets,
+        enabled=settings.groups,
+        longest_seconds=settings.timeout_seconds,
+        max_requests=settings.max_requests,
+        ready=first.fault,
+        version=service_version(),
+    )
+    passwords = Passwords()
+    guard = Guard(web_config, clock, passwords)
+    server = WebServer(pages, sockets, guard=guard, config=web_config)
+    telemetry.register(registry, config=web_config, guard=guard, server=server, pages=pages)
     server.start()
-    log.info("collector.started", url=settings.url, host=settings.host, port=server.port)
+    log.info("collector.started", targets=settings.uris, addresses=server.addresses)
+    listeners.notify(os.environ, "READY=1")
     # The first reading opens the connection and learns every domain, which would make the first
     # scrape the slowest. libvirt may be down: the collector outlives it.
-    await asyncio.to_thread(exporter.scrape, settings.timeout_seconds)
+    first_reading = asyncio.create_task(asyncio.to_thread(first.scrape, settings.timeout_seconds))
     reason = await stop.wait()
-    server.close()
+    listeners.notify(os.environ, "STOPPING=1")
+    await server.close()
+    pages.close()
+    passwords.close()
+    await first_reading
+    targets.close()
     log.info("collector.stopped", reason=reason)
     return lifecycle.EXIT_OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="virtscale-collector",
-        description="Exports statistics of libvirt domains to Prometheus, read-only.",
-        epilog="Every key of the file is also an environment variable: "
-        f"{_PREFIX}URL=qemu:///system",
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
-    parser.add_argument(
-        "--check-config", action="store_true", help="check the configuration and exit"
-    )
-    parser.add_argument("--url", help="libvirt URI (default: qemu:///system)")
-    parser.add_argument(
-        "--listen-address", metavar="HOST:PORT", help="of /metrics (default: 127.0.0.1:9177)"
-    )
-    parser.add_argument(
-        "--timeout-seconds", metavar="SECONDS", help="longest reading of libvirt (default: 5)"
-    )
-    parser.add_argument(
-        "--hedge-after-seconds",
-        metavar="SECONDS",
-        help="ask again on another connection after this time (default: 0.3)",
-    )
-    parser.add_argument("--loglevel", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--logfile", type=Path, metavar="FILE")
-    parser.add_argument("--logformat", choices=["json", "text"])
-    return parser
+def _targets(
+    settings: CollectorSettings, clock: SystemClock, registry: CollectorRegistry
+) -> tuple[Exporter, Targets]:
+    """The exporter of /metrics, and all of them."""
+
+    def exporter(uri: str) -> Exporter:
+        source = LibvirtSource(
+            uri,
+            clock,
+            hedge_after_seconds=settings.hedge_after_seconds,
+            shards=settings.shards,
+            include=settings.domain_include,
+            exclude=settings.domain_exclude,
+        )
+        return Exporter(
+            source,
+            Renderer(settings.compat_names),
+            clock,
+            timeout_seconds=settings.timeout_seconds,
+            registry=registry,
+            groups=settings.groups,
+        )
+
+    configured = {name: exporter(uri) for name, uri in settings.uris.items()}
+    first = next(iter(configured.values()))
+    return first, Targets(configured, exporter, settings.probe_allow, clock)
+
+
+def _configure_logs(settings: CollectorSettings) -> None:
+    file: Path | None = settings.logfile
+    try:
+        logs.configure("collector", level=settings.loglevel, form=settings.logformat, file=file)
+    except OSError as error:
+        raise config.ConfigError([f"logfile = {file}: {error.strerror}"]) from None
 
 
 if __name__ == "__main__":
