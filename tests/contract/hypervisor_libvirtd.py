@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import libvirt
@@ -29,7 +29,8 @@ _NOBODY = 65534
 class PrivateLibvirtd:
     """Runs as an unprivileged user with directories of its own; restartable under its domains."""
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[Path], Sequence[str]] = lambda root: ()) -> None:
+        """`prepare` puts files below the root and returns further arguments of the daemon."""
         # Unix sockets allow 107 bytes; the temporary directories of pytest may be longer.
         self.root = Path(tempfile.mkdtemp(prefix="vs-"))
         self._user = _NOBODY if os.geteuid() == 0 else None
@@ -38,6 +39,7 @@ class PrivateLibvirtd:
             if self._user is not None:
                 os.chown(self.root / part, self._user, self._user)
         self.root.chmod(0o755)
+        self._arguments = prepare(self.root)
         self.uri = f"qemu+unix:///session?socket={self.root}/run/libvirt/libvirt-sock"
         self.log = self.root / "home/libvirtd.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,7 +55,7 @@ class PrivateLibvirtd:
             "LIBVIRT_LOG_OUTPUTS": f"3:file:{self.log}",
         }
         self._process = subprocess.Popen(
-            ["libvirtd"],
+            ["libvirtd", *self._arguments],
             env=environ,
             user=self._user,
             group=self._user,
