@@ -7,13 +7,14 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from collector import flags, telemetry
+from collector import flags
 from collector.config import CollectorSettings
 from collector.exporter import Exporter
 from collector.exposition import Renderer
 from collector.libvirt_source import LibvirtSource
 from collector.pages import Pages
 from collector.targets import Targets
+from collector.telemetry import WebMetrics, WebState
 from collector.web import listeners
 from collector.web.config_watch import ConfigWatch
 from collector.web.guard import Guard
@@ -69,7 +70,19 @@ async def serve(settings: CollectorSettings, stop: lifecycle.Stop) -> int:
     passwords = Passwords()
     guard = Guard(web_config, clock, passwords)
     server = WebServer(pages, sockets, guard=guard, config=web_config)
-    telemetry.register(registry, config=web_config, guard=guard, server=server, pages=pages)
+    registry.register(
+        WebMetrics(
+            lambda: WebState(
+                is_config_current=web_config.is_current,
+                config_read_at=web_config.read_at,
+                certificate_ends_at=web_config.current.not_after,
+                connections=server.connections,
+                scrapes=pages.scrapes_under_way,
+                refusals=guard.refusals,
+                evictions=server.evictions,
+            )
+        )
+    )
     server.start()
     log.info("collector.started", targets=settings.uris, addresses=server.addresses)
     listeners.notify(os.environ, "READY=1")
