@@ -175,10 +175,10 @@ def test_reads_hosts_by_socket_tls_and_ssh_in_one_process(start, remote, tmp_pat
         *("--libvirt.uri", f"gone=qemu+tls://localhost:{free_ports()}/session"),
         *("--probe.allow", "test:///.*"),
     )
-    assert "libvirt_domains 1" in one.get("/metrics")
+    # A daemon that has just started asks every QEMU it finds first, which may take seconds.
+    one.until("/metrics", "^libvirt_domains 1")
     for name in ("socket", "tls", "ssh"):
-        body = probe(one, name)
-        assert "libvirt_domains 1" in body, name
+        body = one.until(f"/probe?target={name}", "^libvirt_domains 1")
         assert "process_" not in body
     assert "libvirt_up 0" in probe(one, "gone")
     assert "libvirt_up 1" in probe(one, "test:///default")
