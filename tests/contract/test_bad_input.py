@@ -105,7 +105,7 @@ def test_every_fault_of_a_worker_s_settings_is_named(monkeypatch: Any, capsys: A
         ("dispatcher", "--listen"),
         ("dispatcher", "--listen-address"),
         ("scaler", "--listen-address"),
-        ("collector", "--listen-address"),
+        ("collector", "--web.listen-address"),
     ],
 )
 def test_a_busy_port_of_a_service_is_named_with_its_option(
@@ -115,7 +115,7 @@ def test_a_busy_port_of_a_service_is_named_with_its_option(
         "dispatcher": ["--database", tmp_path / "jobs.db"],
         "scaler": ["--state-dir", tmp_path],
     }
-    free = {"--listen": "--listen-address", "--listen-address": "--listen"}[option]
+    free = {"--listen": "--listen-address", "--listen-address": "--listen"}.get(option, "")
     others = [free, "127.0.0.1:0"] if service == "dispatcher" else []
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
