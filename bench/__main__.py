@@ -16,6 +16,7 @@ if _MISSING := [name for name in _NEEDED if importlib.util.find_spec(name) is No
 
 from bench import (  # noqa: E402 - needs the path above
     chaos,
+    collector,
     decide,
     dispatch,
     elasticity,
@@ -57,6 +58,9 @@ def command_line() -> argparse.ArgumentParser:
         benchmarks.add_parser("scalein", help="no job lost or run twice, real guests at work")
     )
     decide.add_arguments(benchmarks.add_parser("decide", help="what a turn of the scaler costs"))
+    collector.add_arguments(
+        benchmarks.add_parser("collector", help="the exporter beside others, on real domains")
+    )
     return parser
 
 

@@ -10,9 +10,6 @@ process, not that of libvirtd, which is shown beside it.
 import asyncio
 import contextlib
 import json
-import os
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,7 +19,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bench.rig import PROGRAMS, Rig, wait_until
+from bench.libvirtd import Daemon
+from bench.rig import Rig, wait_until
 from bench.tick_services import worker_name
 from bench.usage import cpu_seconds
 from scaler.config import ScalerConfig, pool_settings, signal_queries
@@ -36,7 +34,6 @@ from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import logs
 from servicekit.clock import SystemClock
 
-_NOBODY = 65534
 _FLUSH_TURNS = 5
 """The store writes what has grown once in five seconds, and what is new within a second."""
 _DOMAIN = """
@@ -63,65 +60,17 @@ class SteppedClock(SystemClock):
         return super().wall() + self.turn
 
 
-class Daemon:
-    """A private libvirtd, of nobody when root calls, as root's own is the system's."""
+class _Definitions(Daemon):
+    """A libvirtd with domains that are never started."""
 
-    def __init__(self) -> None:
-        # Unix sockets allow 107 bytes.
-        self.root = Path(tempfile.mkdtemp(prefix="vs-"))
-        self._user = _NOBODY if os.geteuid() == 0 else None
-        self.uri = f"qemu+unix:///session?socket={self.root}/run/libvirt/libvirt-sock"
-        for part in ("run", "config", "home"):
-            (self.root / part).mkdir()
-            if self._user is not None:
-                os.chown(self.root / part, self._user, self._user)
-        self.root.chmod(0o755)
-        self._process = subprocess.Popen(
-            [shutil.which("libvirtd", path=PROGRAMS) or "libvirtd"],
-            env={
-                "PATH": PROGRAMS,
-                "HOME": str(self.root / "home"),
-                "XDG_RUNTIME_DIR": str(self.root / "run"),
-                "XDG_CONFIG_HOME": str(self.root / "config"),
-                "XDG_CACHE_HOME": str(self.root / "home/cache"),
-            },
-            user=self._user,
-            group=self._user,
-            extra_groups=None if self._user is None else [],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._defined = 0
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+    _defined = 0
 
     def define(self, count: int) -> None:
         """Defines domains until there are so many."""
-        import libvirt
-
-        def answers() -> bool:
-            try:
-                libvirt.open(self.uri).close()
-            except libvirt.libvirtError:
-                return False
-            return True
-
-        libvirt.registerErrorHandler(lambda *_: None, None)
-        wait_until(answers, "libvirtd answers")
-        connection = libvirt.open(self.uri)
-        while self._defined < count:
-            connection.defineXML(_DOMAIN.format(name=worker_name(self._defined)))
-            self._defined += 1
-        connection.close()
-
-    def close(self) -> None:
-        """Ends it; its domains were never started."""
-        self._process.terminate()
-        self._process.wait(20)
-        shutil.rmtree(self.root, ignore_errors=True)
+        with self.connection() as connection:
+            while self._defined < count:
+                connection.defineXML(_DOMAIN.format(name=worker_name(self._defined)))
+                self._defined += 1
 
 
 class _HalfRunning:
@@ -179,7 +128,7 @@ class Point:
 class _World:
     """One scaler with everything it asks."""
 
-    def __init__(self, rig: Rig, daemon: Daemon, size: int) -> None:
+    def __init__(self, rig: Rig, daemon: _Definitions, size: int) -> None:
         from scaler.libvirt_hypervisor import LibvirtHypervisor
 
         running = size // 2
@@ -234,8 +183,8 @@ def _services(rig: Rig, running: int, size: int) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _daemon() -> Iterator[Daemon]:
-    daemon = Daemon()
+def _daemon() -> Iterator[_Definitions]:
+    daemon = _Definitions()
     try:
         yield daemon
     finally:
@@ -250,7 +199,7 @@ def measure(sizes: tuple[int, ...], turns: int) -> Iterator[Point]:
             yield asyncio.run(_point(rig, daemon, size, turns))
 
 
-async def _point(rig: Rig, daemon: Daemon, size: int, turns: int) -> Point:
+async def _point(rig: Rig, daemon: _Definitions, size: int, turns: int) -> Point:
     world = _World(rig, daemon, size)
     try:
         for number in range(45):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,6 +35,19 @@ def cpu_seconds(pids: Iterable[int]) -> float:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))
     return ticks / _TICKS_PER_SECOND
+
+
+def cpu_clock(pid: int) -> float:
+    """CPU seconds of one living process and its threads, to the nanosecond.
+
+    What `/proc` tells is counted in hundredths of a second: too coarse for a single scrape.
+
+    Raises:
+        OSError: there is no such process.
+
+    """
+    # How Linux makes a clock of a process id: its complement, and 2 for scheduled time.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident_bytes(pid: int) -> int:

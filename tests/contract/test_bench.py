@@ -18,6 +18,8 @@ from bench.usage import family
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
+PROGRAMS = ("libvirtd", "qemu-system-x86_64")
+MISSING = [one for one in PROGRAMS if shutil.which(one, path=PROGRAMS) is None]
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -103,6 +105,28 @@ def test_a_smoke_run_of_the_scaler_takes_whole_turns(
     assert 0 < whole["quiet"] <= whole["slowest"]
     assert whole["moving"] > 0
     assert drawn.read_text(encoding="utf-8").count("<svg") == 2
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+def test_a_smoke_run_of_the_collector_reads_real_domains(scratch: Path, tmp_path: Path) -> None:
+    written, drawn = tmp_path / "figures.json", tmp_path / "growth.html"
+    # Without peers: what is installed beside us must not decide whether this passes.
+    process = start(
+        scratch,
+        *("collector", "--quick", "--no-peers"),
+        *("--json", str(written), "--plot", str(drawn)),
+    )
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output + errors
+    found = json.loads(written.read_text())
+    rounds = {one["name"]: one for one in found["rounds_3"]}
+    assert rounds["ours, six groups"]["series"] > 3 * 30
+    assert rounds["ours, six groups"]["libvirtd_ms_per_domain"] > 0
+    assert [one["complete"] for one in found["frozen"]["ours"]["scrapes"]] == [2, 2, 2]
+    assert not found["libvirtd"]["stopped"]["up"]
+    assert found["scrapers"]["ours"]["one"]["bulk"] > 0
+    assert [one["domains"] for one in found["growth"]] == [10, 100]
+    assert "<svg" in drawn.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -22,7 +22,7 @@ def test_every_command_of_the_document_is_understood():
     "name",
     [
         *("dispatch", "latency", "worker", "scaleout", "scalein"),
-        *("fidelity", "elasticity", "decide"),
+        *("fidelity", "elasticity", "decide", "collector"),
     ],
 )
 def test_every_flag_of_the_document_exists(name):
