@@ -5,8 +5,9 @@ import importlib.util
 import shutil
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,9 +260,10 @@ def _scrapers(
     rig: Rig, made: Host, arguments: argparse.Namespace, figures: list[Figure]
 ) -> dict[str, Any]:
     rounds = 3 if arguments.quick else 20
-    found = {"ours": trouble.call_counts(made, lambda uri: start_ours(rig, uri), rounds)}
+    starts: dict[str, Callable[[str], Exporter]] = {"ours": partial(start_ours, rig)}
     if arguments.has_debians:
-        found["Debian's"] = trouble.call_counts(made, lambda uri: start_debians(rig, uri), rounds)
+        starts["debians"] = partial(start_debians, rig)
+    found = {name: trouble.call_counts(made, name, start, rounds) for name, start in starts.items()}
     rows = [("calls of libvirt per round", "one scraper", "two at once", "bulk: one", "two")]
     for name, one in found.items():
         shown = [one[scrapers][kind] for kind in ("all", "bulk") for scrapers in ("one", "two")]

@@ -102,17 +102,17 @@ def _scrape_together(barrier: threading.Barrier, exporter: Exporter, answers: li
 
 
 def call_counts(
-    host: Host, start: Callable[[str], Exporter], rounds: int
+    host: Host, name: str, start: Callable[[str], Exporter], rounds: int
 ) -> dict[str, dict[str, float]]:
     """Calls per round of one scraper and of two at once: of any kind, and bulk queries."""
-    socket = host.daemon.root / f"count-{threading.get_ident()}-{id(start)}.sock"
+    socket = host.daemon.root / f"{name}.sock"
     with CallCounter(socket, host.daemon.socket) as counter:
         exporter = start(counter.uri)
         _until_whole(exporter, len(host.names))
         found = {}
-        for name, scrapers in (("one", 1), ("two", 2)):
+        for key, scrapers in (("one", 1), ("two", 2)):
             counts = calls_of(counter, exporter, scrapers, rounds)
-            found[name] = {"all": counts.total() / rounds, "bulk": counts[BULK] / rounds}
+            found[key] = {"all": counts.total() / rounds, "bulk": counts[BULK] / rounds}
     return found
 
 

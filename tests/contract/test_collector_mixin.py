@@ -1,0 +1,237 @@
+"""Alerts, rules and dashboards for the collector alone: complete, and right on a real host."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import libvirt
+import pytest
+import requests
+import yaml
+
+from tests.contract.hypervisor_libvirtd import PrivateLibvirtd
+from tests.free_ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "prometheus" / "collector"
+METRICS = (ROOT / "docs/METRICS.md").read_text(encoding="utf-8")
+TESTS = yaml.safe_load((ROOT / "prometheus/tests/collector.yml").read_text(encoding="utf-8"))
+RULES = [
+    rule
+    for path in sorted(FOLDER.glob("*.yml"))
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+PROGRAMS = ("libvirtd", "qemu-system-x86_64", "prometheus")
+MISSING = [one for one in PROGRAMS if shutil.which(one) is None]
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(name):
+    outcomes = [
+        [case["exp_alerts"] for case in test["alert_rule_test"] if case["alertname"] == name]
+        for test in TESTS["tests"]
+        if "alert_rule_test" in test
+    ]
+    asked = [outcome for outcome in outcomes if outcome]
+    assert any(outcome[-1] for outcome in asked), "no test in which it fires"
+    assert any(not any(outcome) for outcome in asked), "no test in which it stays silent"
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_every_alert_leads_to_its_part_of_the_runbook(name):
+    alert = ALERTS[name]
+    assert alert["labels"]["severity"] in ("warning", "critical")
+    assert set(alert["annotations"]) == {"summary", "action", "runbook"}
+    document, _, anchor = alert["annotations"]["runbook"].partition("#")
+    assert anchor == name.lower()
+    assert f"\n### {name}\n" in (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_the_runbook_knows_no_alert_that_is_not_there():
+    text = (ROOT / "docs/OPERATIONS.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^### (Libvirt\w+)$", text, re.M)) == set(ALERTS)
+
+
+def test_every_metric_exists():
+    used = {
+        metric
+        for rule in RULES
+        for metric in re.findall(r"(?<![\w:])libvirt_\w+", rule["expr"])
+        if metric not in RECORDED
+    }
+    assert len(used) > 20
+    assert not {metric for metric in used if f"| `{metric}` |" not in METRICS}
+
+
+# Reads its first sector again and again, so that CPU and disk have something to show.
+BUSY_SECTOR = bytes.fromhex("b80102 b90100 ba8000 bb007e cd13 ebf0").ljust(510, b"\0") + b"\x55\xaa"
+DOMAIN = """
+<domain type='qemu'>
+  <name>busy</name><title>busy one</title><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>
+      <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
+    <interface type='user'><model type='virtio'/></interface>
+    <memballoon model='virtio'/>
+  </devices>
+</domain>
+"""
+CONFIGURATION = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}/*.yml"]
+scrape_configs:
+  - job_name: libvirt
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+# What such a host does not have: a guest that tells its memory, jobs, pools, trouble, flushes, more
+# than one cell or swap.
+MAY_BE_EMPTY = re.compile(
+    r"memory_stats_(?!rss)|_job_info_|storage_pool|control_state|== 0|flush_|numa_cell|buffers"
+)
+
+
+RECENT_SECONDS = 15
+
+
+class Site:
+    """A domain at work, the collector and a Prometheus that scrapes it."""
+
+    def __init__(self):
+        self.daemon = PrivateLibvirtd()
+        disk = self.daemon.root / "home" / "busy.img"
+        disk.write_bytes(BUSY_SECTOR.ljust(1 << 20, b"\0"))
+        disk.chmod(0o666)
+        connection = libvirt.open(self.daemon.uri)
+        connection.createXML(DOMAIN.format(disk=disk))
+        connection.close()
+        self.folder = Path(tempfile.mkdtemp(prefix="vs-prometheus-"))
+        scraped, asked = free_ports(), free_ports()
+        self.url = f"http://127.0.0.1:{asked}/api/v1"
+        self._processes = [
+            self._start(
+                *(sys.executable, "-m", "collector", "--url", self.daemon.uri),
+                *("--listen-address", f"127.0.0.1:{scraped}"),
+            )
+        ]
+        configuration = self.folder / "prometheus.yml"
+        configuration.write_text(CONFIGURATION.format(rules=FOLDER, port=scraped))
+        self._processes.append(
+            self._start(
+                *("prometheus", f"--config.file={configuration}", "--log.level=error"),
+                f"--storage.tsdb.path={self.folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{asked}",
+            )
+        )
+
+    def _start(self, *command):
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"},
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self, expression):
+        """The series that an expression has had within the last seconds.
+
+        Not at one instant: on a busy machine a scrape may come too late, which is not the matter.
+        """
+        now = time.time()
+        asked = {"query": expression, "start": now - RECENT_SECONDS, "end": now, "step": 1}
+        found = requests.get(f"{self.url}/query_range", params=asked, timeout=5).json()
+        assert found["status"] == "success", f"{expression}: {found}"
+        assert "warnings" not in found, f"{expression}: {found}"
+        return found["data"]["result"]
+
+    def wait_for(self, expression):
+        end = time.monotonic() + 40
+        while True:
+            try:
+                if self.ask(expression):
+                    return
+            except (requests.RequestException, ValueError):
+                pass
+            assert time.monotonic() < end, f"nothing came of {expression}"
+            time.sleep(0.1)
+
+    def close(self):
+        for process in self._processes:
+            process.terminate()
+            process.wait(20)
+        self.daemon.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def site():
+    made = Site()
+    try:
+        made.wait_for("rate(libvirt_domain_block_stats_read_requests_total[15s]) > 0")
+        made.wait_for("rate(libvirt_domain_vcpu_time_seconds_total[15s]) > 0")
+        yield made
+    finally:
+        made.close()
+
+
+def filled_in(query):
+    """The query as Grafana would send it, with this site chosen."""
+    values = {"$__rate_interval": "15s", "$job": "libvirt", "$instance": ".*", "$domain": "busy"}
+    for name, value in values.items():
+        query = query.replace(name, value)
+    assert "$" not in query
+    return query
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ["host", "domain"])
+def test_every_query_of_a_dashboard_brings_what_it_should(site, name):
+    board = json.loads((ROOT / f"grafana/{name}.json").read_text(encoding="utf-8"))
+    empty = []
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            found = site.ask(filled_in(target["expr"]))
+            if not found and not MAY_BE_EMPTY.search(target["expr"]):
+                empty.append((panel["title"], target["expr"]))
+            for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+                assert all(label in one["metric"] for one in found), (panel["title"], label)
+    assert not empty
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ["host", "domain"])
+def test_every_choice_of_a_dashboard_finds_something(site, name):
+    board = json.loads((ROOT / f"grafana/{name}.json").read_text(encoding="utf-8"))
+    choices = [one["query"] for one in board["templating"]["list"] if one["type"] == "query"]
+    assert len(choices) >= 2
+    for choice in choices:
+        selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", choice).groups()
+        assert all(label in one["metric"] for one in site.ask(filled_in(selector)))
+        assert site.ask(filled_in(selector))
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@pytest.mark.timeout(120)
+def test_no_alert_fires_on_a_host_that_is_well_and_every_rule_is_evaluated(site):
+    for rule in RULES:
+        site.ask(rule["expr"])
+    groups = requests.get(f"{site.url}/rules", timeout=5).json()["data"]["groups"]
+    healths = {
+        rule["name"]: rule["lastError"]
+        for group in groups
+        for rule in group["rules"]
+        if rule.get("lastError")
+    }
+    assert not healths
+    assert len([rule for group in groups for rule in group["rules"]]) == len(RULES)
