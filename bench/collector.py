@@ -21,9 +21,9 @@ from bench.report import Figure, Goal, print_figures, print_rows, write_json
 from bench.rig import PROGRAMS, Rig
 from scaler.simulator import plot
 
-EQUAL_GROUPS = ("state", "cpu", "balloon", "interface", "block")
+EQUAL_GROUPS = ("state", "cpu", "interface", "block")
 """What it takes to give all that Debian's exporter gives."""
-FULL_GROUPS = (*EQUAL_GROUPS, "vcpu")
+FULL_GROUPS = (*EQUAL_GROUPS, "balloon", "vcpu")
 _OTHER_NAMES = {
     "libvirt_domain_state_code": "libvirt_domain_info_vstate",
     "libvirt_domains_number": "libvirt_domains",
@@ -180,7 +180,10 @@ def _compare(
     assert equal.last is not None
     assert theirs.last is not None
     if missing := missing_families(theirs.last, equal.last, _OTHER_NAMES):
-        raise SystemExit(f"not as much as Debian's: {', '.join(missing)}")
+        # It would win by giving less: no figure of it counts.
+        print(f"NOT AS MUCH AS DEBIAN'S: {', '.join(missing)}", file=sys.stderr)
+        goal = Goal(f"metrics of Debian's that are not given, {size} domains", "", 0.0, None)
+        figures.append(Figure(goal, float(len(missing))))
     median = statistics.median(theirs.seconds)
     for subject, floor, aim in ((equal, 0.5, None), (full, 1.3, 1.0)):
         goal = Goal(f"wall time, {subject.name}, {size} domains", "of Debian's", floor, aim)
