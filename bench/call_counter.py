@@ -33,7 +33,7 @@ class Calls:
             ValueError: this is not libvirt's protocol.
 
         """
-        found = []
+        found: list[int] = []
         self._buffer += data
         while True:
             if self._left:

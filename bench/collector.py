@@ -267,7 +267,9 @@ def _scrapers(
     if arguments.has_debians:
         starts["debians"] = partial(start_debians, rig)
     found = {name: trouble.call_counts(made, name, start, rounds) for name, start in starts.items()}
-    rows = [("calls of libvirt per round", "one scraper", "two at once", "bulk: one", "two")]
+    rows: list[tuple[str, ...]] = [
+        ("calls of libvirt per round", "one scraper", "two at once", "bulk: one", "two"),
+    ]
     for name, one in found.items():
         shown = [one[scrapers][kind] for kind in ("all", "bulk") for scrapers in ("one", "two")]
         rows.append((name, *(f"{value:.1f}" for value in shown)))
@@ -282,8 +284,8 @@ def _scrapers(
 def _growth(
     rig: Rig, arguments: argparse.Namespace, figures: list[Figure], details: dict[str, Any]
 ) -> None:
-    sizes = collector_growth.QUICK_SIZES if arguments.quick else collector_growth.SIZES
-    sizes = tuple(size for size in sizes if size <= arguments.largest)
+    tried = collector_growth.QUICK_SIZES if arguments.quick else collector_growth.SIZES
+    sizes = [size for size in tried if size <= arguments.largest]
     points = list(collector_growth.measure(rig, sizes, 5 if arguments.quick else 15))
     collector_growth.show(points)
     details["growth"] = points

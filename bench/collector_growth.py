@@ -154,7 +154,8 @@ def _peer_milliseconds(text: str, times: int) -> float:
 
     registry = CollectorRegistry()
     registry.register(_Ready())
-    return _milliseconds(lambda: generate_latest(registry), times)
+    render: Callable[[CollectorRegistry], bytes] = generate_latest
+    return _milliseconds(partial(render, registry), times)
 
 
 if __name__ == "__main__":
