@@ -21,9 +21,9 @@ from bench.report import Figure, Goal, print_figures, print_rows, write_json
 from bench.rig import PROGRAMS, Rig
 from scaler.simulator import plot
 
-EQUAL_GROUPS = ("state", "cpu", "interface", "block")
+EQUAL_GROUPS = ("state", "interface", "block")
 """What it takes to give all that Debian's exporter gives."""
-FULL_GROUPS = (*EQUAL_GROUPS, "balloon", "vcpu")
+FULL_GROUPS = (*EQUAL_GROUPS, "cpu", "balloon", "vcpu")
 _OTHER_NAMES = {
     "libvirt_domain_state_code": "libvirt_domain_info_vstate",
     "libvirt_domains_number": "libvirt_domains",
