@@ -267,14 +267,13 @@ def _scrapers(
     if arguments.has_debians:
         starts["debians"] = partial(start_debians, rig)
     found = {name: trouble.call_counts(made, name, start, rounds) for name, start in starts.items()}
-    rows: list[tuple[str, ...]] = [
-        ("calls of libvirt per round", "one scraper", "two at once", "bulk: one", "two"),
-    ]
-    for name, one in found.items():
-        shown = [one[scrapers][kind] for kind in ("all", "bulk") for scrapers in ("one", "two")]
-        rows.append((name, *(f"{value:.1f}" for value in shown)))
-    print()
-    print_rows(rows)
+    if not arguments.no_peers:
+        for name, replay in (
+            ("inovex", libvirt_calls.inovex),
+            ("tinkoff", libvirt_calls.tinkoff),
+        ):
+            found[name] = trouble.replayed_calls(made, name, replay)
+    trouble.show_calls(found)
     share = found["ours"]["two"]["bulk"] / max(1e-9, found["ours"]["one"]["bulk"])
     goal = Goal("bulk queries, two scrapers at once / one", "times", 1.1, 1.0)
     figures.append(Figure(goal, share))

@@ -63,7 +63,7 @@ class Subject:
         }
 
 
-def replayed(replay: Callable[[str], int], uri: str) -> Callable[[], Answer]:
+def replayed(replay: Callable[[str], None], uri: str) -> Callable[[], Answer]:
     """Replayed calls as a scrape without a text."""
 
     def scrape() -> Answer:

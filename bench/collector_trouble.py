@@ -8,6 +8,7 @@ from typing import Any
 from bench.call_counter import BULK, CallCounter
 from bench.collector_host import Host, eof_lines
 from bench.exporter_process import Answer, Exporter
+from bench.peers.libvirt_calls import Replay
 from bench.report import print_rows
 
 DEADLINE_SECONDS = 2.0
@@ -114,6 +115,30 @@ def call_counts(
             counts = calls_of(counter, exporter, scrapers, rounds)
             found[key] = {"all": counts.total() / rounds, "bulk": counts[BULK] / rounds}
     return found
+
+
+def replayed_calls(host: Host, name: str, replay: Replay) -> dict[str, dict[str, float]]:
+    """Calls of one scrape that is replayed: of any kind, and bulk queries."""
+    with CallCounter(host.daemon.root / f"{name}.sock", host.daemon.socket) as counter:
+        replay(counter.uri)
+        counts = counter.take()
+    return {"one": {"all": float(counts.total()), "bulk": float(counts[BULK])}}
+
+
+def show_calls(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Prints how often each calls libvirt; a replay has one scraper only."""
+    rows: list[tuple[str, ...]] = [
+        ("calls of libvirt per round", "one scraper", "two at once", "bulk: one", "two")
+    ]
+    for name, one in found.items():
+        shown = [
+            f"{one[scrapers][kind]:.1f}" if scrapers in one else "-"
+            for kind in ("all", "bulk")
+            for scrapers in ("one", "two")
+        ]
+        rows.append((name, *shown))
+    print()
+    print_rows(rows)
 
 
 def show_frozen(name: str, found: dict[str, Any], domains: int) -> None:
