@@ -1,6 +1,7 @@
 """The families of a domain's CPU, memory and threads; part of `collector.catalogue`. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from collector.families import Family, Kind, Scale, Statistic
 from collector.records import Group
@@ -20,10 +21,12 @@ def _one(
     scale: Scale = ONE,
     *,
     is_lasting: bool = False,
+    is_basic: bool = False,
 ) -> Statistic:
     """A number of the domain itself."""
     kind: Kind = "counter" if name.endswith("_total") else "gauge"
-    return Statistic(_of_domain(name, kind, text, group), key, scale, is_lasting)
+    family = replace(_of_domain(name, kind, text, group), is_basic=is_basic)
+    return Statistic(family, key, scale, is_lasting)
 
 
 _STATE_STATISTICS = (
@@ -59,6 +62,7 @@ _CPU_STATISTICS = (
         "CPU time in seconds of the domain's hypervisor process since the domain started, its "
         "emulator threads included (libvirt cpu.time). Active domains only.",
         NANOSECONDS,
+        is_basic=True,
     ),
     _one(
         Group.CPU,
@@ -86,7 +90,11 @@ def _vcpu(name: str, kind: Kind, text: str, scale: Scale = ONE) -> Statistic:
 
 
 _VCPU_STATISTICS = (
-    _one(Group.VCPU, "info_virtual_cpus", "vcpu.current", _VCPUS_NOW, is_lasting=True),
+    _one(
+        *(Group.VCPU, "info_virtual_cpus", "vcpu.current", _VCPUS_NOW),
+        is_lasting=True,
+        is_basic=True,
+    ),
     _one(Group.VCPU, "vcpu_current", "vcpu.current", _VCPUS_NOW, is_lasting=True),
     _one(
         Group.VCPU,
@@ -153,6 +161,7 @@ _BALLOON_STATISTICS = (
         _ALLOWED,
         KIBIBYTES,
         is_lasting=True,
+        is_basic=True,
     ),
     _one(
         Group.BALLOON,
@@ -161,6 +170,7 @@ _BALLOON_STATISTICS = (
         _GIVEN,
         KIBIBYTES,
         is_lasting=True,
+        is_basic=True,
     ),
     _memory("maximum_bytes", "maximum", _ALLOWED),
     _memory("current_balloon_bytes", "current", _GIVEN),

@@ -58,7 +58,7 @@ class Renderer:
             number = self._numbers.get(family.name)
             if number is None or value is None or not math.isfinite(value) or value < 0:
                 continue
-            if groups is None or family.group is None or family.group in groups:
+            if family.is_wanted(groups):
                 lines[number].append(_line(family, labels, value))
         if reading is not None:
             self._add_domains(lines, _each_once(reading.domains), groups)

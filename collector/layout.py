@@ -314,7 +314,7 @@ class Layouts:
         for key, value in statistics.items():
             pattern, kind, item = _split(key)
             for one in self._statistics.get(pattern, ()):
-                if not (active or one.is_lasting) or not _is_wanted(one.family, groups):
+                if not (active or one.is_lasting) or not one.family.is_wanted(groups):
                     continue
                 if not _is_number(value):
                     is_sound = False
@@ -325,7 +325,7 @@ class Layouts:
                 if text is not None:
                     number = self._numbers[one.family.name]
                     cells.append(_Cell(number, text, places[key], one.scale))
-        if not (active and _is_wanted(catalogue.USED_PERCENT, groups)):
+        if not (active and catalogue.USED_PERCENT.is_wanted(groups)):
             memory = _Memory()
         if memory.is_shown:
             number = self._numbers[catalogue.USED_PERCENT.name]
@@ -369,7 +369,7 @@ class Layouts:
         rows.append((catalogue.TIMED_OUT, (record.name,), int(record.is_timed_out)))
         for family, values, value in rows:
             number = self._numbers.get(family.name)
-            if number is None or not _is_wanted(family, groups):
+            if number is None or not family.is_wanted(groups):
                 continue
             names = self._labels[family.name]
             if names != family.labels:
@@ -458,10 +458,6 @@ def _is_number(value: object) -> bool:
 
 def _is_name(key: str) -> bool:
     return key == "block.count" or (key.endswith(".name") and key.startswith(_NAMED))
-
-
-def _is_wanted(family: Family, groups: frozenset[Group] | None) -> bool:
-    return groups is None or family.group is None or family.group in groups
 
 
 def _template(cells: Sequence[_Cell]) -> str:

@@ -124,10 +124,28 @@ def test_only_what_was_asked_for_is_there():
     host = odd_host()
     groups = frozenset({Group.STATE, Group.CPU})
     names = {name for name, _ in series_of(text_of(host, groups=groups))}
-    wanted = {family.name for family in catalogue.CATALOGUE if family.group in {None, *groups}}
+    wanted = {family.name for family in catalogue.CATALOGUE if family.is_wanted(groups)}
     assert names <= wanted
     assert "libvirt_domain_info_cpu_time_seconds_total" in names
     assert "libvirt_domain_info" not in names
+
+
+def test_the_state_brings_what_libvirt_tells_along_with_it():
+    basics = {"state.state": 1, "cpu.time": 5, "vcpu.current": 2}
+    record = domain("a", basics | {"balloon.current": 1024, "balloon.maximum": 2048})
+    names = {
+        name for name, _ in series_of(text_of(reading(record), groups=frozenset({Group.STATE})))
+    }
+    assert names >= {
+        "libvirt_domain_info_cpu_time_seconds_total",
+        "libvirt_domain_info_virtual_cpus",
+        "libvirt_domain_info_memory_usage_bytes",
+        "libvirt_domain_info_maximum_memory_bytes",
+    }
+    assert "libvirt_domain_vcpu_current" not in names
+    assert 'stats_complete{domain="a"} 1' in text_of(
+        reading(record), groups=frozenset({Group.STATE})
+    )
 
 
 def test_scrapes_that_ask_for_different_groups_do_not_mix():
