@@ -20,6 +20,7 @@ from bench.peers import libvirt_calls
 from bench.report import Figure, Goal, print_figures, print_rows, write_json
 from bench.rig import PROGRAMS, Rig
 from scaler.simulator import plot
+from scaler.simulator.drawing import Section, Table
 
 EQUAL_GROUPS = ("state", "interface", "block")
 """What it takes to give all that Debian's exporter gives."""
@@ -305,7 +306,7 @@ def _growth(
 
 def _draw(details: dict[str, Any]) -> str:
     """CPU and memory over domains, and wall times beside each other."""
-    pictures = []
+    sections: list[Section] = []
     for key, title, share in (
         ("zipped_ms", "exporter: CPU ms of a scrape", 1.0),
         ("peer_ms", "prometheus_client, the same series: CPU ms", 1.0),
@@ -321,12 +322,12 @@ def _draw(details: dict[str, Any]) -> str:
             for one in details.get("growth", [])
         ]
         if points:
-            pictures.append(plot.scatter(title, "domains", points))
+            sections.append(plot.scatter(title, "domains", points))
     for key, found in details.items():
         if key.startswith("rounds_"):
             rows = [(f"{key.removeprefix('rounds_')} domains", "median ms", "p95 ms")]
             rows += [
                 (one["name"], f"{one['median_ms']:.1f}", f"{one['p95_ms']:.1f}") for one in found
             ]
-            pictures.append(plot.table(rows))
-    return plot.page("What a scrape of libvirt costs", pictures)
+            sections.append(Table(rows))
+    return plot.page("What a scrape of libvirt costs", sections)

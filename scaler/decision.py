@@ -7,7 +7,6 @@ Production, `eval`, dry run and the simulation call the same `decide`. Effects c
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from operator import attrgetter
 
 from scaler import (
     alerts,
@@ -233,9 +232,7 @@ def _see_fleet(fleet: Fleet, observation: Observation, now: float) -> Fleet:
     if observation.workers is None:
         return replace(fleet, known_since=None)
     known_since = now if fleet.known_since is None else fleet.known_since
-    workers = observation.workers
-    names = map(attrgetter("worker_id"), workers)
-    return Fleet(dict(zip(names, workers, strict=True)), known_since)
+    return Fleet({worker.worker_id: worker for worker in observation.workers}, known_since)
 
 
 def _blind(state: State, observation: Observation, now: float) -> Decision:

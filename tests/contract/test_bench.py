@@ -18,8 +18,8 @@ from bench.usage import family
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
-PROGRAMS = ("libvirtd", "qemu-system-x86_64")
-MISSING = [one for one in PROGRAMS if shutil.which(one, path=PROGRAMS) is None]
+NEEDED = ("libvirtd", "qemu-system-x86_64")
+MISSING = [one for one in NEEDED if shutil.which(one, path=PROGRAMS) is None]
 pytestmark = pytest.mark.timeout(180)
 
 
