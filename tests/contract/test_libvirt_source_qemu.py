@@ -1,6 +1,7 @@
 """The collector's source on a real libvirtd with real QEMU domains."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -444,7 +445,7 @@ def process(world: World) -> Iterator[Any]:
         text=True,
     )
     started = running.stderr.readline()
-    running.port = int(started.split('"port": ')[1].split(",")[0].strip(" }\n"))
+    running.port = int(json.loads(started)["addresses"][0].rpartition(":")[2])
     drain = threading.Thread(target=running.stderr.read, daemon=True)
     drain.start()
     yield running
@@ -476,7 +477,7 @@ def test_the_process_outlives_libvirtd(world: World, process: Any) -> None:
     world.daemon.start()
     back = scrape(process)
     assert "libvirt_up 1.0" in back
-    assert 'libvirt_domain_info_vstate{domain="one"} 1.0' in back
+    assert 'libvirt_domain_info_vstate{domain="one"} 1\n' in back
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="not installed: promtool")
@@ -497,8 +498,8 @@ def test_promtool_finds_nothing_to_say_about_the_real_output(world: World, proce
 def test_sigterm_ends_the_process_while_a_call_is_stuck(world: World, process: Any) -> None:
     world.define("one")
     world.act("one", "create")
-    until(lambda: 'stats_complete{domain="one"} 1.0' in scrape(process), "full statistics")
+    until(lambda: 'stats_complete{domain="one"} 1\n' in scrape(process), "full statistics")
     with world.frozen("one"):
-        assert 'libvirt_domain_timed_out{domain="one"} 1.0' in scrape(process)
+        assert 'libvirt_domain_timed_out{domain="one"} 1\n' in scrape(process)
         process.terminate()
         assert process.wait(5) == 0
