@@ -167,12 +167,13 @@ async def test_a_client_that_leaves_in_the_middle_is_no_news():
 
 
 async def test_when_all_places_are_taken_the_longest_silent_client_makes_room():
-    limits = Limits(connections=4)
+    limits = Limits(connections=4, head_seconds=600.0)
     async with served(limits=limits) as one, contextlib.AsyncExitStack() as clients:
         opened = [await clients.enter_async_context(connected(one.port)) for _ in range(4)]
         await until(lambda: one.server.connections == 4)
         assert (await one.get("/a"))[0] == 200
-        assert await opened[0][0].read() == b""
+        async with asyncio.timeout(15):
+            assert await opened[0][0].read() == b""
         assert one.server.evictions == 1
         assert one.server.connections <= 4
 
