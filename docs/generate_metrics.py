@@ -22,6 +22,7 @@ from virtscale.v1 import license_pb2  # noqa: E402
 
 from collector.catalogue import CATALOGUE  # noqa: E402
 from collector.families import NameSet  # noqa: E402
+from collector.telemetry import WebMetrics, WebState  # noqa: E402
 from dispatcher import telemetry as dispatcher_telemetry  # noqa: E402
 from dispatcher.effects import RequeueReason  # noqa: E402
 from dispatcher.grpc_api.call_metrics import MeasureCalls  # noqa: E402
@@ -173,6 +174,22 @@ def scaler_rows() -> list[Row]:
     return rows_of(registry)
 
 
+def collector_web_rows() -> list[Row]:
+    """From the metrics of the collector's web server."""
+    registry = CollectorRegistry()
+    state = WebState(
+        is_config_current=True,
+        config_read_at=0.0,
+        certificate_ends_at=0.0,
+        connections=0,
+        scrapes=0,
+        refusals={"password": 0},
+        evictions=0,
+    )
+    registry.register(WebMetrics(lambda: state))
+    return rows_of(registry)
+
+
 def rows_of(registry: CollectorRegistry) -> list[Row]:
     """Every family of a registry; its labels are those of its first series."""
     rows = []
@@ -290,6 +307,12 @@ rate(virtscale_dispatcher_job_service_seconds_count[1m]) / S^2 - 1`.
 Default port 9182.
 
 {table(scaler_rows())}
+
+## The collector's pages
+
+Beside the domains at `/metrics`, not at `/probe`. `by` is `rate`, `certificate` or `password`.
+
+{table(collector_web_rows())}
 
 ## Recording rules
 
