@@ -86,8 +86,8 @@ class Exporter:
         self._fault: str | None = "no reading yet"
         self._rendering_fault: str | None = None
         self._render_seconds = 0.0
-        self.waiting = 0
-        """How many scrapes wait for a reading that another has begun."""
+        self.sharing = 0
+        """How many scrapes use a reading that another has begun."""
 
     def fault(self) -> str | None:
         """Why the last scrape failed; None when it did not. Reads nothing itself."""
@@ -113,45 +113,62 @@ class Exporter:
         """
         wanted = self.groups if groups is None else groups
         began = self._clock.monotonic()
-        flight = self._flight(wanted, began + timeout_seconds)
+        flight, is_shared = self._flight(wanted, began + timeout_seconds)
         if flight is None:
             flight = _Flight(wanted, began)
             flight.facts = Facts(self._clock.monotonic() - began, self._source.reconnects)
-        return flight.body(
-            form,
-            is_probe=is_probe,
-            is_compressed=is_compressed,
-            make=lambda asked, probes: self._render(flight, asked) + self._own(asked, probes),
-        )
+        try:
+            return flight.body(
+                form,
+                is_probe=is_probe,
+                is_compressed=is_compressed,
+                make=lambda asked, probes: self._render(flight, asked) + self._own(asked, probes),
+            )
+        finally:
+            # Until the first answer is complete, who asks overlaps with who has asked.
+            self._end(flight)
+            self._share(-is_shared)
 
-    def _flight(self, groups: frozenset[Group], deadline: float) -> _Flight | None:
-        """A reading that has landed; None when the time is up before one has."""
+    def _flight(self, groups: frozenset[Group], deadline: float) -> tuple[_Flight | None, bool]:
+        """A reading that has landed, and whether another began it.
+
+        None when the time is up before one has.
+        """
         while True:
             with self._lock:
                 flight = self._flights.get(groups)
                 leads = flight is None
                 if flight is None:
                     flight = self._flights[groups] = _Flight(groups, deadline)
-                self.waiting += not leads
+                self.sharing += not leads
             if leads:
-                return self._lead(flight)
+                return self._lead(flight), False
             has_landed = flight.landed.wait(max(0.0, deadline - self._clock.monotonic()))
-            with self._lock:
-                self.waiting -= 1
-            if not has_landed:
-                return None
             # Who led may have had less time than this scrape has left.
-            if flight.reading is not None or flight.deadline >= deadline:
-                return flight
+            if has_landed and (flight.reading is not None or flight.deadline >= deadline):
+                return flight, True
+            self._share(-1)
+            if not has_landed:
+                return None, False
+
+    def _share(self, change: int) -> None:
+        with self._lock:
+            self.sharing += change
 
     def _lead(self, flight: _Flight) -> _Flight:
         try:
             self._read(flight)
         finally:
-            with self._lock:
-                self._flights.pop(flight.groups, None)
+            if flight.reading is None:
+                self._end(flight)
             flight.landed.set()
         return flight
+
+    def _end(self, flight: _Flight) -> None:
+        """Nobody joins it any more."""
+        with self._lock:
+            if self._flights.get(flight.groups) is flight:
+                del self._flights[flight.groups]
 
     def _read(self, flight: _Flight) -> None:
         began = self._clock.monotonic()

@@ -11,6 +11,7 @@ import urllib.parse
 import libvirt
 import pytest
 import trustme
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.contract.collector_process import ROOT, CollectorProcess
 from tests.contract.hypervisor_libvirtd import PrivateLibvirtd
@@ -102,6 +103,8 @@ def test_serves_and_ends_in_order(start, tmp_path):
         assert "\nlibvirt_up 1" in body
         assert "process_cpu_seconds_total" in body
         assert body.endswith("# EOF\n")
+        names = {family.name for family in text_string_to_metric_families(body)}
+        assert {"libvirt_up", "process_cpu_seconds", "virtscale_collector_web_refused"} <= names
         assert one.get("/-/ready") == "ready\n"
         assert one.stop() == 0
         assert systemd.recv(100) == b"STOPPING=1"

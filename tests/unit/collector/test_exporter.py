@@ -49,9 +49,14 @@ class FakeRenderer:
     def __init__(self, *faults):
         self.faults = faults
         self.calls = 0
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
 
     def render(self, reading, facts, form, groups=None):
         self.calls += 1
+        self.entered.set()
+        assert self.gate.wait(10)
         state = "down" if reading is None else "up"
         if state in self.faults:
             raise KeyError("a bug")
@@ -168,24 +173,33 @@ def test_scrapes_that_overlap_share_one_reading_whatever_form_they_want():
     leader, first = together(lambda: scrape(made))
     assert source.entered.wait(5)
     forms = [Format.TEXT, Format.OPENMETRICS, Format.TEXT, Format.OPENMETRICS]
-    asked = threading.Barrier(len(forms) + 1)
-
-    def follow(form):
-        asked.wait(5)
-        return scrape(made, form=form)
-
-    others, answers = together(*(lambda form=form: follow(form) for form in forms))
-    asked.wait(5)
-    # They join at once; a short wait cannot be told from none, so join before the gate opens.
-    deadline = threading.Event()
-    while made.waiting < len(forms):
-        assert not deadline.wait(0.001)
+    others, answers = together(*(lambda form=form: scrape(made, form=form) for form in forms))
+    while made.sharing < len(forms):
+        pass
     source.gate.set()
     joined(leader + others)
     assert len(source.asked) == 1
     assert renderer.calls == 2
     assert first == ["up text 3\n"]
     assert sorted(set(answers)) == ["up openmetrics 3\n# EOF\n", "up text 3\n"]
+
+
+def test_who_asks_while_the_answer_is_being_written_overlaps_too():
+    source, renderer = FakeSource(), FakeRenderer()
+    renderer.gate.clear()
+    made = exporter(source, renderer)
+    first, one = together(lambda: scrape(made))
+    assert renderer.entered.wait(5)
+    second, other = together(lambda: scrape(made, form=Format.OPENMETRICS))
+    while made.sharing < 1:
+        pass
+    renderer.gate.set()
+    joined(first + second)
+    assert (one, other) == (["up text 3\n"], ["up openmetrics 3\n# EOF\n"])
+    assert len(source.asked) == 1
+    scrape(made)
+    assert made.sharing == 0
+    assert len(source.asked) == 2
 
 
 def test_other_groups_are_another_reading_and_one_at_a_time():
@@ -235,7 +249,7 @@ def test_a_hasty_leader_does_not_spoil_the_answer_of_who_has_more_time():
     leader, first = together(lambda: scrape(made, 0.2))
     assert source.entered.wait(5)
     patient, second = together(lambda: scrape(made, 5.0))
-    while made.waiting < 1:
+    while made.sharing < 1:
         pass
     source.gate.set()
     joined(leader + patient)
