@@ -215,11 +215,16 @@ class Exporter:
 
     def _own(self, form: Format, is_probe: bool) -> bytes:
         """The process's own metrics, and what ends an answer."""
+        end = b"" if form is Format.TEXT else _END
         if self._registry is None or is_probe:
-            return b"" if form is Format.TEXT else _END
-        if form is Format.TEXT:
-            return generate_latest(self._registry)
-        body: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+            return end
+        try:
+            if form is Format.TEXT:
+                return generate_latest(self._registry)
+            body: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+        except Exception:
+            self._log.exception("own_metrics.failed")
+            return end
         return body
 
     def _note(self, fault: str | None) -> None:

@@ -44,7 +44,7 @@ settings:
   http_server_config, rate_limit). It is read again when it or a file in it changes.
 
 signals:
-  SIGTERM, SIGINT       end; answers under way have two seconds
+  SIGTERM, SIGINT, SIGHUP   end; answers under way have two seconds
 
 exit codes:
   0 ended as asked; 1 cannot start, such as for a port in use; 2 wrong configuration

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.registry import Collector
 
 from collector.exporter import Exporter
 from collector.exposition import Format
@@ -153,6 +154,19 @@ def test_even_without_a_renderer_there_is_an_answer():
     made = exporter(FakeSource(), FakeRenderer("up", "down"))
     assert "\nlibvirt_up 0.0\n" in scrape(made)
     assert scrape(made, form=Format.OPENMETRICS).endswith("\nlibvirt_up 0.0\n# EOF\n")
+
+
+class Broken(Collector):
+    def collect(self):
+        raise KeyError("a bug")
+
+
+def test_own_metrics_that_fail_do_not_cost_the_domains():
+    registry = CollectorRegistry()
+    registry.register(Broken())
+    made = exporter(FakeSource(), registry=registry)
+    assert scrape(made) == "up text 3\n"
+    assert scrape(made, form=Format.OPENMETRICS) == "up openmetrics 3\n# EOF\n"
 
 
 def test_the_source_is_asked_for_what_the_scrape_asks_for():
