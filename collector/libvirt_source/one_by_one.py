@@ -24,7 +24,7 @@ class OneByOne:
 
     def read(self, seen: Survey, connection: Connection, terms: Terms) -> Outcome:
         """What the calls for single domains tell before the deadline."""
-        if not self._has_said:
+        if not self._has_said and any(one.is_active for one in seen.domains):
             self._has_said = True
             self._log.warning(
                 "bulk_statistics.missing",
@@ -37,9 +37,9 @@ class OneByOne:
             for one in seen.domains:
                 if self._clock.monotonic() >= terms.deadline:
                     return False
-                if one.is_active:
-                    told = per_domain.statistics(one.handle, terms.groups)
-                    found[one.uuid] = Answer(one.name, one.number, {**one.statistics, **told})
+                ask = per_domain.statistics if one.is_active else per_domain.limits
+                told = ask(one.handle, terms.groups)
+                found[one.uuid] = Answer(one.name, one.number, {**one.statistics, **told})
             return True
 
         future = connection.ask(ask)

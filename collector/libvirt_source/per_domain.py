@@ -49,6 +49,15 @@ def statistics(domain: Any, groups: frozenset[Group]) -> Told:
     return told
 
 
+def limits(domain: Any, groups: frozenset[Group]) -> Told:
+    """What the driver tells of an inactive domain: what it would have, but no counters."""
+    told: Told = {}
+    if groups & {Group.BALLOON, Group.VCPU, Group.STATE}:
+        _add(told, lambda: _basics(domain))
+        told.pop("cpu.time", None)
+    return told
+
+
 def _add(told: Told, read: Callable[[], Told]) -> None:
     try:
         told.update(read())

@@ -60,7 +60,7 @@ def survey(
         for one in domains
         if one.uuid in hung and (control := control_of(one.handle)) is not None
     }
-    return Survey(domains, session.has_bulk is not False, controls)
+    return Survey(domains, session.has_bulk is True, controls)
 
 
 def _records(session: Session, groups: frozenset[Group]) -> list[tuple[Any, dict[str, Any]]]:

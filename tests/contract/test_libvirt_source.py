@@ -122,6 +122,21 @@ def test_five_hundred_domains_are_read_quickly(source: Make, many: str) -> None:
     assert all(one.description is not None for one in reading.domains)
 
 
+def test_inactive_domains_have_limits_and_no_counters(source: Make, tmp_path: Path) -> None:
+    file = tmp_path / "off.xml"
+    off = "xmlns:t='http://libvirt.org/schemas/domain/test/1.0'"
+    file.write_text(
+        f"<node><domain type='test' {off}><name>off</name><memory>1024</memory><vcpu>2</vcpu>"
+        "<os><type>hvm</type></os><t:runstate>5</t:runstate></domain></node>"
+    )
+    (domain,) = source(f"test://{file}").read(DEFAULT_GROUPS, 5).domains
+    assert domain.number == -1
+    told = domain.statistics
+    assert told["state.state"] == 5
+    assert (told["balloon.maximum"], told["vcpu.current"]) == (1024, 2)
+    assert not any(key.startswith(("cpu.", "block.", "net.")) for key in told)
+
+
 def test_names_may_be_chosen(source: Make, many: str) -> None:
     read = source(many, include=re.compile("d0.."), exclude=re.compile("d00."))
     names = [one.name for one in read.read(DEFAULT_GROUPS, 30).domains]
