@@ -8,7 +8,7 @@ from collector.libvirt_source import bulk, hung
 from collector.libvirt_source.bulk import Answer
 from collector.libvirt_source.connection import Connection
 from collector.libvirt_source.patience import usual
-from collector.libvirt_source.plan import Present, plan
+from collector.libvirt_source.plan import MOST_STUCK, Present, plan
 from collector.libvirt_source.pursuit import Catch, Pursuit
 from collector.libvirt_source.survey import Survey
 from collector.records import Control, Group
@@ -39,6 +39,8 @@ class Terms:
 
     groups: frozenset[Group]
     deadline: float
+    ask_until: float
+    """The end of the bulk queries: a little time is left to look into what they did not tell."""
     patience_seconds: float
 
 
@@ -61,9 +63,12 @@ class BulkReader:
     def read(self, seen: Survey, probe: Probe, terms: Terms) -> Outcome:
         """Asks about every domain of the survey, except those that still hang."""
         numbers = {one.uuid: one.number for one in seen.domains}
-        self._hung = hung.still_hung(self._hung, numbers, seen.controls)
+        threshold, before = terms.patience_seconds / 2, self._hung
+        self._hung = hung.still_hung(before, numbers, seen.controls, threshold)
         if not bulk.needs_monitor(terms.groups):
             return Outcome(controls=seen.controls, hung=self.hung)
+        if len(self._hung) < len(before):
+            self._let_calls_return(terms)
         idle = sum(one.in_flight is None for one in self._connections)
         dealt = plan(
             [Present(one.uuid, one.is_active) for one in seen.domains],
@@ -78,12 +83,10 @@ class BulkReader:
             self.usual_seconds = usual(self.usual_seconds, self._clock.monotonic() - began)
         catch.unanswered.update(dealt.unasked)
         controls = self._look_into_the_incomplete(catch, numbers, probe, terms)
-        threshold = terms.patience_seconds / 2
         self._hung = {
             uuid: numbers[uuid]
             for uuid, control in controls.items()
             if hung.is_hung(control, threshold)
-            or (uuid in self._hung and hung.is_occupied(control))
         }
         return Outcome(
             answers=catch.answers,
@@ -93,6 +96,13 @@ class BulkReader:
             is_ok=not catch.unanswered - self._hung.keys(),
             fault=None if catch.answers else catch.fault,
         )
+
+    def _let_calls_return(self, terms: Terms) -> None:
+        """Somebody answers again, so calls that waited for that are about to return."""
+        stuck = [one.in_flight for one in self._connections if one.in_flight is not None]
+        left = terms.deadline - self._clock.monotonic()
+        if len(stuck) >= MOST_STUCK:
+            wait(stuck, max(0.0, min(terms.patience_seconds, left)))
 
     def _look_into_the_incomplete(
         self, catch: Catch, numbers: Mapping[str, int], probe: Probe, terms: Terms
@@ -119,7 +129,7 @@ class BulkReader:
             probe,
             self._clock,
             flags=bulk.flags(terms.groups),
-            deadline=terms.deadline,
+            deadline=terms.ask_until,
             patience_seconds=terms.patience_seconds,
         )
         return pursuit.run(share for share in shares if share)

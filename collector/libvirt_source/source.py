@@ -29,6 +29,7 @@ from servicekit.clock import Clock
 _SURVEY_CONNECTIONS = 2
 _FEWEST_CONNECTIONS = 2
 """One may be stuck: then the question goes out again over another."""
+_SHARE_FOR_LOOKING_INTO = 0.1
 
 
 class LibvirtSource:
@@ -84,7 +85,9 @@ class LibvirtSource:
             raise SourceError(faults.silence(self._url, timeout_seconds))
         try:
             seconds = patience(self._hedge_after_seconds, timeout_seconds, self._bulk.usual_seconds)
-            return self._read(Terms(groups, began + timeout_seconds, seconds))
+            deadline = began + timeout_seconds
+            ask_until = deadline - timeout_seconds * _SHARE_FOR_LOOKING_INTO
+            return self._read(Terms(groups, deadline, ask_until, seconds))
         finally:
             self._turn.release()
 

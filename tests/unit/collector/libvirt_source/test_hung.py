@@ -23,12 +23,13 @@ def test_who_leaves_a_question_open_for_too_long_hangs(control: Any, expected: A
     assert hung.is_hung(control, 0.2) is expected
 
 
-def test_who_hung_still_hangs_while_the_same_start_of_the_domain_is_occupied() -> None:
-    known = {"same": 1, "answered": 2, "restarted": 3, "gone": 4, "untold": 5}
-    numbers = {"same": 1, "answered": 2, "restarted": 30, "untold": 5}
+def test_who_hung_still_hangs_while_the_same_question_is_open() -> None:
+    known = {"same": 1, "answered": 2, "restarted": 3, "gone": 4, "untold": 5, "next": 6}
+    numbers = {"same": 1, "answered": 2, "restarted": 30, "untold": 5, "next": 6}
     controls = {
-        "same": Control(OCCUPIED, 0.001),
+        "same": Control(OCCUPIED, 9),
         "answered": Control(OK, 0),
         "restarted": Control(OCCUPIED, 9),
+        "next": Control(OCCUPIED, 0.003),
     }
-    assert hung.still_hung(known, numbers, controls) == {"same": 1}
+    assert hung.still_hung(known, numbers, controls, 0.1) == {"same": 1}

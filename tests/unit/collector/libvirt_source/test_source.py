@@ -156,6 +156,21 @@ def test_when_all_freeze_the_calls_that_hang_are_few_and_the_states_are_known(ma
         assert untold.statistics["balloon.maximum"] == 2048
 
 
+def test_when_many_thaw_the_next_reading_is_whole(made: Any) -> None:
+    all_of_them = domains(40)
+    source = made(FakeHost(*all_of_them))
+    source.read(FULL, 5)
+    for one in all_of_them:
+        one.freeze()
+    source.read(FULL, 20)
+    for one in all_of_them:
+        one.thaw()
+    for one in all_of_them:
+        until_untaken(one)
+    reading = source.read(FULL, 20)
+    assert all(is_whole(one) and not one.is_timed_out for one in reading.domains)
+
+
 def test_a_slow_host_is_waited_for_while_nobody_hangs(made: Any) -> None:
     host = FakeHost(*domains(4))
     source = made(host, hedge_after_seconds=0.02)
