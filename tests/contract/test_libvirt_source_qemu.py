@@ -429,7 +429,10 @@ def test_many_readings_leave_no_files_no_threads_and_no_word_in_the_log(world: W
     before = held()
     for _ in range(1000):
         source.read(frozenset({Group.STATE, Group.BLOCK, Group.INFO}), 5)
-    assert held() <= before
+    files, threads = held()
+    # A connection that was not needed before may have been opened; each has a few files.
+    assert files < before[0] + 40
+    assert threads <= before[1]
     source.close()
     until(lambda: held()[0] < before[0], "the connections to close")
     assert world.daemon.log.read_text().count("End of file") == 0
