@@ -51,28 +51,47 @@ class Figures:
     starts: float
 
 
-def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> list[Knobs]:
+@dataclass(frozen=True)
+class Start:
+    """Where to look for equal machine-hours, and which window to turn first."""
+
+    knobs: Knobs
+    turns_out: bool = False
+    """That for scaling out: who grows later starts fewer."""
+
+
+def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> list[Start]:
     """Knobs of equal machine-hours between the points of the grid, those that lose least first."""
+    candidates: dict[Figures, tuple[bool, int, int, float, Start]] = {}
+    for window in (_IN, _OUT):
+        for knobs, line in _lines(grid, window).items():
+            seconds, figures = crossing(line, theirs.machine_hours)
+            distance = _distance(theirs.machine_hours, [each.machine_hours for _, each in line])
+            if window.is_out and distance:
+                continue
+            if knobs.least > 1:
+                # Growing later makes a pool cheaper, but not its floor.
+                distance = 2 if distance else 0
+            wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
+            starts = _ratio(figures.starts, theirs.starts, 1e-3)
+            losses = (wait > _CLEAR_RATIO) + (starts > _NO_MORE_RATIO)
+            worst = max(wait, starts) if losses else wait
+            start = Start(window.set_to(knobs, rung(seconds)), window.is_out)
+            # Keys that do not bind change nothing: one candidate for all of them.
+            candidates.setdefault(figures, (distance == 2, losses, distance, worst, start))
+    return [each[4] for each in sorted(candidates.values(), key=lambda each: each[:4])]
+
+
+def _lines(
+    grid: Mapping[Knobs, Figures], window: "_Window"
+) -> dict[Knobs, list[tuple[float, Figures]]]:
+    """Points that differ in one window only, the cheap end of each line first."""
     lines: dict[Knobs, list[tuple[float, Figures]]] = {}
     for knobs, figures in grid.items():
-        rest = replace(knobs, in_window_seconds=0.0)
-        lines.setdefault(rest, []).append((knobs.in_window_seconds, figures))
-    candidates: dict[Figures, tuple[bool, int, int, float, Knobs]] = {}
-    for knobs, line in lines.items():
-        line.sort(key=lambda point: point[0])
-        window, figures = crossing(line, theirs.machine_hours)
-        distance = _distance(theirs.machine_hours, [each.machine_hours for _, each in line])
-        if knobs.least > 1:
-            # Growing later makes a pool cheaper, but not its floor.
-            distance = 2 if distance else 0
-        wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
-        starts = _ratio(figures.starts, theirs.starts, 1e-3)
-        losses = (wait > _CLEAR_RATIO) + (starts > _NO_MORE_RATIO)
-        worst = max(wait, starts) if losses else wait
-        turned = replace(knobs, in_window_seconds=rung(window))
-        # Keys that do not bind change nothing: one candidate for all of them.
-        candidates.setdefault(figures, (distance == 2, losses, distance, worst, turned))
-    return [each[4] for each in sorted(candidates.values(), key=lambda each: each[:4])]
+        lines.setdefault(window.set_to(knobs, 0.0), []).append((window.of(knobs), figures))
+    for line in lines.values():
+        line.sort(key=lambda point: -point[0] if window.is_out else point[0])
+    return lines
 
 
 def _distance(goal: float, hours: Sequence[float]) -> int:
@@ -112,20 +131,32 @@ def rung(seconds: float) -> float:
     return float(round(math.exp(round(math.log(seconds) / step) * step)))
 
 
-def equalise(start: Knobs, goal: Sequence[float], hours: Callable[[Knobs, int], float]) -> Knobs:
+def equalise(start: Start, goal: Sequence[float], hours: Callable[[Knobs, int], float]) -> Knobs:
     """The knobs nearest to the machine-hours of `goal`, one per seed, from `start` on.
 
-    The window for scaling in is turned; where it does not reach, that for scaling out. Most steps
-    look at the first seeds only.
+    Where one window does not reach, the other one is turned. Most steps look at the first seeds
+    only.
     """
     few = goal[: min(_FEW_SEEDS, len(goal))]
-    found, ratio = _searched(start, few, hours, _IN, _ROUNDS)
-    knob = _IN
-    if abs(ratio - 1) > EQUAL_RATIO:
-        there, nearer = _searched(found, few, hours, _OUT, _ROUNDS)
+    windows = (_OUT, _IN) if start.turns_out else (_IN, _OUT)
+    found, _ = _turned(start.knobs, few, hours, windows)
+    return _turned(found, goal, hours, windows)[0]
+
+
+def _turned(
+    start: Knobs,
+    goal: Sequence[float],
+    hours: Callable[[Knobs, int], float],
+    windows: Sequence["_Window"],
+) -> tuple[Knobs, float]:
+    found, ratio = start, math.inf
+    for window in windows:
+        there, nearer = _searched(found, goal, hours, window, _ROUNDS)
         if abs(nearer - 1) < abs(ratio - 1):
-            found, knob = there, _OUT
-    return _searched(found, goal, hours, knob, 3)[0]
+            found, ratio = there, nearer
+        if abs(ratio - 1) <= EQUAL_RATIO:
+            break
+    return found, ratio
 
 
 @dataclass(frozen=True)
@@ -137,6 +168,11 @@ class _Window:
 
     def of(self, knobs: Knobs) -> float:
         return knobs.out_window_seconds if self.is_out else knobs.in_window_seconds
+
+    def set_to(self, knobs: Knobs, seconds: float) -> Knobs:
+        if self.is_out:
+            return replace(knobs, out_window_seconds=seconds)
+        return replace(knobs, in_window_seconds=seconds)
 
     def turned(self, knobs: Knobs, tried: Mapping[Knobs, float]) -> Knobs:
         """Knobs that should bring the machine-hours nearer."""
@@ -150,9 +186,7 @@ class _Window:
         else:
             factor = min(8.0, max(0.125, tried[knobs] ** (-1 / self.power)))
             seconds = (self.of(knobs) + 5.0) * factor - 5.0
-        if self.is_out:
-            return replace(knobs, out_window_seconds=rung(seconds))
-        return replace(knobs, in_window_seconds=rung(seconds))
+        return self.set_to(knobs, rung(seconds))
 
 
 _IN = _Window(is_out=False, power=0.33)
