@@ -11,7 +11,7 @@ from collector import flags
 from collector.config import CollectorSettings
 from collector.exporter import Exporter
 from collector.exposition import Renderer
-from collector.libvirt_source import LibvirtSource
+from collector.libvirt_source import LibvirtSource, event_loop
 from collector.pages import Pages
 from collector.targets import Targets
 from collector.telemetry import WebMetrics, WebState
@@ -43,7 +43,11 @@ def main() -> int:
             return lifecycle.EXIT_OK
         return await serve(settings, stop)
 
-    return lifecycle.run(run)
+    code = lifecycle.run(run)
+    if event_loop.is_started():
+        # A call that is stuck in a daemon may return at any moment from now on.
+        lifecycle.leave(code)
+    return code
 
 
 async def serve(settings: CollectorSettings, stop: lifecycle.Stop) -> int:

@@ -111,6 +111,16 @@ def test_serves_and_ends_in_order(start, tmp_path):
     assert one.events()[-1] == "collector.stopped"
 
 
+def test_it_ends_without_the_interpreters_end(start):
+    """libvirt would call back into what is no more, for calls that are still in flight."""
+    process = start("--libvirt.uri", "test:///default", *ANYWHERE, environ={"PYTHONVERBOSE": "1"})
+    process.get("/metrics")
+    assert process.stop() == 0
+    log = process.log.read_text()
+    assert "collector.stopped" in log
+    assert "# cleanup[" not in log
+
+
 def test_takes_over_the_sockets_of_systemd(start):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = listener.fileno()

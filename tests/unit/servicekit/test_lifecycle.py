@@ -1,6 +1,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -146,3 +148,12 @@ async def test_the_first_reason_is_kept():
     stop.request("SIGTERM")
     stop.request("SIGINT")
     assert await stop.wait() == "SIGTERM"
+
+
+def test_leaving_keeps_what_was_printed_and_skips_the_interpreters_end():
+    script = (
+        "import atexit\nfrom servicekit import lifecycle\n"
+        "atexit.register(print, 'the end')\nprint('said', end='')\nlifecycle.leave(3)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (told.returncode, told.stdout, told.stderr) == (3, "said", "")
