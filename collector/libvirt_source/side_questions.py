@@ -9,7 +9,7 @@ from collector.libvirt_source.bulk_reader import Outcome, Terms
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.errands import Errand, Errands
 from collector.libvirt_source.survey import Survey, Surveyed
-from collector.records import Group, NodeRecord, Part, Statistics, Versions
+from collector.records import Group, NodeRecord, Part, Statistics
 from servicekit.clock import Clock
 
 Value = TypeVar("Value")
@@ -32,7 +32,7 @@ class SideQuestions:
         self._terms = terms
         groups = terms.groups
         descriptions.keep_only({one.uuid for one in seen.domains})
-        self._basics = self._described = self._node = self._versions = None
+        self._basics = self._described = self._node = None
         if seen.has_bulk and domain_parts.needs_basics(groups):
             self._basics = self._ask_basics(seen.domains, groups)
         if Group.INFO in groups:
@@ -43,8 +43,6 @@ class SideQuestions:
             )
         if Group.NODE in groups:
             self._node = errands.ask(host_parts.node)
-        if Group.VERSIONS in groups:
-            self._versions = errands.ask(host_parts.versions)
 
     def basics(self, found: Outcome) -> Mapping[str, Statistics]:
         """What virDomainGetInfo told: where the bulk groups do not, or could not in time."""
@@ -68,10 +66,6 @@ class SideQuestions:
     def node(self, parts: dict[str, Part]) -> NodeRecord | None:
         """None when it was not asked for or could not be read."""
         return self._fetch(Group.NODE, self._node, parts)
-
-    def versions(self, parts: dict[str, Part]) -> Versions | None:
-        """None when they were not asked for or could not be read."""
-        return self._fetch(Group.VERSIONS, self._versions, parts)
 
     def _ask_basics(
         self, domains: tuple[Surveyed, ...], groups: frozenset[Group]

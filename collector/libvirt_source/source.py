@@ -14,6 +14,7 @@ from collector.libvirt_source.change_events import ChangeEvents
 from collector.libvirt_source.connection import Connection, Opener
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.errands import Errands
+from collector.libvirt_source.host_versions import HostVersions
 from collector.libvirt_source.one_by_one import OneByOne
 from collector.libvirt_source.patience import patience
 from collector.libvirt_source.plan import MOST_SHARES
@@ -23,7 +24,7 @@ from collector.libvirt_source.single_domains import SingleDomains
 from collector.libvirt_source.survey import Survey, control_of
 from collector.libvirt_source.surveys import Surveys, message_of
 from collector.ports import SourceError
-from collector.records import Control, Group, HostReading, Part, StoragePoolRecord
+from collector.records import Control, Group, HostReading, Part, StoragePoolRecord, Versions
 from servicekit.clock import Clock
 
 _SURVEY_CONNECTIONS = 2
@@ -71,12 +72,13 @@ class LibvirtSource:
         self._one_by_one = OneByOne(url, clock)
         self._singles = SingleDomains(self._askers, clock)
         self._pools = Pools(url, clock, opener)
+        self._versions = HostVersions(url, clock, opener)
 
     @property
     def reconnects(self) -> int:
         """See `Source.reconnects`."""
         own = sum(one.reconnects for one in (*self._surveyors, *self._askers))
-        return own + self._pools.reconnects
+        return own + self._pools.reconnects + self._versions.reconnects
 
     def read(self, groups: frozenset[Group], timeout_seconds: float) -> HostReading:
         """See `Source.read`."""
@@ -96,6 +98,7 @@ class LibvirtSource:
         for connection in (*self._surveyors, *self._askers):
             connection.close()
         self._pools.close()
+        self._versions.close()
 
     def _read(self, terms: Terms) -> HostReading:
         began = self._clock.monotonic()
@@ -115,6 +118,8 @@ class LibvirtSource:
         self, seen: Survey, surveyor: Connection, errands: Errands, terms: Terms, began: float
     ) -> HostReading:
         pools = self._pools.start() if Group.POOL in terms.groups else None
+        if seen.has_bulk or Group.VERSIONS in terms.groups:
+            self._versions.start()
         aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms)
         found = self._statistics(seen, surveyor, terms)
         basics = aside.basics(found)
@@ -135,13 +140,18 @@ class LibvirtSource:
             )
             if part is not None:
                 parts[Group.POOL] = part
+        versions: Versions | None = None
+        if Group.VERSIONS in terms.groups:
+            versions, parts[Group.VERSIONS] = self._versions.finish(
+                deadline=terms.deadline, patience_seconds=terms.patience_seconds
+            )
         surveyed = (
             (one.uuid, bulk.Answer(one.name, one.number, one.statistics)) for one in seen.domains
         )
         return HostReading(
             domains=assembly.records(surveyed, findings, self._is_chosen),
             parts=parts,
-            versions=aside.versions(parts),
+            versions=versions,
             node=aside.node(parts),
             storage_pools=storage,
         )
@@ -149,6 +159,11 @@ class LibvirtSource:
     def _statistics(self, seen: Survey, surveyor: Connection, terms: Terms) -> Outcome:
         if not seen.has_bulk:
             return self._one_by_one.read(seen, surveyor, terms)
+        if self._versions.is_looking(
+            deadline=terms.deadline, patience_seconds=terms.patience_seconds
+        ):
+            is_whole = not seen.domains or not bulk.needs_monitor(terms.groups)
+            return Outcome(controls=seen.controls, hung=self._bulk.hung, is_ok=is_whole)
         handles = {one.uuid: one.handle for one in seen.domains}
 
         def probe(uuids: Sequence[str]) -> Future[Mapping[str, Control]]:

@@ -53,6 +53,9 @@ class FakeHost:
         self.is_up = True
         self.answering = threading.Event()
         self.answering.set()
+        self.has_looked = threading.Event()
+        """Cleared: the daemon is asked for its version for the first time."""
+        self.has_looked.set()
         self.after_survey = lambda: None
         self.pools: dict[str, Any] = {}
         self.supports_stats = True
@@ -125,6 +128,7 @@ class FakeHandle:
 
     def getVersion(self) -> Any:
         self._said("version")
+        self.host.has_looked.wait(20)
         return 7_002_022
 
     def getLibVersion(self) -> Any:

@@ -39,6 +39,7 @@ def made() -> Iterator[Any]:
     yield make
     for host in hosts:
         host.answering.set()
+        host.has_looked.set()
         for domain in host.domains.values():
             domain.thaw()
         for pool in host.pools.values():
@@ -459,3 +460,30 @@ def test_closing_ends_every_connection_and_its_thread() -> None:
         assert not one.is_alive()
     while host.count("close") < host.opened:
         assert time.monotonic() < end
+
+
+def test_while_the_daemon_looks_at_its_emulators_the_rest_is_told_in_time(made: Any) -> None:
+    host = FakeHost(*domains(2))
+    host.has_looked.clear()
+    source = made(host)
+    for _ in range(3):
+        began = time.monotonic()
+        reading = source.read(DEFAULT_GROUPS, 1)
+        assert time.monotonic() - began < 1
+        assert {name for name, part in reading.parts.items() if not part.is_ok} == {
+            "stats",
+            Group.VERSIONS,
+        }
+        assert reading.versions is None
+        for one in reading.domains:
+            assert one.statistics["state.state"] == 1
+            assert one.statistics["vcpu.current"] == 3
+            assert not is_whole(one)
+    # A question for CPU would look as well, and hold the domain meanwhile.
+    assert host.count("bulk") == 0
+    assert host.count("version") == 1
+    host.has_looked.set()
+    whole = source.read(DEFAULT_GROUPS, 5)
+    assert whole.versions is not None
+    assert all(is_whole(one) for one in whole.domains)
+    assert all(part.is_ok for part in whole.parts.values())
