@@ -231,6 +231,8 @@ def test_few_groups_hold_what_the_older_exporters_tell(world: World, source: Lib
 
 
 def test_the_host_and_its_versions(source: LibvirtSource) -> None:
+    # A daemon that is new looks at its emulators first.
+    until(lambda: source.read(DEFAULT_GROUPS, 5).versions is not None, "the versions")
     reading = source.read(DEFAULT_GROUPS, 5)
     node = reading.node
     assert node is not None
@@ -242,6 +244,28 @@ def test_the_host_and_its_versions(source: LibvirtSource) -> None:
     assert reading.versions.hypervisor.count(".") == 2
     assert reading.storage_pools == ()
     assert all(part.is_ok for part in reading.parts.values())
+
+
+def test_a_daemon_that_is_new_does_not_make_the_first_readings_late() -> None:
+    new = PrivateLibvirtd()
+    source = LibvirtSource(new.uri, SystemClock(), hedge_after_seconds=0.3)
+    try:
+        World(new).define("one")
+        readings = []
+
+        def has_versions() -> bool:
+            began = time.monotonic()
+            readings.append(source.read(DEFAULT_GROUPS, 1))
+            assert time.monotonic() - began < 1
+            return readings[-1].versions is not None
+
+        until(has_versions, "the versions")
+        assert readings[0].node is not None
+        assert described(by_name(readings[0])["one"]).membership is not None
+        assert all(part.is_ok for part in readings[-1].parts.values())
+    finally:
+        source.close()
+        new.close()
 
 
 def test_a_change_of_metadata_shows_without_a_restart_of_the_domain(
