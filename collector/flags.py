@@ -189,7 +189,7 @@ def _collector_flags(group: Any) -> None:
             action=_Switch,
             nargs=0,
             const=one.value,
-            help=f"(default: {state})",
+            help=f"{one.meaning} (default: {state})",
         )
     group.add_argument(
         "--collector.disable-defaults",

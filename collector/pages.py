@@ -14,6 +14,10 @@ from collector.web.messages import HTML, Answer, Headers, Request, text_answer
 _READING = ("GET", "HEAD")
 _MOST_THREADS = 128
 _VARY: Headers = (("Vary", "Accept, Accept-Encoding"),)
+_STYLE = (
+    "body{font-family:sans-serif;margin:2em auto;max-width:50em;padding:0 1em;"
+    "color-scheme:light dark}td{padding:.2em 1.5em .2em 0;vertical-align:top}"
+)
 _PACKED: Headers = (("Content-Encoding", "gzip"), *_VARY)
 
 
@@ -64,6 +68,9 @@ class Pages:
         return await page(request)
 
     async def _metrics(self, request: Request) -> Answer:
+        if "target" in request.query:
+            # Else a host's series would be kept under the name of another.
+            return text_answer(400, "/metrics is the first target; for others: /probe?target=NAME")
         return await self._scrape(request, self._targets.names[0], is_probe=False)
 
     async def _probe(self, request: Request) -> Answer:
@@ -93,12 +100,16 @@ class Pages:
             f'<li><a href="{html.escape(one)}">{html.escape(one)}</a>' for one in links
         )
         groups = "".join(
-            f"<tr><td>{group}<td>{'on' if group in self._enabled else 'off'}" for group in Group
+            f"<tr><td>{group}<td>{'on' if group in self._enabled else 'off'}"
+            f"<td>{html.escape(group.meaning, quote=False)}"
+            for group in Group
         )
         page = (
             "<!doctype html><html lang=en><meta charset=utf-8><title>virtscale collector</title>"
-            f"<h1>virtscale collector {html.escape(self._version)}</h1>"
-            "<p>Statistics of libvirt domains for Prometheus."
+            '<meta name=viewport content="width=device-width">'
+            f"<style>{_STYLE}</style><h1>virtscale collector</h1>"
+            "<p>Statistics of libvirt domains for Prometheus, version "
+            f"{html.escape(self._version)}."
             f"<ul>{listed}</ul><h2>Collectors</h2><table>{groups}</table>"
             "<p>A scrape may ask for some: <code>/metrics?collect[]=state&amp;collect[]=cpu</code>,"
             " or leave some out: <code>/metrics?exclude[]=block</code>.</html>\n"

@@ -7,6 +7,7 @@ Everything that libvirt did not tell is absent or None, never 0.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from collector.domain_xml import Description
 
@@ -17,26 +18,32 @@ Statistics = Mapping[str, object]
 class Group(StrEnum):
     """A set of metrics that is read, and can be left out, as a whole."""
 
-    STATE = "state"
-    CPU = "cpu"
-    BALLOON = "balloon"
-    VCPU = "vcpu"
-    INTERFACE = "interface"
-    BLOCK = "block"
-    INFO = "info"
-    """What a domain's XML tells: identity, disks, interfaces, pool, OpenStack."""
-    JOB = "job"
-    """Migrations, saves and backups under way."""
-    NODE = "node"
-    """CPU, memory and NUMA cells of the host, as libvirt sees them."""
-    POOL = "pool"
-    """Storage pools."""
-    VERSIONS = "versions"
-    BLKIOTUNE = "blkiotune"
-    """I/O limits of each disk: a call per disk, so off unless asked for."""
-    IOTHREAD = "iothread"
-    PERF = "perf"
-    DIRTYRATE = "dirtyrate"
+    meaning: str
+    """What it exports, in a few words, for operators."""
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """A member whose value is its name on the command line."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    STATE = "state", "whether domains run, and whether they can be asked"
+    CPU = "cpu", "CPU time of each domain"
+    BALLOON = "balloon", "memory of each domain, by its balloon"
+    VCPU = "vcpu", "number, state and times of virtual CPUs, steal time among them"
+    INTERFACE = "interface", "bytes, packets, errors and drops of network interfaces"
+    BLOCK = "block", "bytes, requests, times and sizes of disks"
+    INFO = "info", "identity, disks, interfaces, pool and OpenStack labels, from each domain's XML"
+    JOB = "job", "migrations, saves and backups under way"
+    NODE = "node", "CPU, memory and NUMA cells of the host, as libvirt sees them"
+    POOL = "pool", "state and sizes of storage pools"
+    VERSIONS = "versions", "versions of the hypervisor, the daemon and the library"
+    # A call per disk, so off unless asked for.
+    BLKIOTUNE = "blkiotune", "I/O limits of disks; one more call per disk"
+    IOTHREAD = "iothread", "polling of QEMU's I/O threads"
+    PERF = "perf", "hardware and software events that the domain's XML switches on"
+    DIRTYRATE = "dirtyrate", "how fast guests write memory, as last measured on request"
 
 
 BULK_GROUPS = frozenset(

@@ -72,9 +72,12 @@ def selected(query: Mapping[str, Sequence[str]], enabled: frozenset[Group]) -> f
     """The groups that `collect[]` names, or all that are `enabled` without those of `exclude[]`.
 
     Raises:
-        RequestError: unknown or switched-off groups, both parameters at once, nothing left.
+        RequestError: unknown or switched-off groups, both parameters, nothing left, no brackets.
 
     """
+    for bare in ("collect", "exclude"):
+        if bare in query:
+            raise RequestError(f"{bare}: write {bare}[] with the brackets")
     wanted, unwanted = query.get("collect[]", ()), query.get("exclude[]", ())
     if wanted and unwanted:
         raise RequestError("collect[] and exclude[] cannot be combined; give one of them")
@@ -90,14 +93,14 @@ def selected(query: Mapping[str, Sequence[str]], enabled: frozenset[Group]) -> f
 
 
 def _groups(parameter: str, names: Sequence[str]) -> frozenset[Group]:
-    known = {group.value for group in Group}
+    known = {group.value: group for group in Group}
     unknown = [name for name in names if name not in known]
     if unknown:
         shown = ", ".join(repr(name[:40]) for name in unknown[:3])
         raise RequestError(
             f"{parameter}: no collector is named {shown}; known: {', '.join(sorted(known))}"
         )
-    return frozenset(Group(name) for name in names)
+    return frozenset(known[name] for name in names)
 
 
 def timeout(header: str | None, longest_seconds: float) -> float:

@@ -58,7 +58,9 @@ def parse_target(target: bytes) -> tuple[str, dict[str, list[str]]]:
         query = parse_qs(
             parts.query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
         )
-    except ValueError:  # of which UnicodeDecodeError is one
+    except UnicodeDecodeError:
+        raise MalformedError("the request's path and query are not UTF-8") from None
+    except ValueError:
         raise MalformedError("the request's target is not a path") from None
     if not path.startswith("/"):
         raise MalformedError("the request's target is not a path")

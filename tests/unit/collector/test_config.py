@@ -50,11 +50,11 @@ def test_collectors_are_switched_by_flags(arguments, expected):
     assert from_flags(*arguments).groups == expected
 
 
-def test_every_collector_has_both_flags():
-    text = flags.parser().format_help()
+def test_every_collector_has_both_flags_and_says_what_it_exports():
+    text = " ".join(flags.parser().format_help().split())
     for group in Group:
         assert re.search(rf"--collector\.{group}\b", text)
-        assert re.search(rf"--no-collector\.{group}\b", text)
+        assert re.search(rf"--no-collector\.{group} {re.escape(group.meaning)} \(default: ", text)
         assert from_flags(f"--collector.{group}").collectors == {group: True}
 
 

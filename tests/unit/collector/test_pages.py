@@ -125,6 +125,12 @@ async def test_a_wrong_probe_says_why(world, query, status, words):
     assert not world.first.asked
 
 
+async def test_metrics_with_a_target_is_400(world):
+    status, body, _ = await world.get("/metrics", query={"target": ["b"]})
+    assert (status, "/probe?target=NAME" in body) == (400, True)
+    assert not world.first.asked
+
+
 async def test_a_wrong_collector_is_400(world):
     status, body, _ = await world.get("/metrics", query={"collect[]": ["x"], "exclude[]": ["y"]})
     assert (status, "cannot be combined" in body) == (400, True)
@@ -148,7 +154,7 @@ async def test_the_landing_page_links_everything_and_lists_the_collectors(world)
     assert "1.2.3 &lt;b&gt;" in page
     for group in Group:
         state = "on" if group in DEFAULT_GROUPS else "off"
-        assert f"<tr><td>{group}<td>{state}" in page
+        assert f"<tr><td>{group}<td>{state}<td>{group.meaning}" in page
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/probe", "/", "/-/healthy", "/-/ready"])

@@ -133,6 +133,7 @@ def test_collect_names_what_is_read_and_exclude_what_is_not():
     ("query", "words"),
     [
         ({"collect[]": ["cpu"], "exclude[]": ["block"]}, ["cannot be combined"]),
+        ({"collect": ["cpu"]}, ["write collect[] with the brackets"]),
         ({"collect[]": ["disk"]}, ["collect[]", "'disk'", "known: balloon, blkiotune"]),
         ({"exclude[]": [""]}, ["exclude[]", "''"]),
         ({"collect[]": ["perf", "cpu"]}, ["switched off: perf", "--collector.perf"]),
