@@ -6,12 +6,16 @@ import pytest
 import typer
 
 SCRIPTS = "tests/architecture/test_setup_scripts.py::"
+COLLECTOR = "tests/contract/test_collector_process.py::test_the_readme_shows_metrics"
 # Pattern of a command line -> the test that runs it. A new command in the README needs a row.
 COVERED = {
     r"git clone .+": SCRIPTS + "test_setup_is_quick_the_second_time",
     r"cd virtscale": SCRIPTS + "test_setup_is_quick_the_second_time",
     r"\./run( .+)?": SCRIPTS + "test_run_hands_its_arguments_to_up",
     r"\./virtscale .+": SCRIPTS + "test_virtscale_takes_any_sub_command",
+    r"\.venv/bin/python -m collector .+": COLLECTOR,
+    r"curl -s .+/metrics .+": COLLECTOR,
+    r"kill %1": COLLECTOR,
     r"\./test( .+)?": SCRIPTS + "test_test_passes_arguments_to_pytest",
 }
 _BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.M | re.S)

@@ -239,3 +239,15 @@ def test_a_port_in_use_is_a_sentence(start):
     assert ended.returncode == 1
     assert f"port {port} on 127.0.0.1 is in use" in ended.stderr
     assert "--web.listen-address" in ended.stderr
+
+
+def test_the_readme_shows_metrics():
+    """Its own words, with another port and the interpreter that runs this."""
+    section = (ROOT / "README.md").read_text().partition("\n## The collector alone\n")[2]
+    words = section.partition("```sh\n")[2].partition("```")[0]
+    assert ":9177" in words
+    words = words.replace(":9177", f":{free_ports()}").replace(".venv/bin/python", sys.executable)
+    done = subprocess.run(
+        ["bash", "-mc", f"{words}wait"], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert 'libvirt_domain_info_state{domain="test"' in done.stdout, done.stderr
