@@ -22,9 +22,9 @@ from bench.rig import PROGRAMS, Rig
 from scaler.simulator import plot
 from scaler.simulator.drawing import Section, Table
 
-EQUAL_GROUPS = ("state", "interface", "block")
+EQUAL_GROUPS = ("state", "interface", "block_traffic")
 """What it takes to give all that Debian's exporter gives."""
-FULL_GROUPS = (*EQUAL_GROUPS, "cpu", "balloon", "vcpu")
+FULL_GROUPS = ("state", "interface", "block", "cpu", "balloon", "vcpu")
 _OTHER_NAMES = {
     "libvirt_domain_state_code": "libvirt_domain_info_vstate",
     "libvirt_domains_number": "libvirt_domains",
@@ -124,7 +124,7 @@ def _on_real_domains(
 def _exporters(
     rig: Rig, made: Host, arguments: argparse.Namespace, exits: ExitStack
 ) -> tuple[Exporter, Exporter | None]:
-    ours = start_ours(rig, made.daemon.uri)
+    ours = start_ours(rig, made.daemon.uri, "--collector.block_traffic")
     exits.callback(ours.end)
     debians = start_debians(rig, made.daemon.uri) if arguments.has_debians else None
     if debians is not None:

@@ -6,11 +6,17 @@ from collector.records import Group
 _TARGET = ("domain", "target_device")
 
 
+_TRAFFIC = ("rd.bytes", "rd.reqs", "wr.bytes", "wr.reqs")
+
+
 def _block(
     name: str, key: str, text: str, scale: Scale = Scale.ONE, *, is_lasting: bool = False
 ) -> Statistic:
     kind: Kind = "counter" if name.endswith("_total") else "gauge"
-    family = Family(f"libvirt_domain_block_stats_{name}", kind, text, _TARGET, Group.BLOCK)
+    also = Group.BLOCK_TRAFFIC if key in _TRAFFIC else None
+    family = Family(
+        f"libvirt_domain_block_stats_{name}", kind, text, _TARGET, Group.BLOCK, also=also
+    )
     return Statistic(family, f"block.*.{key}", scale, is_lasting)
 
 

@@ -25,7 +25,7 @@ def _one(
 ) -> Statistic:
     """A number of the domain itself."""
     kind: Kind = "counter" if name.endswith("_total") else "gauge"
-    family = replace(_of_domain(name, kind, text, group), is_basic=is_basic)
+    family = replace(_of_domain(name, kind, text, group), also=Group.STATE if is_basic else None)
     return Statistic(family, key, scale, is_lasting)
 
 

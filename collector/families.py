@@ -43,17 +43,12 @@ class Family:
     """The group that must be read for it; None when it is always there."""
     names: NameSet = NameSet.INOVEX
     """The set that must be asked for."""
-    is_basic: bool = False
-    """True when virDomainGetInfo tells it too, so that it comes with the group `state` as well."""
+    also: Group | None = None
+    """Another group that brings it: `state` has what virDomainGetInfo tells, too."""
 
     def is_wanted(self, groups: frozenset[Group] | None) -> bool:
         """Whether a scrape that asked for these groups gets it; None stands for all."""
-        return (
-            groups is None
-            or self.group is None
-            or self.group in groups
-            or (self.is_basic and Group.STATE in groups)
-        )
+        return groups is None or self.group is None or self.group in groups or self.also in groups
 
     @property
     def family_name(self) -> str:

@@ -34,6 +34,10 @@ class Group(StrEnum):
     VCPU = "vcpu", "number, state and times of virtual CPUs, steal time among them"
     INTERFACE = "interface", "bytes, packets, errors and drops of network interfaces"
     BLOCK = "block", "bytes, requests, times and sizes of disks"
+    BLOCK_TRAFFIC = (
+        "block_traffic",
+        "bytes and requests of disks; less than `block`, for less",
+    )
     INFO = "info", "identity, disks, interfaces, pool and OpenStack labels, from each domain's XML"
     JOB = "job", "migrations, saves and backups under way"
     NODE = "node", "CPU, memory and NUMA cells of the host, as libvirt sees them"
@@ -49,11 +53,12 @@ class Group(StrEnum):
 BULK_GROUPS = frozenset(
     {
         *(Group.STATE, Group.CPU, Group.BALLOON, Group.VCPU, Group.INTERFACE, Group.BLOCK),
-        *(Group.IOTHREAD, Group.PERF, Group.DIRTYRATE),
+        *(Group.BLOCK_TRAFFIC, Group.IOTHREAD, Group.PERF, Group.DIRTYRATE),
     }
 )
 """Those that come with the bulk query."""
 DEFAULT_GROUPS = frozenset(Group) - {
+    Group.BLOCK_TRAFFIC,
     Group.BLKIOTUNE,
     Group.IOTHREAD,
     Group.PERF,

@@ -57,7 +57,7 @@ def is_complete(statistics: Statistics, groups: frozenset[Group] | None = None) 
         return False
     if (groups is None or Group.BALLOON in groups) and "balloon.rss" not in statistics:
         return False
-    if groups is not None and Group.BLOCK not in groups:
+    if groups is not None and not groups & {Group.BLOCK, Group.BLOCK_TRAFFIC}:
         return True
     disks = range(_integer(statistics, "block.count") or 0)
     return all(f"block.{number}.{_SECTOR_COUNTERS_OF_DISK}" in statistics for number in disks)

@@ -3,7 +3,7 @@
 The flags are those of libvirt's C API (libvirt-domain.h), which never change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.records import Group, Statistics
@@ -15,6 +15,7 @@ _FLAGS = {
     Group.VCPU: 1 << 3,
     Group.INTERFACE: 1 << 4,
     Group.BLOCK: 1 << 5,
+    Group.BLOCK_TRAFFIC: 1 << 5,
     Group.PERF: 1 << 6,
     Group.IOTHREAD: 1 << 7,
     Group.DIRTYRATE: 1 << 9,
@@ -24,6 +25,7 @@ NOWAIT = 1 << 29
 WITHOUT_MONITOR = frozenset({Group.STATE, Group.INTERFACE, Group.PERF})
 """libvirt answers these without asking a QEMU, so they cannot get stuck on one."""
 _SIGNS = ("cpu.", "vcpu.", "balloon.")
+_DISK_COUNTERS = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,45 @@ def is_complete(statistics: Statistics, groups: frozenset[Group]) -> bool:
     if Group.BALLOON in groups and "balloon.rss" not in statistics:
         return False
     count = statistics.get("block.count")
-    if Group.BLOCK not in groups or not isinstance(count, int) or count == 0:
+    if not groups & {Group.BLOCK, Group.BLOCK_TRAFFIC} or not isinstance(count, int) or count == 0:
         return True
     return any(f"block.{number}.rd.reqs" in statistics for number in range(count))
+
+
+def without_disks(flags: int) -> int:
+    """The same flags but for that of the group `block`, which asks a QEMU two questions."""
+    return flags & ~_FLAGS[Group.BLOCK]
+
+
+def lone_disks(
+    groups: frozenset[Group], disks: Mapping[str, Sequence[str]], hung: Collection[str]
+) -> dict[str, str]:
+    """Target of the disk by UUID, of domains whose traffic virDomainBlockStats tells for less.
+
+    That is one question to the QEMU per disk. It cannot be asked with NOWAIT, so a hung domain,
+    for which it would wait, stays with the bulk query.
+    """
+    if Group.BLOCK_TRAFFIC not in groups or Group.BLOCK in groups:
+        return {}
+    return {
+        uuid: targets[0]
+        for uuid, targets in disks.items()
+        if len(targets) == 1 and uuid not in hung
+    }
+
+
+def with_traffic(
+    statistics: Statistics, target: str, counters: Sequence[int] | None
+) -> dict[str, object]:
+    """A record with a disk's counters as virDomainBlockStats tells them, under the bulk keys.
+
+    None stands for counters that could not be had: then the disk is there without them.
+    """
+    found: dict[str, object] = {**statistics, "block.count": 1, "block.0.name": target}
+    for key, value in zip(_DISK_COUNTERS, counters or (), strict=False):
+        if value >= 0:  # libvirt's word for what a driver does not count is -1.
+            found[f"block.0.{key}"] = value
+    return found
 
 
 def has_bulk_statistics(statistics: Statistics) -> bool:

@@ -60,8 +60,13 @@ class BulkReader:
         """UUIDs of the domains that hung at the last reading."""
         return frozenset(self._hung)
 
-    def read(self, seen: Survey, probe: Probe, terms: Terms) -> Outcome:
-        """Asks about every domain of the survey, except those that still hang."""
+    def read(
+        self, seen: Survey, probe: Probe, terms: Terms, disks: Mapping[str, Sequence[str]]
+    ) -> Outcome:
+        """Asks about every domain of the survey, except those that still hang.
+
+        `disks` are the targets of each domain's disks, where they are known; by UUID.
+        """
         numbers = {one.uuid: one.number for one in seen.domains}
         threshold, before = terms.patience_seconds / 2, self._hung
         self._hung = hung.still_hung(before, numbers, seen.controls, threshold)
@@ -78,7 +83,8 @@ class BulkReader:
             most_shares=self._most_shares,
         )
         began = self._clock.monotonic()
-        catch = self._pursue([*dealt.shares, dealt.taken], probe, terms)
+        lone_disks = bulk.lone_disks(terms.groups, disks, self._hung)
+        catch = self._pursue([*dealt.shares, dealt.taken], probe, terms, lone_disks)
         if not catch.hung and not catch.unanswered:
             self.usual_seconds = usual(self.usual_seconds, self._clock.monotonic() - began)
         catch.unanswered.update(dealt.unasked)
@@ -117,18 +123,25 @@ class BulkReader:
         ]
         if not again:
             return controls
-        second = self._pursue([again], probe, terms)
+        second = self._pursue([again], probe, terms, {})
         catch.answers.update(second.answers)
         catch.gone |= second.gone
         catch.unanswered -= second.answers.keys() | second.gone
         return self._controls(self._incomplete(catch, numbers, terms.groups), probe, terms)
 
-    def _pursue(self, shares: Sequence[Sequence[str]], probe: Probe, terms: Terms) -> Catch:
+    def _pursue(
+        self,
+        shares: Sequence[Sequence[str]],
+        probe: Probe,
+        terms: Terms,
+        lone_disks: Mapping[str, str],
+    ) -> Catch:
         pursuit = Pursuit(
             self._connections,
             probe,
             self._clock,
             flags=bulk.flags(terms.groups),
+            lone_disks=lone_disks,
             deadline=terms.ask_until,
             patience_seconds=terms.patience_seconds,
         )

@@ -38,12 +38,13 @@ def statistics(domain: Any, groups: frozenset[Group]) -> Told:
         _add(told, lambda: _vcpus(domain))
     if Group.BALLOON in groups:
         _add(told, lambda: _memory(domain))
-    if groups & {Group.BLOCK, Group.INTERFACE}:
+    if groups & {Group.BLOCK, Group.BLOCK_TRAFFIC, Group.INTERFACE}:
         present = Devices()
         with contextlib.suppress(libvirt.libvirtError, ValueError):
             present = devices(domain.XMLDesc(0))
-        if Group.BLOCK in groups:
-            _add_each(told, "block", present.disks, lambda name: _block(domain, name))
+        if groups & {Group.BLOCK, Group.BLOCK_TRAFFIC}:
+            has_sizes = Group.BLOCK in groups
+            _add_each(told, "block", present.disks, lambda name: _block(domain, name, has_sizes))
         if Group.INTERFACE in groups:
             _add_each(told, "net", present.interfaces, lambda name: _interface(domain, name))
     return told
@@ -111,12 +112,13 @@ def _memory(domain: Any) -> Told:
     }
 
 
-def _block(domain: Any, name: str) -> Told:
+def _block(domain: Any, name: str, has_sizes: bool) -> Told:
     told: Told = {"name": name}
     values = domain.blockStats(name)
     # libvirt's word for what a driver does not count is -1.
     told.update({key: value for key, value in zip(_BLOCK_KEYS, values, strict=False) if value >= 0})
-    _add(told, lambda: dict(zip(_SIZE_KEYS, domain.blockInfo(name, 0)[:3], strict=False)))
+    if has_sizes:
+        _add(told, lambda: dict(zip(_SIZE_KEYS, domain.blockInfo(name, 0)[:3], strict=False)))
     return told
 
 

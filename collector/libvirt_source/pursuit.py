@@ -62,6 +62,7 @@ class Pursuit:
         clock: Clock,
         *,
         flags: int,
+        lone_disks: Mapping[str, str],
         deadline: float,
         patience_seconds: float,
     ) -> None:
@@ -69,6 +70,7 @@ class Pursuit:
         self._probe = probe
         self._clock = clock
         self._flags = flags
+        self._lone_disks = lone_disks
         self._deadline = deadline
         self._patience_seconds = patience_seconds
         self._waiting: deque[Sequence[str]] = deque()
@@ -106,7 +108,12 @@ class Pursuit:
             if connection.in_flight is None:
                 uuids = self._waiting.popleft()
                 late_at = self._clock.monotonic() + self._patience_seconds
-                future = connection.ask(_Question(uuids, self._flags))
+                lone_disks = {
+                    uuid: target
+                    for uuid in uuids
+                    if (target := self._lone_disks.get(uuid)) and uuid not in self._catch.hung
+                }
+                future = connection.ask(_Question(uuids, self._flags, lone_disks))
                 self._calls[future] = _Call(uuids, late_at, self._patience_seconds)
 
     def _give_up(self, shares: Iterable[Sequence[str]]) -> None:
@@ -164,9 +171,10 @@ class Pursuit:
 class _Question:
     """The bulk query of one share, over whichever connection it is asked."""
 
-    def __init__(self, uuids: Sequence[str], flags: int) -> None:
+    def __init__(self, uuids: Sequence[str], flags: int, lone_disks: Mapping[str, str]) -> None:
         self._uuids = uuids
         self._flags = flags
+        self._lone_disks = lone_disks
 
     def __call__(self, session: Session) -> dict[str, Answer]:
         """Runs on the thread of the session's connection."""
@@ -182,12 +190,37 @@ class _Question:
             return self._ask(session)
 
     def _ask(self, session: Session) -> dict[str, Answer]:
-        present = [session.domains[uuid] for uuid in self._uuids if uuid in session.domains]
-        if not present:
-            return {}
-        answers = {}
-        for domain, statistics in session.handle.domainListGetStats(
-            present, self._flags, bulk.NOWAIT
-        ):
-            answers[domain.UUIDString()] = Answer(domain.name(), domain.ID(), statistics)
+        present = [uuid for uuid in self._uuids if uuid in session.domains]
+        answers = self._bulk(
+            session, [uuid for uuid in present if uuid not in self._lone_disks], self._flags
+        )
+        alone = [uuid for uuid in present if uuid in self._lone_disks]
+        for uuid, answer in self._bulk(session, alone, bulk.without_disks(self._flags)).items():
+            answers[uuid] = self._with_traffic(session.domains[uuid], uuid, answer)
         return answers
+
+    def _bulk(self, session: Session, uuids: Sequence[str], flags: int) -> dict[str, Answer]:
+        if not uuids:
+            return {}
+        asked = [session.domains[uuid] for uuid in uuids]
+        return {
+            domain.UUIDString(): Answer(domain.name(), domain.ID(), statistics)
+            for domain, statistics in session.handle.domainListGetStats(asked, flags, bulk.NOWAIT)
+        }
+
+    def _with_traffic(self, domain: Any, uuid: str, answer: Answer) -> Answer:
+        if answer.number < 0:
+            return answer
+        target = self._lone_disks[uuid]
+        try:
+            counters = domain.blockStats(target)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (
+                libvirt.VIR_ERR_INVALID_ARG,
+                libvirt.VIR_ERR_NO_DOMAIN,
+                libvirt.VIR_ERR_OPERATION_INVALID,
+            ):
+                return answer  # The disk, or the domain, has gone since the survey.
+            counters = None
+        told = bulk.with_traffic(answer.statistics, target, counters)
+        return Answer(answer.name, answer.number, told)

@@ -33,16 +33,29 @@ class SideQuestions:
         groups = terms.groups
         descriptions.keep_only({one.uuid for one in seen.domains})
         self._basics = self._described = self._node = None
-        if seen.has_bulk and domain_parts.needs_basics(groups):
-            self._basics = self._ask_basics(seen.domains, groups)
-        if Group.INFO in groups:
+        # First, because `disks` waits for them.
+        if groups & {Group.INFO, Group.BLOCK_TRAFFIC}:
             self._described = errands.ask(
                 lambda _: domain_parts.described(
                     seen.domains, descriptions, self._clock, terms.deadline
                 )
             )
+        if seen.has_bulk and domain_parts.needs_basics(groups):
+            self._basics = self._ask_basics(seen.domains, groups)
         if Group.NODE in groups:
             self._node = errands.ask(host_parts.node)
+
+    def disks(self) -> Mapping[str, tuple[str, ...]]:
+        """Targets of each domain's disks, by UUID, as far as they are known soon enough."""
+        if Group.BLOCK_TRAFFIC not in self._terms.groups or self._described is None:
+            return {}
+        soon = self._clock.monotonic() + self._terms.patience_seconds
+        told = self._errands.fetch(self._described, min(soon, self._terms.deadline))[0] or {}
+        return {
+            uuid: tuple(disk.target for disk in one.disks)
+            for uuid, one in told.items()
+            if one is not None
+        }
 
     def basics(self, found: Outcome) -> Mapping[str, Statistics]:
         """What virDomainGetInfo told: where the bulk groups do not, or could not in time."""
@@ -57,6 +70,8 @@ class SideQuestions:
 
     def descriptions(self, parts: dict[str, Part]) -> Mapping[str, Description | None]:
         """By UUID. The part has failed when one of them could not be read."""
+        if Group.INFO not in self._terms.groups:
+            return {}
         told = self._fetch(Group.INFO, self._described, parts) or {}
         if self._described is not None:
             is_ok = all(told.get(one.uuid) for one in self._seen.domains)

@@ -121,7 +121,7 @@ class LibvirtSource:
         if seen.has_bulk or Group.VERSIONS in terms.groups:
             self._versions.start()
         aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms)
-        found = self._statistics(seen, surveyor, terms)
+        found = self._statistics(seen, surveyor, terms, aside)
         basics = aside.basics(found)
         parts = {"stats": Part(self._clock.monotonic() - began, found.is_ok)}
         findings = assembly.Findings(
@@ -156,7 +156,9 @@ class LibvirtSource:
             storage_pools=storage,
         )
 
-    def _statistics(self, seen: Survey, surveyor: Connection, terms: Terms) -> Outcome:
+    def _statistics(
+        self, seen: Survey, surveyor: Connection, terms: Terms, aside: SideQuestions
+    ) -> Outcome:
         if not seen.has_bulk:
             return self._one_by_one.read(seen, surveyor, terms)
         if self._versions.is_looking(
@@ -169,7 +171,7 @@ class LibvirtSource:
         def probe(uuids: Sequence[str]) -> Future[Mapping[str, Control]]:
             return surveyor.ask(lambda _: _controls(handles, uuids))
 
-        found = self._bulk.read(seen, probe, terms)
+        found = self._bulk.read(seen, probe, terms, aside.disks())
         if found.fault is not None:
             if not isinstance(found.fault, libvirt.libvirtError):
                 raise found.fault

@@ -224,6 +224,11 @@ def test_few_groups_hold_what_the_older_exporters_tell(world: World, source: Lib
     settled(source, 1)
     few = frozenset({Group.STATE, Group.INTERFACE, Group.BLOCK})
     told = by_name(source.read(few, 5))["one"].statistics
+    less = frozenset({Group.STATE, Group.INTERFACE, Group.BLOCK_TRAFFIC})
+    traffic = by_name(source.read(less, 5))["one"].statistics
+    counters = [f"block.0.{key}" for key in ("name", "rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes")]
+    assert [traffic[key] for key in counters] == [told[key] for key in counters]
+    assert "block.0.capacity" not in traffic
     assert told["balloon.maximum"] == told["balloon.current"] == 64 << 10
     assert told["vcpu.current"] == 2
     assert {"cpu.time", "block.0.rd.bytes", "block.0.wr.reqs"} <= told.keys()
@@ -328,6 +333,22 @@ def test_a_frozen_qemu_costs_only_its_own_data(
     # QEMU answers what was open before anybody is asked again.
     until(lambda: not any(occupied(world, name) for name in frozen), "QEMU to answer")
     assert all(is_whole(one) for one in source.read(DEFAULT_GROUPS, 5).domains)
+
+
+def test_a_frozen_qemu_costs_only_its_own_traffic(world: World, source: LibvirtSource) -> None:
+    groups = frozenset({Group.STATE, Group.BLOCK_TRAFFIC})
+    names = running(world, source, 4)
+    source.read(groups, 5)
+    with world.frozen("d1"):
+        for _ in range(3):
+            began = time.monotonic()
+            found = by_name(source.read(groups, 3))
+            assert time.monotonic() - began < 3.5
+            told = {name for name in names if "block.0.rd.reqs" in found[name].statistics}
+            assert told == set(names) - {"d1"}
+            assert found["d1"].is_timed_out
+    until(lambda: not occupied(world, "d1"), "QEMU to answer")
+    assert all("block.0.rd.reqs" in one.statistics for one in source.read(groups, 5).domains)
 
 
 def occupied(world: World, name: str) -> bool:

@@ -59,6 +59,8 @@ class FakeHost:
         self.after_survey = lambda: None
         self.pools: dict[str, Any] = {}
         self.supports_stats = True
+        self.disks = "<disk><target dev='vda'/></disk>"
+        self.block_fault: Any = None
         self.has_modular_daemons = False
         self.statistics: Callable[[Any, int], Any] = self.usual_statistics
         self._lock = threading.Lock()
@@ -228,14 +230,25 @@ class FakeDomainHandle:
     def _unsupported(self, *_arguments: Any) -> None:
         raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
 
-    getCPUStats = vcpus = maxVcpus = memoryStats = _unsupported
-    blockStats = interfaceStats = _unsupported
+    getCPUStats = vcpus = maxVcpus = memoryStats = interfaceStats = _unsupported
+    blockInfo = _unsupported
+
+    def blockStats(self, disk: Any) -> Any:
+        self._handle._said("block")
+        if self._handle.host.block_fault is not None:
+            raise Refused(self._handle.host.block_fault)
+        assert disk == "vda" and not self._domain.taken, "it waits for a domain that is taken"
+        if not self._domain.thawed.is_set():
+            self._domain.taken = True
+            self._domain.thawed.wait(30)
+            self._domain.taken = False
+        return (3, 4096, 5, -1, -1)
 
     def XMLDesc(self, _flags: Any) -> Any:
         self._handle._said("xml")
         return (
             f"<domain><name>{self._name}</name><title>{self._domain.name}</title>"
-            "<devices><disk><target dev='vda'/></disk></devices></domain>"
+            f"<devices>{self._handle.host.disks}</devices></domain>"
         )
 
 

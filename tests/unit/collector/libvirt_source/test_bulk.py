@@ -11,7 +11,7 @@ FULL = frozenset({Group.CPU, Group.BALLOON, Group.VCPU, Group.BLOCK})
 
 
 def test_the_flags_are_libvirts() -> None:
-    words = {Group.CPU: "CPU_TOTAL"}
+    words = {Group.CPU: "CPU_TOTAL", Group.BLOCK_TRAFFIC: "BLOCK"}
     for group in BULK_GROUPS:
         name = f"VIR_DOMAIN_STATS_{words.get(group, group.name)}"
         assert bulk.flags({group}) == libvirt.VIR_DOMAIN_STATS_STATE | getattr(libvirt, name)

@@ -20,6 +20,7 @@ from tests.unit.collector.libvirt_source.fake_host import (
     Refused,
 )
 
+TRAFFIC = frozenset({Group.STATE, Group.INTERFACE, Group.BLOCK_TRAFFIC})
 FULL = frozenset({Group.STATE, Group.CPU, Group.BALLOON, Group.VCPU, Group.INTERFACE, Group.BLOCK})
 
 
@@ -98,6 +99,25 @@ def test_an_operator_may_choose_the_number_of_connections(made: Any) -> None:
     host.calls.clear()
     source.read(FULL, 5)
     assert host.count("bulk") == 3
+
+
+def test_a_frozen_domain_costs_its_own_traffic_only_and_is_whole_after_it_thaws(made: Any) -> None:
+    frozen, *others = domains(20)
+    source = made(FakeHost(frozen, *others))
+    source.read(TRAFFIC, 5)
+    frozen.freeze()
+    for _ in range(3):
+        began = time.monotonic()
+        found = by_name(source.read(TRAFFIC, 2))
+        assert time.monotonic() - began < 2.5
+        assert all("block.0.rd.reqs" in found[one.name].statistics for one in others)
+        assert "block.0.rd.reqs" not in found[frozen.name].statistics
+        assert found[frozen.name].is_timed_out
+    frozen.thaw()
+    until_untaken(frozen)
+    record = by_name(source.read(TRAFFIC, 2))[frozen.name]
+    assert "block.0.rd.reqs" in record.statistics
+    assert not record.is_timed_out
 
 
 def test_a_frozen_domain_costs_its_own_data_only_and_is_whole_after_it_thaws(made: Any) -> None:
@@ -246,6 +266,49 @@ def test_names_that_are_not_wanted_are_never_asked(made: Any) -> None:
     host = FakeHost(*domains(20))
     source = made(host, include=re.compile("d0."), exclude=re.compile("d0[0-4]"))
     assert sorted(by_name(source.read(DEFAULT_GROUPS, 5))) == ["d05", "d06", "d07", "d08", "d09"]
+
+
+def test_the_traffic_of_a_lone_disk_is_one_question_to_each_qemu(made: Any) -> None:
+    host = FakeHost(*domains(20))
+    source = made(host)
+    source.read(TRAFFIC, 5)
+    host.calls.clear()
+    reading = source.read(TRAFFIC, 5)
+    assert host.count("block") == 20
+    told = reading.domains[0].statistics
+    assert [told[f"block.0.{key}"] for key in ("name", "rd.reqs", "rd.bytes", "wr.reqs")] == [
+        *("vda", 3, 4096, 5)
+    ]
+    assert "block.0.wr.bytes" not in told
+    assert reading.parts["stats"].is_ok
+    assert all(one.description is None for one in reading.domains)
+    host.calls.clear()
+    source.read(TRAFFIC | {Group.BLOCK}, 5)
+    assert host.count("block") == 0
+
+
+@pytest.mark.parametrize("disks", ["", "<disk><target dev='vda'/></disk>" * 2, "<"])
+def test_the_traffic_of_other_than_one_disk_comes_in_bulk(made: Any, disks: Any) -> None:
+    host = FakeHost(*domains(4))
+    host.disks = disks.replace("vda", "sda", 1)
+    reading = made(host).read(TRAFFIC, 5)
+    assert host.count("block") == 0
+    assert all(one.statistics["block.0.rd.reqs"] == 3 for one in reading.domains)
+
+
+def test_a_disk_that_has_gone_since_the_survey_is_not_there(made: Any) -> None:
+    host = FakeHost(*domains(4))
+    host.block_fault = libvirt.VIR_ERR_OPERATION_INVALID
+    reading = made(host).read(TRAFFIC, 5)
+    assert not any("block.count" in one.statistics for one in reading.domains)
+    assert reading.parts["stats"].is_ok
+
+
+def test_traffic_that_somebody_kept_us_from_is_asked_for_again_in_bulk(made: Any) -> None:
+    host = FakeHost(*domains(4))
+    host.block_fault = libvirt.VIR_ERR_OPERATION_TIMEOUT
+    reading = made(host).read(TRAFFIC, 5)
+    assert all(one.statistics["block.0.rd.reqs"] == 3 for one in reading.domains)
 
 
 def test_info_fills_in_for_groups_that_were_not_asked(made: Any) -> None:
