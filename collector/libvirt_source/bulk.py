@@ -24,6 +24,7 @@ NOWAIT = 1 << 29
 """Leave out what needs a hypervisor that is busy with somebody else's question."""
 WITHOUT_MONITOR = frozenset({Group.STATE, Group.INTERFACE, Group.PERF})
 """libvirt answers these without asking a QEMU, so they cannot get stuck on one."""
+_SURVEYED = sum(_FLAGS[group] for group in WITHOUT_MONITOR)
 _SIGNS = ("cpu.", "vcpu.", "balloon.")
 _DISK_COUNTERS = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes")
 
@@ -37,6 +38,14 @@ class Answer:
     statistics: Statistics
 
 
+@dataclass(frozen=True, slots=True)
+class LoneDisk:
+    """The only disk of an active domain, and what the survey told of the domain."""
+
+    target: str
+    surveyed: Answer
+
+
 def flags(groups: Iterable[Group]) -> int:
     """The flags of the bulk groups among these, and the state, by which all else is judged."""
     found = _FLAGS[Group.STATE]
@@ -48,6 +57,11 @@ def flags(groups: Iterable[Group]) -> int:
 def needs_monitor(groups: frozenset[Group]) -> bool:
     """True when somebody's QEMU has to be asked for these groups."""
     return any(group in _FLAGS for group in groups - WITHOUT_MONITOR)
+
+
+def is_surveyed(flags: int) -> bool:
+    """True when the survey has told all that these flags ask for."""
+    return not flags & ~_SURVEYED
 
 
 def is_complete(statistics: Statistics, groups: frozenset[Group]) -> bool:
@@ -69,9 +83,12 @@ def without_disks(flags: int) -> int:
 
 
 def lone_disks(
-    groups: frozenset[Group], disks: Mapping[str, Sequence[str]], hung: Collection[str]
-) -> dict[str, str]:
-    """Target of the disk by UUID, of domains whose traffic virDomainBlockStats tells for less.
+    groups: frozenset[Group],
+    surveyed: Mapping[str, Answer],
+    disks: Mapping[str, Sequence[str]],
+    hung: Collection[str],
+) -> dict[str, LoneDisk]:
+    """By UUID, the domains whose traffic virDomainBlockStats tells for less.
 
     That is one question to the QEMU per disk. It cannot be asked with NOWAIT, so a hung domain,
     for which it would wait, stays with the bulk query.
@@ -79,9 +96,9 @@ def lone_disks(
     if Group.BLOCK_TRAFFIC not in groups or Group.BLOCK in groups:
         return {}
     return {
-        uuid: targets[0]
+        uuid: LoneDisk(targets[0], surveyed[uuid])
         for uuid, targets in disks.items()
-        if len(targets) == 1 and uuid not in hung
+        if len(targets) == 1 and uuid not in hung and surveyed[uuid].number >= 0
     }
 
 

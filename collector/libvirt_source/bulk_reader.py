@@ -5,7 +5,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from collector.libvirt_source import bulk, hung
-from collector.libvirt_source.bulk import Answer
+from collector.libvirt_source.bulk import Answer, LoneDisk
 from collector.libvirt_source.connection import Connection
 from collector.libvirt_source.patience import usual
 from collector.libvirt_source.plan import MOST_STUCK, Present, plan
@@ -83,7 +83,8 @@ class BulkReader:
             most_shares=self._most_shares,
         )
         began = self._clock.monotonic()
-        lone_disks = bulk.lone_disks(terms.groups, disks, self._hung)
+        surveyed = {one.uuid: one.answer for one in seen.domains}
+        lone_disks = bulk.lone_disks(terms.groups, surveyed, disks, self._hung)
         catch = self._pursue([*dealt.shares, dealt.taken], probe, terms, lone_disks)
         if not catch.hung and not catch.unanswered:
             self.usual_seconds = usual(self.usual_seconds, self._clock.monotonic() - began)
@@ -134,7 +135,7 @@ class BulkReader:
         shares: Sequence[Sequence[str]],
         probe: Probe,
         terms: Terms,
-        lone_disks: Mapping[str, str],
+        lone_disks: Mapping[str, LoneDisk],
     ) -> Catch:
         pursuit = Pursuit(
             self._connections,

@@ -18,7 +18,7 @@ from typing import Any
 import libvirt
 
 from collector.libvirt_source import bulk, hung
-from collector.libvirt_source.bulk import Answer
+from collector.libvirt_source.bulk import Answer, LoneDisk
 from collector.libvirt_source.connection import Connection, Session
 from collector.libvirt_source.plan import MOST_STUCK
 from collector.records import Control
@@ -62,7 +62,7 @@ class Pursuit:
         clock: Clock,
         *,
         flags: int,
-        lone_disks: Mapping[str, str],
+        lone_disks: Mapping[str, LoneDisk],
         deadline: float,
         patience_seconds: float,
     ) -> None:
@@ -109,9 +109,9 @@ class Pursuit:
                 uuids = self._waiting.popleft()
                 late_at = self._clock.monotonic() + self._patience_seconds
                 lone_disks = {
-                    uuid: target
+                    uuid: disk
                     for uuid in uuids
-                    if (target := self._lone_disks.get(uuid)) and uuid not in self._catch.hung
+                    if (disk := self._lone_disks.get(uuid)) and uuid not in self._catch.hung
                 }
                 future = connection.ask(_Question(uuids, self._flags, lone_disks))
                 self._calls[future] = _Call(uuids, late_at, self._patience_seconds)
@@ -171,7 +171,9 @@ class Pursuit:
 class _Question:
     """The bulk query of one share, over whichever connection it is asked."""
 
-    def __init__(self, uuids: Sequence[str], flags: int, lone_disks: Mapping[str, str]) -> None:
+    def __init__(
+        self, uuids: Sequence[str], flags: int, lone_disks: Mapping[str, LoneDisk]
+    ) -> None:
         self._uuids = uuids
         self._flags = flags
         self._lone_disks = lone_disks
@@ -191,13 +193,23 @@ class _Question:
 
     def _ask(self, session: Session) -> dict[str, Answer]:
         present = [uuid for uuid in self._uuids if uuid in session.domains]
-        answers = self._bulk(
-            session, [uuid for uuid in present if uuid not in self._lone_disks], self._flags
-        )
+        rest = [uuid for uuid in present if uuid not in self._lone_disks]
         alone = [uuid for uuid in present if uuid in self._lone_disks]
-        for uuid, answer in self._bulk(session, alone, bulk.without_disks(self._flags)).items():
-            answers[uuid] = self._with_traffic(session.domains[uuid], uuid, answer)
-        return answers
+        told = self._without_disks(session, alone)
+        answers = {}
+        for uuid, answer in told.items():
+            found = _with_traffic(session.domains[uuid], self._lone_disks[uuid].target, answer)
+            if found is None:
+                rest.append(uuid)
+            else:
+                answers[uuid] = found
+        return {**answers, **self._bulk(session, rest, self._flags)}
+
+    def _without_disks(self, session: Session, uuids: Sequence[str]) -> dict[str, Answer]:
+        flags = bulk.without_disks(self._flags)
+        if bulk.is_surveyed(flags):
+            return {uuid: self._lone_disks[uuid].surveyed for uuid in uuids}
+        return self._bulk(session, uuids, flags)
 
     def _bulk(self, session: Session, uuids: Sequence[str], flags: int) -> dict[str, Answer]:
         if not uuids:
@@ -208,19 +220,14 @@ class _Question:
             for domain, statistics in session.handle.domainListGetStats(asked, flags, bulk.NOWAIT)
         }
 
-    def _with_traffic(self, domain: Any, uuid: str, answer: Answer) -> Answer:
-        if answer.number < 0:
-            return answer
-        target = self._lone_disks[uuid]
-        try:
-            counters = domain.blockStats(target)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in (
-                libvirt.VIR_ERR_INVALID_ARG,
-                libvirt.VIR_ERR_NO_DOMAIN,
-                libvirt.VIR_ERR_OPERATION_INVALID,
-            ):
-                return answer  # The disk, or the domain, has gone since the survey.
-            counters = None
-        told = bulk.with_traffic(answer.statistics, target, counters)
-        return Answer(answer.name, answer.number, told)
+
+def _with_traffic(domain: Any, target: str, answer: Answer) -> Answer | None:
+    """None when the disk, or the domain, is not what it was at the survey."""
+    try:
+        counters = domain.blockStats(target)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_TIMEOUT:
+            return None
+        counters = None
+    told = bulk.with_traffic(answer.statistics, target, counters)
+    return Answer(answer.name, answer.number, told)

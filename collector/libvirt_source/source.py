@@ -145,9 +145,7 @@ class LibvirtSource:
             versions, parts[Group.VERSIONS] = self._versions.finish(
                 deadline=terms.deadline, patience_seconds=terms.patience_seconds
             )
-        surveyed = (
-            (one.uuid, bulk.Answer(one.name, one.number, one.statistics)) for one in seen.domains
-        )
+        surveyed = ((one.uuid, one.answer) for one in seen.domains)
         return HostReading(
             domains=assembly.records(surveyed, findings, self._is_chosen),
             parts=parts,

@@ -7,6 +7,7 @@ from typing import Any
 import libvirt
 
 from collector.libvirt_source import bulk
+from collector.libvirt_source.bulk import Answer
 from collector.libvirt_source.connection import Session
 from collector.records import Control, Group, Statistics
 
@@ -22,6 +23,11 @@ class Surveyed:
     number: int
     statistics: Statistics
     handle: Any
+
+    @property
+    def answer(self) -> Answer:
+        """What the survey told of it."""
+        return Answer(self.name, self.number, self.statistics)
 
     @property
     def is_active(self) -> bool:
