@@ -231,7 +231,7 @@ def collector_section() -> str:
     """What is to be known of the collector's metrics, and its tables."""
     return f"""\
 Default port 9177. Names are those of inovex's exporter where it has one. A series is there when \
-its group is read: all groups but `blkiotune`, `iothread`, `perf` and `dirtyrate` are, unless the \
+its group is read: all groups but `block_traffic`, `blkiotune`, `iothread`, `perf` and `dirtyrate` are, unless the \
 operator says otherwise. A domain without our metadata has no `virtscale_domain_info` and so \
 belongs to no pool. Counters exist for \
 active domains only and start again with the domain. While a domain's hypervisor does not answer \
