@@ -89,10 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if is_eval:
         return lifecycle.run(lambda _stop: _evaluate(config))
     reload = PolicyReload(configured)
-    return lifecycle.run(
+    code = lifecycle.run(
         lambda stop: _serve(config, stop, reload),
         on_hangup=None if config.policies_file is None else reload,
     )
+    # A call that is stuck in libvirtd may return, and fail, at any moment from now on: libvirt would
+    # tell the error handler of an interpreter that has ended, which is a segmentation fault.
+    lifecycle.leave(code)
 
 
 def _parser() -> argparse.ArgumentParser:
