@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda stop: _serve(config, stop, reload),
         on_hangup=None if config.policies_file is None else reload,
     )
-    # A call that is stuck in libvirtd may return, and fail, at any moment from now on: libvirt would
-    # tell the error handler of an interpreter that has ended, which is a segmentation fault.
+    # A call that is stuck in libvirtd may return, and fail, at any moment from now on: libvirt
+    # would tell the error handler of an interpreter that has ended, a segmentation fault.
     lifecycle.leave(code)
 
 
