@@ -52,6 +52,8 @@ class Plan:
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
     reasons: tuple[Reason, ...] = ()
+    missing_standby: tuple[int, int] = (0, 0)
+    """Free places, paused and saved, for which the pool has room: not those that `max` denies."""
 
 
 class Permissions(NamedTuple):
@@ -88,6 +90,7 @@ class _Draft:
         self.actions: list[Action] = []
         self.reasons: list[Reason] = []
         self.moments: list[float] = []
+        self.missing_standby = (0, 0)
 
     def add(self, kind: ActionKind, domain: DomainView, reason: Reason) -> None:
         self.actions.append(Action(kind, domain.name, reason))
@@ -101,7 +104,12 @@ class _Draft:
 
     def finish(self, now: float) -> Plan:
         later = [moment for moment in self.moments if moment > now]
-        return Plan(tuple(self.actions), min(later, default=None), tuple(self.reasons))
+        return Plan(
+            tuple(self.actions),
+            min(later, default=None),
+            tuple(self.reasons),
+            self.missing_standby,
+        )
 
 
 def plan(
@@ -124,6 +132,7 @@ def plan(
     returned = _roll_back(rollout, draft)
     chosen = won_back | started | leaving | returned
     places = Places(pool, desired, permissions.ceiling, permissions.standby, permissions.budget)
+    draft.missing_standby = max(0, places.paused), max(0, places.saved)
     for domain in pool.irregular:
         if domain.operation is None and domain.state in _WITHOUT_OBLIGATION:
             if domain.is_proof and domain.in_flight is None and domain.name not in chosen:

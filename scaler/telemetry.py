@@ -241,6 +241,18 @@ class _Snapshot(Collector):
                 "Domains that run another image than their definition names, from libvirt.",
                 sum(domain.is_outdated for domain in decision.pool.domains),
             )
+            yield _gauge(
+                "standby_missing_domains",
+                "Domains that a standby tier lacks and for which the pool has room below its "
+                "maximum.",
+                ["pool", "tier"],
+                [
+                    ((self._pool, tier), missing)
+                    for tier, missing in zip(
+                        ("paused", "saved"), decision.plan.missing_standby, strict=True
+                    )
+                ],
+            )
         yield _gauge(
             "recommendation_domains",
             "Domains that a policy wants, before all limits. Absent while it does not know.",

@@ -91,6 +91,7 @@ def test_events_are_counted(registry, telemetry):
     assert value(prefix + "store_failures_total") == 1
     assert value(prefix + "job_wait_seconds_sum") == pytest.approx(1.2)
     assert value(prefix + "job_wait_seconds_count") == 4
+    assert value(prefix + "job_wait_seconds_bucket", {"le": "30.0"}) == 4, "the goal of the rules"
     assert value(prefix + "job_service_seconds_sum") == 4.5
     assert value(prefix + "job_service_seconds_bucket", {"le": "0.5"}) == 1
     assert value(prefix + "job_service_seconds_bucket", {"le": "2.5"}) == 3

@@ -138,6 +138,19 @@ def test_no_refill_above_the_ceiling(make, planned):
     assert not planned(*views, desired=1, ceiling=1).actions
 
 
+def test_what_a_tier_lacks_is_told_whatever_stands_in_the_way_but_not_above_the_ceiling(
+    make, planned, paused
+):
+    views = [make.view("a", "ready"), make.view("b", "off"), make.view("c", "off")]
+    policy = StandbyPolicy(paused=2, saved=1)
+    assert planned(*views, desired=1, policy=policy).missing_standby == (2, 0)
+    assert planned(*views, desired=1, policy=policy, starts=0).missing_standby == (2, 0)
+    assert planned(*views, desired=1, policy=policy, ceiling=2).missing_standby == (1, 1)
+    assert planned(*views, desired=1, policy=policy, ceiling=1).missing_standby == (0, 1)
+    full = [make.view("a", "ready"), paused("b"), make.view("c", "ready")]
+    assert planned(*full, desired=2).missing_standby == (0, 0)
+
+
 def test_a_refill_needs_memory_that_is_known_to_be_there(make, planned):
     views = [make.view("a", "ready"), make.view("b", "off", memory_bytes=64 * MIB)]
     for budget in (Budget(10 * MIB, None), Budget()):

@@ -53,6 +53,7 @@ def test_exports_the_newest_turn(make, registry, telemetry):
         'virtscale_scaler_decisions_total{pool="web",reason="paused"} 0.0',
         "virtscale_scaler_last_tick_timestamp_seconds 1.7e+09",
         'virtscale_scaler_paused{pool="web"} 0.0',
+        'virtscale_scaler_standby_missing_domains{pool="web",tier="paused"} 0.0',
     ]:
         assert line in text
     assert 'signal_value{pool="web",signal="demand_average"}' not in text
