@@ -225,14 +225,21 @@ def render_prometheus(source: Path, target: Path, settings: UpSettings) -> Path:
     managers = document.get("alerting", {}).get("alertmanagers", [])
     for manager in managers:
         manager["static_configs"] = [{"targets": [f"{HOST}:{ports['alertmanager']}"]}]
-    rules = target / "rules"
-    rules.mkdir(parents=True, exist_ok=True)
-    for old in rules.glob("*.yml"):
-        old.unlink()
-    for rule in sorted((source / "rules").glob("*.yml")):
-        (rules / rule.name).write_text(rule.read_text(encoding="utf-8"), encoding="utf-8")
-    document["rule_files"] = [str(rules / "*.yml")]
+    document["rule_files"] = [
+        _copy_rules(source, target, pattern) for pattern in document.get("rule_files", [])
+    ]
     return _dump(target / "prometheus.yml", document)
+
+
+def _copy_rules(source: Path, target: Path, pattern: str) -> str:
+    """Copies the files of one folder, such as `rules/*.yml`, and returns the pattern of the copies."""
+    copies = target / pattern
+    copies.parent.mkdir(parents=True, exist_ok=True)
+    for old in copies.parent.glob(copies.name):
+        old.unlink()
+    for rule in sorted(source.glob(pattern)):
+        (copies.parent / rule.name).write_text(rule.read_text(encoding="utf-8"), encoding="utf-8")
+    return str(copies)
 
 
 def render_alertmanager(source: Path, target: Path, settings: UpSettings, token: Path) -> Path:

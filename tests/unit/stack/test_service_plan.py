@@ -136,8 +136,12 @@ def test_prometheus_scrapes_this_run_s_ports(state, bin_directory):
     }
     (manager,) = document["alerting"]["alertmanagers"]
     assert manager["static_configs"] == [{"targets": ["127.0.0.1:21005"]}]
-    assert list((home / "rules").glob("*.yml"))
-    assert document["rule_files"] == [str(home / "rules" / "*.yml")]
+    folders = ("rules", "collector")
+    assert document["rule_files"] == [str(home / folder / "*.yml") for folder in folders]
+    for folder in folders:
+        ours = service_plan.source_root() / "prometheus" / folder
+        names = {path.name for path in ours.glob("*.yml")}
+        assert names == {path.name for path in (home / folder).glob("*.yml")} != set()
 
 
 def test_a_rule_that_was_removed_does_not_stay_behind(state, bin_directory):
