@@ -147,13 +147,24 @@ python_packages() {
 }
 
 needed_packages() {
-    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -e 's/[[:space:]].*//' "$CHECKOUT/deploy/debian-packages"
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -e '/[[:space:]]tests: /d' -e 's/[[:space:]].*//' \
+        "$CHECKOUT/deploy/debian-packages"
     python_packages
 }
 
-missing_packages() {
-    local wanted
-    wanted=$(needed_packages | sort -u)
+missing_packages() { not_installed "$(needed_packages | sort -u)"; }
+
+# What only tests use and this distribution has: without it they say that they are skipped.
+missing_test_packages() {
+    local name
+    for name in $(not_installed "$(sed -n 's/[[:space:]].*tests: .*//p' "$CHECKOUT/deploy/debian-packages" | sort -u)"); do
+        apt-cache show "$name" >/dev/null 2>&1 && printf '%s\n' "$name"
+    done
+    return 0
+}
+
+not_installed() {
+    local wanted=$1
     # shellcheck disable=SC2086  # one argument per package
     comm -23 <(printf '%s\n' "$wanted") <(
         dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
@@ -231,7 +242,7 @@ remember_new_daemons() {
     local package
     for package in "$@"; do
         case $package in
-        prometheus | prometheus-alertmanager) printf '%s\n' "$package" >>"$NOTES/new-daemons" ;;
+        prometheus | prometheus-alertmanager | victoria-metrics) printf '%s\n' "$package" >>"$NOTES/new-daemons" ;;
         esac
     done
 }
@@ -421,7 +432,7 @@ setup_tests() {
     local missing=() key
     VENV=$CHECKOUT/.venv
     check_machine
-    if is_debian; then mapfile -t missing < <(missing_packages); fi
+    if is_debian; then mapfile -t missing < <(missing_packages && missing_test_packages); fi
     if [ ${#missing[@]} -eq 0 ] && PYTHON=$(find_python) && is_debian &&
         [ "$(stamp_of "$VENV")" = "$(lock_key dev)" ]; then
         return
@@ -430,6 +441,9 @@ setup_tests() {
     LOG=$NOTES/setup.log
     trap_interruptions
     if is_debian; then
+        [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+        # Now that the package lists have been read.
+        mapfile -t missing < <(missing_test_packages)
         [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     else
         check_commands

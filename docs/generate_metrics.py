@@ -100,7 +100,61 @@ _RULES = {
     ),
     "pool:virtscale_demand_slots:avg10s": ("pool", "slots", "Mean of the above over 10 s."),
     "pool:virtscale_demand_slots:avg30s": ("pool", "slots", "The same over 30 s."),
+    "pool:virtscale_jobs_late:ratio_rate5m": (
+        "pool",
+        "ratio, 0 to 1",
+        "Share of the jobs first leased within 5 minutes that had waited longer than the goal. "
+        "Absent when there were none.",
+    ),
+    **{
+        f"pool:virtscale_jobs_late:ratio_rate{window}": (
+            "pool",
+            "ratio, 0 to 1",
+            f"The same over {window}.",
+        )
+        for window in ("30m", "1h", "2h", "6h", "1d", "3d")
+    },
+    **{
+        f"pool:virtscale_jobs_first_leased:increase{window}": (
+            "pool",
+            "jobs",
+            f"Jobs first leased within {window}.",
+        )
+        for window in ("1h", "6h", "1d", "3d")
+    },
+    "pool:virtscale_jobs_wait_seconds:p95_5m": (
+        "pool",
+        "seconds",
+        "Time from acceptance to the first lease that 95 of 100 jobs first leased within 5 minutes "
+        "did not exceed, as near as the buckets tell. Absent when there were none.",
+    ),
+    "domain:libvirt_domain_vcpu_utilisation:rate5m": (
+        "domain, instance, job",
+        "ratio, 0 to 1",
+        "Share of its vCPUs' time that a domain's guest computes.",
+    ),
+    "domain:libvirt_domain_vcpu_delay:rate5m": (
+        "domain, instance, job",
+        "ratio, 0 to 1",
+        "Share of its vCPUs' time that a domain's guest waits for a CPU of the host.",
+    ),
+    "domain_device:libvirt_domain_block_request_seconds:rate5m": (
+        "domain, instance, job, target_device",
+        "seconds",
+        "Mean time of a read or write. Absent while the disk is idle.",
+    ),
+    "instance:libvirt_node_cpu_utilisation:rate5m": (
+        "instance, job",
+        "ratio, 0 to 1",
+        "Share of the host's CPU time that is not idle.",
+    ),
+    "domain_device:libvirt_domain_interface_drops:ratio_rate5m": (
+        "domain, instance, job, target_device",
+        "ratio, 0 to 1",
+        "Share of an interface's packets that were dropped. Absent while nothing passes.",
+    ),
 }
+_RULE_FILES = ("rules/virtscale.yml", "rules/goal.yml", "collector/rules.yml")
 
 
 @dataclass(frozen=True, order=True)
@@ -213,15 +267,25 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def rules_table() -> str:
-    """The recording rules, in the order in which Prometheus runs them."""
-    path = ROOT / "prometheus" / "rules" / "virtscale.yml"
-    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-    names = [rule["record"] for group in groups for rule in group["rules"]]
-    if set(names) != set(_RULES):
-        raise SystemExit(f"describe in {Path(__file__).name}: {set(names) ^ set(_RULES)}")
+def recording_rules(file: str) -> list[str]:
+    """Names of the rules of a file, in the order in which Prometheus runs them."""
+    document = yaml.safe_load((ROOT / "prometheus" / file).read_text(encoding="utf-8"))
+    return [
+        rule["record"]
+        for group in document["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+
+
+def rules_table(file: str) -> str:
+    """The recording rules of a file."""
+    names = {one: recording_rules(one) for one in _RULE_FILES}
+    undescribed = {name for one in names.values() for name in one} ^ set(_RULES)
+    if undescribed:
+        raise SystemExit(f"describe in {Path(__file__).name}: {undescribed}")
     lines = ["| Name | Labels | Unit | Meaning |", "|---|---|---|---|"]
-    for name in names:
+    for name in names[file]:
         labels, unit, meaning = _RULES[name]
         lines.append(f"| `{name}` | {labels} | {unit} | {meaning} |")
     return "\n".join(lines)
@@ -319,7 +383,17 @@ Beside the domains at `/metrics`, not at `/probe`. `by` is `rate`, `certificate`
 From `prometheus/rules/virtscale.yml`, evaluated every second. A dispatcher serves one pool and \
 does not know its name; the rules give its demand the label `pool="default"`.
 
-{rules_table()}
+{rules_table("rules/virtscale.yml")}
+
+From `prometheus/rules/goal.yml`, evaluated every 15 s, windows from two hours on every minute. \
+The goal is a first lease within 30 s; that file says where to change it.
+
+{rules_table("rules/goal.yml")}
+
+From `prometheus/collector/rules.yml`, for any Prometheus that scrapes the collector, evaluated \
+every 30 s.
+
+{rules_table("collector/rules.yml")}
 """
 
 

@@ -232,7 +232,7 @@ def render_prometheus(source: Path, target: Path, settings: UpSettings) -> Path:
 
 
 def _copy_rules(source: Path, target: Path, pattern: str) -> str:
-    """Copies the files of one folder, such as `rules/*.yml`, and returns the pattern of the copies."""
+    """Copies files such as `rules/*.yml`; returns the same pattern for the copies."""
     copies = target / pattern
     copies.parent.mkdir(parents=True, exist_ok=True)
     for old in copies.parent.glob(copies.name):

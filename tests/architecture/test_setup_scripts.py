@@ -239,6 +239,15 @@ def test_a_python_new_enough_is_chosen(version, found, expected):
     assert result.stdout.split() == expected.split()
 
 
+def test_packages_of_the_tests_alone_are_installed_where_the_distribution_has_them():
+    ask = "dpkg-query() { :; }; apt-cache() { [ $2 = $KNOWN ]; }; missing_test_packages"
+    assert sourced(f"KNOWN=victoria-metrics; {ask}").stdout.split() == ["victoria-metrics"]
+    unknown = sourced(f"KNOWN=other; {ask}")
+    assert (unknown.returncode, unknown.stdout) == (0, "")
+    assert "victoria-metrics" not in sourced("needed_packages").stdout.split()
+    assert "zstd" in sourced("needed_packages").stdout.split()
+
+
 @pytest.mark.parametrize("line", (ROOT / "deploy" / "debian-packages").read_text().splitlines()[1:])
 def test_every_package_has_a_reason(line):
     name, _, reason = line.partition(" ")
