@@ -24,6 +24,9 @@ def parse_series(text):
     return labels | ({"__name__": name.strip()} if name else {})
 
 
+_ITEM = re.compile(r"(_|NaN|-?[\d.]+(?:e[+-]?\d+)?)([+-][\d.]+)?(?:x(\d+))?")
+
+
 def parse_values(text):
     """Promtool's notation (`1x3 _x2 5+1x9 stale`) as a list, None where there is no sample."""
     values = []
@@ -31,14 +34,29 @@ def parse_values(text):
         if item == "stale":
             values.append(STALE)
             continue
-        found = re.fullmatch(r"(_|-?[\d.]+)(?:([+-][\d.]+))?(?:x(\d+))?", item)
-        start, step, count = found.groups()
+        start, step, count = _ITEM.fullmatch(item).groups()
         if start == "_":
             values += [None] * int(count or 1)
             continue
         first, times = float(start), int(count or 0) + 1
         values += [first + float(step or 0) * number for number in range(times)]
     return values
+
+
+MOMENT = "_timestamp_seconds"
+
+
+def samples(name, values, begin, interval):
+    """Pairs of Unix seconds and value.
+
+    What is a moment by its name is one since the begin, which is 0 for promtool.
+    """
+    shift = begin if MOMENT in name else 0
+    return [
+        (begin + number * interval, value + shift if shift else value)
+        for number, value in enumerate(parse_values(values))
+        if value is not None
+    ]
 
 
 class Server:
@@ -51,6 +69,7 @@ class Server:
         self.url = f"http://127.0.0.1:{free_ports()}"
         self._write_path = write_path
         self._session = requests.Session()
+        self._session.trust_env = False
         address = self.url.removeprefix("http://")
         with (self.root / "log").open("wb") as log:
             self._process = subprocess.Popen(command(self.root, address), stdout=log, stderr=log)
@@ -67,9 +86,12 @@ class Server:
 
     def write(self, series):
         """`series`: pairs of labels and of samples, which are pairs of Unix seconds and a value."""
+        self.send(snappy(write_request(series)))
+
+    def send(self, encoded):
         answer = self._session.post(
             self.url + self._write_path,
-            data=snappy(write_request(series)),
+            data=encoded,
             headers={
                 "Content-Encoding": "snappy",
                 "Content-Type": "application/x-protobuf",
@@ -183,12 +205,14 @@ def _text(field, text):
 
 
 def _varint(number):
+    if number <= 0x7F:
+        return number.to_bytes()
     encoded = bytearray()
-    while True:
-        low, number = number & 0x7F, number >> 7
-        encoded.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(encoded)
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return encoded
 
 
 def is_close(one, other, share):
