@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from grafana.boards import choice, libvirt_dashboard, with_rows
 from grafana.panels import (
     DOMAIN,
     HOST_ONLY,
@@ -12,13 +13,10 @@ from grafana.panels import (
     Panel,
     Query,
     chart,
-    choice,
-    dashboard,
     label,
     number,
     state,
     state_timeline,
-    with_rows,
 )
 
 _D = f"{{{ONE_DOMAIN}}}"
@@ -29,7 +27,7 @@ _MEMORY = "libvirt_domain_memory_stats_"
 
 def domain() -> Dashboard:
     """The whole dashboard."""
-    board = dashboard(DOMAIN, "libvirt / Domain", "One domain, as the collector reads it.")
+    board = libvirt_dashboard(DOMAIN, "libvirt / Domain", "One domain, as the collector reads it.")
     board = board.with_variable(
         choice(
             *("domain", "Domain"),

@@ -1,25 +1,38 @@
-"""Writes the dashboards' JSON beside this file: `python grafana/generate.py`."""
+"""Writes the dashboards' JSON into `grafana/dashboards`: `python grafana/generate.py`."""
 
 import json
 import sys
+from itertools import count
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
 # Run as a script, it finds the package from the checkout's root.
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: E402
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Panel
 
-from grafana.domain import domain  # noqa: E402
-from grafana.host import host  # noqa: E402
+from grafana.dispatcher import dispatcher
+from grafana.domain import domain
+from grafana.elasticity import elasticity
+from grafana.fleet import fleet
+from grafana.host import host
+from grafana.written import FOLDER
 
 
 def documents() -> dict[str, str]:
     """Text by name of file."""
-    return {
-        f"{name}.json": json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
-        for name, board in (("host", host()), ("domain", domain()))
-    }
+    boards = (fleet, dispatcher, elasticity, host, domain)
+    return {f"{make.__name__}.json": _text(make()) for make in boards}
+
+
+def _text(board: Dashboard) -> str:
+    built = board.build()
+    # Grafana numbers panels without a number at each load, and links to one would break.
+    for number, panel in zip(count(1), built.panels or (), strict=False):
+        if isinstance(panel, Panel):
+            panel.id_val = number
+    return json.dumps(built, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
 def main() -> None:

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from grafana.boards import HOST, libvirt_dashboard, with_rows
 from grafana.panels import (
-    HOST,
     HOST_ONLY,
     RATE,
     Panel,
     Query,
     chart,
-    dashboard,
     label,
     number,
-    with_rows,
 )
 
 _H = f"{{{HOST_ONLY}}}"
@@ -25,7 +23,9 @@ _UP = (("0", "down", "red"), ("1", "up", "green"))
 
 def host() -> Dashboard:
     """The whole dashboard."""
-    board = dashboard(HOST, "libvirt / Host", "One libvirt host, as the collector reads it.")
+    board = libvirt_dashboard(
+        HOST, "libvirt / Host", "One libvirt host, as the collector reads it."
+    )
     return with_rows(
         board,
         [

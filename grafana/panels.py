@@ -1,33 +1,46 @@
-"""What panels of both dashboards have in common. Without data a panel is empty, and no error."""
+"""What panels of all dashboards have in common. Without data a panel is empty, and no error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from grafana_foundation_sdk.builders import common, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog import builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import (
+    AxisPlacement,
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
+    GraphDrawStyle,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
+    LineInterpolation,
     SortOrder,
     StackingMode,
     TooltipDisplayMode,
     VisibilityMode,
 )
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-HOST, DOMAIN = "virtscale-libvirt-host", "virtscale-libvirt-domain"
-"""Identifiers of the dashboards, part of their addresses."""
-TAG = "libvirt"
+DOMAIN = "virtscale-libvirt-domain"
+"""Identifier of the dashboard that panels lead to, part of its address."""
 COLUMNS = 24
 HOST_ONLY = 'job=~"$job", instance=~"$instance"'
 """Labels that choose one host's collector."""
 ONE_DOMAIN = f'{HOST_ONLY}, domain=~"$domain"'
 RATE = "[$__rate_interval]"
-_SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _EMPTY = "-"
 _STATES = (
     ("0", "no state", "text"),
@@ -48,6 +61,11 @@ class Query:
 
     expr: str
     legend: str
+    colour: str = ""
+    """One of Grafana's; only for a query whose legend is a plain name."""
+    is_dashed: bool = False
+    is_below: bool = False
+    """Drawn downwards from zero; the values stay positive."""
 
 
 def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheus.Dataquery:
@@ -66,12 +84,12 @@ def _mapping(values: Sequence[tuple[str, str, str]]) -> list[model.ValueMapping]
 
 def _domain_link() -> build.DashboardLink:
     """From a series of a domain to that domain's dashboard."""
-    variables = "&".join(f"var-{name}=${{{name}:raw}}" for name in ("datasource", "job"))
+    chosen = "var-datasource=${datasource:raw}&var-job=${__field.labels.job}"
     return (
         build.DashboardLink("Show this domain")
         .type(model.DashboardLinkType.LINK)
         .url(
-            f"/d/{DOMAIN}?{variables}&var-instance=${{__field.labels.instance}}"
+            f"/d/{DOMAIN}?{chosen}&var-instance=${{__field.labels.instance}}"
             "&var-domain=${__field.labels.domain}&${__url_time_range}"
         )
     )
@@ -85,14 +103,22 @@ def chart(
     span: int = 12,
     is_stacked: bool = False,
     is_share: bool = False,
+    is_counted: bool = False,
+    is_barred: bool = False,
+    bad_from: float | None = None,
+    colours: Mapping[str, str] = MappingProxyType({}),
     links_to_domain: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time. Units are Grafana's (`bytes`, `percentunit`, `s`); shares end at 1."""
+    """Lines over time. Units are Grafana's (`bytes`, `percentunit`, `s`); shares end at 1.
+
+    What is counted holds until it changes, and is drawn as steps; what happened now and then is
+    drawn as bars. A dashed line marks what is bad. `colours` are by name of series.
+    """
     panel = (
         timeseries.Panel()
         .title(title)
         .description(description)
-        .datasource(_SOURCE)
+        .datasource(SOURCE)
         .unit(unit)
         .span(span)
         .height(8)
@@ -115,11 +141,83 @@ def chart(
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
     if is_share:
         panel = panel.axis_soft_max(1)
+    if is_counted:
+        panel = panel.line_interpolation(LineInterpolation.STEP_AFTER).decimals(0)
+    if is_barred:
+        panel = panel.draw_style(GraphDrawStyle.BARS).fill_opacity(70)
+    if bad_from is not None:
+        panel = panel.thresholds(_steps(bad_from)).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+        )
     if links_to_domain:
         panel = panel.data_links([_domain_link()])
     for place, query in enumerate(queries):
         panel = panel.with_target(_target(query, place))
+        properties = _looks(query)
+        if properties:
+            panel = panel.override_by_name(query.legend, properties)
+    for name, colour in colours.items():
+        panel = panel.override_by_name(name, [_colour(colour)])
     return panel
+
+
+def _steps(bad_from: float | None) -> build.ThresholdsConfig:
+    steps = [model.Threshold(value=None, color="green")]
+    if bad_from is not None:
+        steps.append(model.Threshold(value=bad_from, color="red"))
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _colour(name: str) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(
+        id_val="color", value=model.FieldColor(mode=model.FieldColorModeId.FIXED, fixed_color=name)
+    )
+
+
+def _looks(query: Query) -> list[model.DynamicConfigValue]:
+    """What sets a query's series apart from the others of its panel."""
+    properties = [_colour(query.colour)] if query.colour else []
+    if query.is_dashed:
+        style = {"fill": "dash", "dash": [8, 6]}
+        properties.append(model.DynamicConfigValue(id_val="custom.lineStyle", value=style))
+        properties.append(model.DynamicConfigValue(id_val="custom.fillOpacity", value=0))
+    if query.is_below:
+        properties.append(model.DynamicConfigValue(id_val="custom.transform", value="negative-Y"))
+    return properties
+
+
+def histogram(
+    title: str, description: str, buckets: str, *, unit: str = "s", span: int = 12
+) -> heatmap.Panel:
+    """How many fell into which bucket, over time. `buckets` is a histogram's selector."""
+    name, _, labels = buckets.partition("{")
+    query = Query(f"sum by (le) (increase({name}_bucket{{{labels}{RATE}))", "{{le}}")
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit("none")
+        .span(span)
+        .height(8)
+        .no_value(_EMPTY)
+        .calculate(False)
+        .cell_gap(1)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .scale(HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+            .fill("dark-orange")
+        )
+        # Empty cells are left out.
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT))
+        .show_legend()
+        .with_target(_target(query).format(PromQueryFormat.HEATMAP))
+    )
 
 
 def number(
@@ -130,28 +228,27 @@ def number(
     *,
     bad_from: float | None = None,
     span: int = 4,
+    decimals: int | None = None,
     texts: Sequence[tuple[str, str, str]] = (),
 ) -> stat.Panel:
     """One figure; red from `bad_from` on. `texts` are (value, text, colour) shown instead."""
-    steps = [model.Threshold(value=None, color="green")]
-    if bad_from is not None:
-        steps.append(model.Threshold(value=bad_from, color="red"))
-    return (
+    panel = (
         stat.Panel()
         .title(title)
         .description(description)
-        .datasource(_SOURCE)
+        .datasource(SOURCE)
         .unit(unit)
         .span(span)
         .height(4)
         .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
+        .thresholds(_steps(bad_from))
         .mappings(_mapping(texts) if texts else [])
         .no_value(_EMPTY)
         .with_target(_target(query, instant=True))
     )
+    return panel if decimals is None else panel.decimals(decimals)
 
 
 def label(title: str, description: str, query: Query, *, span: int = 4) -> stat.Panel:
@@ -171,7 +268,7 @@ def state_timeline(title: str, description: str, query: Query) -> statetimeline.
         statetimeline.Panel()
         .title(title)
         .description(description)
-        .datasource(_SOURCE)
+        .datasource(SOURCE)
         .span(COLUMNS)
         .height(6)
         .mappings(_mapping(_STATES))
@@ -180,54 +277,3 @@ def state_timeline(title: str, description: str, query: Query) -> statetimeline.
         .no_value(_EMPTY)
         .with_target(_target(query))
     )
-
-
-def dashboard(uid: str, title: str, description: str) -> build.Dashboard:
-    """An empty dashboard with what chooses the host, and a link to the others of the tag."""
-    return (
-        build.Dashboard(title)
-        .uid(uid)
-        .description(description)
-        .tags([TAG])
-        .refresh("30s")
-        .time("now-1h", "now")
-        .timezone("browser")
-        .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .link(
-            build.DashboardLink("libvirt")
-            .type(model.DashboardLinkType.DASHBOARDS)
-            .tags([TAG])
-            .include_vars(True)
-            .keep_time(True)
-        )
-        .with_variable(
-            build.DatasourceVariable("datasource").label("Data source").type("prometheus")
-        )
-        .with_variable(choice("job", "Job", "label_values(libvirt_up, job)"))
-        .with_variable(
-            choice("instance", "Host", 'label_values(libvirt_up{job=~"$job"}, instance)')
-        )
-    )
-
-
-def choice(name: str, text: str, query: str) -> build.QueryVariable:
-    """A variable with one value at a time, from the labels that exist."""
-    return (
-        build.QueryVariable(name)
-        .label(text)
-        .datasource(_SOURCE)
-        .query(query)
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-    )
-
-
-def with_rows(
-    board: build.Dashboard, rows: Sequence[tuple[str, Sequence[Panel]]]
-) -> build.Dashboard:
-    """Adds rows of panels, each under its title."""
-    for title, panels in rows:
-        board = board.with_row(build.Row(title))
-        for panel in panels:
-            board = board.with_panel(panel)
-    return board

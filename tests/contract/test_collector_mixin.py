@@ -155,7 +155,7 @@ def filled_in(query):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["host", "domain"])
 def test_every_query_of_a_dashboard_brings_what_it_should(site, name):
-    board = json.loads((ROOT / f"grafana/{name}.json").read_text(encoding="utf-8"))
+    board = json.loads((ROOT / f"grafana/dashboards/{name}.json").read_text(encoding="utf-8"))
     empty = []
     for panel in board["panels"]:
         for target in panel.get("targets", []):
@@ -171,7 +171,7 @@ def test_every_query_of_a_dashboard_brings_what_it_should(site, name):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["host", "domain"])
 def test_every_choice_of_a_dashboard_finds_something(site, name):
-    board = json.loads((ROOT / f"grafana/{name}.json").read_text(encoding="utf-8"))
+    board = json.loads((ROOT / f"grafana/dashboards/{name}.json").read_text(encoding="utf-8"))
     choices = [one["query"] for one in board["templating"]["list"] if one["type"] == "query"]
     assert len(choices) >= 2
     for choice in choices:
