@@ -92,12 +92,17 @@ POOL_MARKS = (
         "More wanted",
         # A gauge's resets are the times that it fell.
         _changed(f"changes({_DESIRED}) - resets({_DESIRED})"),
-        *("green", "more domains", "pool {{pool}} wants more: {{reason}}", ("reason",)),
+        *("green", "more: {{reason}}", "pool {{pool}} wants more domains: {{reason}}", ("reason",)),
     ),
     Mark(
         "Fewer wanted",
         _changed(f"resets({_DESIRED})"),
-        *("blue", "fewer domains", "pool {{pool}} wants fewer: {{reason}}", ("reason",)),
+        *(
+            "blue",
+            "fewer: {{reason}}",
+            "pool {{pool}} wants fewer domains: {{reason}}",
+            ("reason",),
+        ),
     ),
     Mark(
         "Incidents",
@@ -121,7 +126,12 @@ POOL_MARKS = (
         "More withheld",
         "sum by (pool, reason) (increase("
         f'virtscale_scaler_withheld_total{{pool=~"$pool", direction="out"}}{RATE})) > 0',
-        *("purple", "more was wanted", "pool {{pool}}: {{reason}}", ("reason",)),
+        *(
+            "purple",
+            "withheld: {{reason}}",
+            "pool {{pool}} wanted more domains: {{reason}}",
+            ("reason",),
+        ),
         is_shown=False,
     ),
 )
@@ -132,7 +142,7 @@ DISPATCHER_MARKS = (
         "Workers lost",
         "sum by (instance, reason) (increase(virtscale_dispatcher_requeued_total"
         f'{{instance=~"$dispatcher", reason=~"worker_lost|lease_expired"}}{RATE})) > 0',
-        *("red", "leases lost", "{{reason}}, dispatcher {{instance}}", ("reason",)),
+        *("red", "leases: {{reason}}", "{{reason}}, dispatcher {{instance}}", ("reason",)),
     ),
     Mark(
         "Store not writable",

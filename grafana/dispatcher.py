@@ -11,6 +11,7 @@ from grafana.pool_queries import DISPATCHERS, happened, jobs, largest, quantile,
 
 _NAME = "virtscale_dispatcher_"
 _D = f"{{{DISPATCHERS}}}"
+_AHEAD = f"sum({_NAME}prefetched_jobs{_D})"
 _ACCEPTED = f"{_NAME}jobs_accepted_total{_D}"
 _WAIT, _SERVICE = f"{_NAME}job_wait_seconds", f"{_NAME}job_service_seconds"
 _COMMIT = f"{_NAME}store_commit_seconds"
@@ -85,10 +86,12 @@ def _jobs() -> Sequence[Panel]:
         ),
         chart(
             "Unfinished jobs",
-            "Accepted jobs that are not final: ready, or leased to a worker.",
+            "Accepted jobs that are not final: ready, leased and fetched ahead by a worker, leased"
+            " and worked on.",
             "none",
             Query(jobs("ready"), "ready", "orange"),
-            Query(jobs("leased"), "leased", "green"),
+            Query(_AHEAD, "fetched ahead", "yellow"),
+            Query(f"clamp_min({jobs('leased')} - {_AHEAD}, 0)", "worked on", "green"),
             is_stacked=True,
             is_counted=True,
         ),
@@ -140,12 +143,12 @@ def _leases() -> Sequence[Panel]:
         ),
         chart(
             "Slots",
-            "Slots of the workers that take jobs, and leased jobs that wait inside a worker.",
+            "Slots of the workers that take jobs, by whether a job fills them.",
             "none",
             Query(f"sum by (state) ({_NAME}slots{_D})", "{{state}}"),
-            Query(f"sum({_NAME}prefetched_jobs{_D})", "fetched ahead", "purple", is_dashed=True),
+            is_stacked=True,
             is_counted=True,
-            colours={"busy": "green", "free": "blue"},
+            colours={"busy": "green", "free": "light-green"},
             span=8,
         ),
         chart(

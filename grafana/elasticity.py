@@ -37,8 +37,10 @@ _SUPPLY = domains("ready")
 _POWERED = f'sum(virtscale_scaler_domains{{{POOL}, state!~"{WITHOUT_MEMORY}"}})'
 _MISSING = f"clamp_min({_DEMAND} - {_SUPPLY}, 0)"
 _SURPLUS = f"clamp_min({_SUPPLY} - {_DEMAND}, 0)"
-_BUSY = f'sum(virtscale_dispatcher_slots{{{DISPATCHERS}, state="busy"}})'
-_ALL_SLOTS = f"sum(virtscale_dispatcher_slots{{{DISPATCHERS}}})"
+_BUSY = f'sum(avg_over_time(virtscale_dispatcher_slots{{{DISPATCHERS}, state="busy"}}[30s]))'
+_ALL_SLOTS = f"sum(avg_over_time(virtscale_dispatcher_slots{{{DISPATCHERS}}}[30s]))"
+_USE = f"{_BUSY} / ({_ALL_SLOTS} > 0)"
+"""Share of the slots of the last 30 s that was busy."""
 
 
 def _done(actions: str, window: str) -> str:
@@ -187,8 +189,8 @@ def _course() -> Sequence[Panel]:
             "Domains that are on: ready and at work, ready and idle, on their way in, on their way"
             " out, and the rest. The coloured area is the machine-hours.",
             "none",
-            Query(f"{_SUPPLY} * on () ({_BUSY} / ({_ALL_SLOTS} > 0))", "at work", "green"),
-            Query(f"{_SUPPLY} * on () (1 - {_BUSY} / ({_ALL_SLOTS} > 0))", "idle", "light-green"),
+            Query(f"{_SUPPLY} * on () ({_USE})", "at work", "green"),
+            Query(f"{_SUPPLY} * on () (1 - {_USE})", "idle", "light-green"),
             Query(domains("starting|booting|waking|silent"), "on the way in", "yellow"),
             Query(domains(LEAVING), "on the way out", "orange"),
             Query(
@@ -214,9 +216,10 @@ def _worth() -> Sequence[Panel]:
         ),
         chart(
             "Use of ready domains",
-            "Share of the slots of domains that take jobs which is busy, against the target.",
+            "Share of the slots of domains that take jobs which was busy in the last 30 s,"
+            " against the target.",
             "percentunit",
-            Query(f"{_BUSY} / ({_ALL_SLOTS} > 0)", "use", "green"),
+            Query(_USE, "use", "green"),
             Query("vector($target)", "target", "orange", is_dashed=True),
             is_share=True,
             span=8,

@@ -26,7 +26,9 @@ _GOAL_SECONDS = 30
 _CPU = f"pool_domain:libvirt_domain_cpu_utilisation:avg30s{{{POOL}}}"
 _SCALER = f"virtscale_scaler_paused{{{POOL}}}"
 _WAIT = "virtscale_dispatcher_job_wait_seconds"
-_DESIRED = Query(f"max(virtscale_scaler_desired_domains{{{POOL}}})", "desired", "blue")
+_DESIRED = Query(
+    f"max(virtscale_scaler_desired_domains{{{POOL}}})", "desired", "blue", is_dashed=True
+)
 _TARGET = Query("vector($target)", "target", "orange", is_dashed=True)
 _ALARM = (("0", "no", "green"), ("1", "yes", "red"))
 STATE_COLOURS = {
@@ -124,10 +126,10 @@ def _domains() -> Sequence[Panel]:
             "What the scaler wants, what serves or will within its deadline, what stands by, and"
             " what takes jobs now. Marks say why the wish changed.",
             "none",
-            _DESIRED,
+            Query(domains(STANDBY), "standby", "purple"),
             Query(domains(CAPACITY), "current", "yellow"),
             Query(domains("ready"), "ready", "green"),
-            Query(domains(STANDBY), "standby", "purple"),
+            _DESIRED,
             is_counted=True,
         ),
         chart(

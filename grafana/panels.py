@@ -144,7 +144,7 @@ def chart(
     if is_counted:
         panel = panel.line_interpolation(LineInterpolation.STEP_AFTER).decimals(0)
     if is_barred:
-        panel = panel.draw_style(GraphDrawStyle.BARS).fill_opacity(70)
+        panel = panel.draw_style(GraphDrawStyle.BARS).fill_opacity(70).decimals(0)
     if bad_from is not None:
         panel = panel.thresholds(_steps(bad_from)).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)

@@ -2,24 +2,45 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from grafana.filling import Window
 from grafana.prometheus_api import Series
 from grafana.written import Mark, Panel, Target
 
+EMPTY = "empty"
 _YEARS_SECONDS = 10 * 365 * 86400
 RIGHTLY_EMPTY = {
-    # Of virtscale.
-    "virtscale_scaler_shadow_desired_domains": "absent unless there are shadow policies",
-    "virtscale_scaler_alert_demand_domains": "absent unless an alert fires that scales the pool",
-    "virtscale_scaler_paused{pool=~": "marks nothing unless somebody pauses the pool",
-    "virtscale_scaler_breaker_open": "marks nothing unless boots fail again and again",
-    "virtscale_dispatcher_store_writable": "marks nothing unless the disk fails",
-    "virtscale_scaler_withheld_total": "marks nothing unless a wish was withheld",
-    "virtscale_scaler_incidents_total": "marks nothing unless a domain fails",
-    "virtscale_dispatcher_requeued_total": "marks nothing unless a worker is lost",
+    "fleet / Shadows and alerts / shadow *": "there are no shadow policies",
+    "fleet / Shadows and alerts / alert *": "no alert fires that scales the pool",
+    "* / mark / Paused": "nobody has paused the pool",
+    "* / mark / Breaker open": "boots do not fail again and again",
+    "* / mark / Incidents": "no domain has failed",
+    "* / mark / More withheld": "no wish was withheld",
+    "dispatcher / mark / Workers lost": "no worker was lost",
+    "dispatcher / mark / Store not writable": "the disk is well",
+    "domain / Halted and waiting / vCPU * halted": "the guest computes or waits in its kernel",
+    "domain / Latency / *": "the disk was not read, or not written",
+    "domain / Traffic / *": "QEMU's user-mode network has no interface on the host",
+    "domain / Packets / *": "the same",
+    "domain / Errors and drops / *": "the same",
+    "domain / Time without an answer / *": "the hypervisor answers",
+    "domain / Job: */ *": "no migration, save or backup is under way",
+    "host / Jobs under way / *": "no migration, save or backup is under way",
+    "host / Network throughput / *": "QEMU's user-mode network has no interface on the host",
+    "host / Storage pools / *": "libvirt has no storage pool",
+    "host / What could not be read / failed: *": "every part could be read",
+    "host / What could not be read / incomplete domains": "every domain was complete",
 }
-"""Marks and lines that are rightly empty when nothing goes wrong, by what they ask for."""
+"""What has nothing to show while all is well, by `dashboard / panel / line`, and why."""
+
+
+def excuse(place: str) -> str | None:
+    """Why it may be empty there; None when it must not."""
+    # A line's name has braces, and no brackets that fnmatch would take for a set.
+    return next(
+        (why for pattern, why in RIGHTLY_EMPTY.items() if fnmatchcase(place, pattern)), None
+    )
 
 
 def bounds(unit: str, window: Window) -> tuple[float, float]:
@@ -38,7 +59,7 @@ def faults(panel: Panel, target: Target, answer: Sequence[Series], window: Windo
     """What is wrong with an answer, in words: empty, labels missing, not the panel's unit."""
     values = [value for one in answer for _, value in one.points if math.isfinite(value)]
     if not values:
-        yield "empty"
+        yield EMPTY
     for label in sorted(target.labels):
         if not all(label in one.labels for one in answer):
             yield f"no label {label}, which the legend {target.legend!r} names"
@@ -62,7 +83,7 @@ def _wrong_unit(unit: str, values: Sequence[float], window: Window) -> Iterator[
 def mark_faults(mark: Mark, answer: Sequence[Series]) -> Iterator[str]:
     """What is wrong with a mark's answer."""
     if not answer:
-        yield "empty"
+        yield EMPTY
     for label in sorted(mark.labels):
         if not all(label in one.labels for one in answer):
             yield f"no label {label}, which its text names"

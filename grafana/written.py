@@ -83,16 +83,17 @@ class Mark:
     colour: str
     title: str
     text: str
+    tags: tuple[str, ...]
     is_shown: bool
 
     @property
     def labels(self) -> set[str]:
-        """Labels that its texts name."""
-        return set(_LABEL.findall(self.title + self.text))
+        """Labels that its texts and tags name."""
+        return {*_LABEL.findall(self.title + self.text), *self.tags}
 
     def words(self, metric: Mapping[str, str]) -> str:
-        """What is told of one event."""
-        return _LABEL.sub(lambda found: metric.get(found.group(1), ""), self.text)
+        """The title of one event."""
+        return _LABEL.sub(lambda found: metric.get(found.group(1), ""), self.title)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def _mark(annotation: Mapping[str, Any]) -> Mark:
         annotation["iconColor"],
         annotation["titleFormat"],
         annotation["textFormat"],
+        tuple(annotation["tagKeys"].split(",")),
         annotation["enable"],
     )
 
