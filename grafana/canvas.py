@@ -58,7 +58,7 @@ class Canvas:
 
     def dashes(self, points: Sequence[Point], colour: str, width: float = 1.5) -> None:
         """A dashed line through the points."""
-        for part in _dashed(points, 5.0, 4.0):
+        for part in dashed(points, 5.0, 4.0):
             self.line(part, colour, width)
 
     def area(self, points: Sequence[Point], colour: str, opacity: float) -> None:
@@ -87,7 +87,7 @@ class Canvas:
         return written.getvalue()
 
 
-def _dashed(points: Sequence[Point], on: float, off: float) -> Iterator[list[Point]]:
+def dashed(points: Sequence[Point], on: float, off: float) -> Iterator[list[Point]]:
     """Parts of the line: `on` drawn, `off` left out, around corners too."""
     left, is_on = on, True
     part: list[Point] = list(points[:1])

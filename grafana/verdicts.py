@@ -1,7 +1,7 @@
 """Whether what a query brings is what its panel says it is."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from grafana.filling import Window
@@ -35,12 +35,9 @@ RIGHTLY_EMPTY = {
 """What has nothing to show while all is well, by `dashboard / panel / line`, and why."""
 
 
-def excuse(place: str) -> str | None:
+def excuse(place: str, excuses: Mapping[str, str] = RIGHTLY_EMPTY) -> str | None:
     """Why it may be empty there; None when it must not."""
-    # A line's name has braces, and no brackets that fnmatch would take for a set.
-    return next(
-        (why for pattern, why in RIGHTLY_EMPTY.items() if fnmatchcase(place, pattern)), None
-    )
+    return next((why for pattern, why in excuses.items() if fnmatchcase(place, pattern)), None)
 
 
 def bounds(unit: str, window: Window) -> tuple[float, float]:
