@@ -15,11 +15,12 @@ _SCALES = {
         *((2**10, "B", 1), (2**20, "KiB", 2**-10), (2**30, "MiB", 2**-20)),
         (math.inf, "GiB", 2**-30),
     ),
+    "Bps": ((1e3, "B/s", 1), (1e6, "kB/s", 1e-3), (1e9, "MB/s", 1e-6), (math.inf, "GB/s", 1e-9)),
     "h": ((1, "min", 60), (math.inf, "h", 1)),
 }
 """By unit: up to which size, what it is called, by what the value is multiplied."""
-_BASES = {"s": "s", "bytes": "B", "h": "h"}
-_ENDINGS = {"Bps": "B/s", "reqps": "req/s", "iops": "io/s", "pps": "p/s"}
+_BASES = {"s": "s", "bytes": "B", "Bps": "B/s", "h": "h"}
+_ENDINGS = {"reqps": "req/s", "iops": "io/s", "pps": "p/s"}
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -60,6 +60,7 @@ def pool_dashboard(uid: str, title: str, description: str) -> build.Dashboard:
             .label("Target CPU")
             .description("Share of its CPU that a domain should use: the policies' target_ratio.")
             .default_value("0.8")
+            .current(model.VariableOption(selected=True, text="0.8", value="0.8"))
         )
     )
 

@@ -6,8 +6,8 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.annotations import DISPATCHER_MARKS, annotated
 from grafana.boards import DISPATCHER, dispatcher_dashboard, with_rows
-from grafana.panels import RATE, Panel, Query, chart, histogram, number
-from grafana.pool_queries import DISPATCHERS, happened, jobs, largest, quantile, rate
+from grafana.panels import RATE, Panel, Query, chart, histogram, largest, number
+from grafana.pool_queries import DISPATCHERS, happened, jobs, quantile, rate
 
 _NAME = "virtscale_dispatcher_"
 _D = f"{{{DISPATCHERS}}}"

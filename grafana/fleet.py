@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.annotations import POOL_MARKS, annotated
 from grafana.boards import FLEET, pool_dashboard, with_rows
-from grafana.panels import RATE, Panel, Query, chart, number
+from grafana.panels import RATE, Panel, Query, chart, largest, number
 from grafana.pool_queries import (
     ASTRAY,
     CAPACITY,
@@ -17,7 +17,6 @@ from grafana.pool_queries import (
     domains,
     happened,
     jobs,
-    largest,
     quantile,
     rate,
 )
@@ -25,6 +24,7 @@ from grafana.pool_queries import (
 _GOAL_SECONDS = 30
 _CPU = f"pool_domain:libvirt_domain_cpu_utilisation:avg30s{{{POOL}}}"
 _SCALER = f"virtscale_scaler_paused{{{POOL}}}"
+_ALERTS = 'ALERTS{alertstate="firing", alertname=~"(Virtscale|Libvirt).*"}'
 _WAIT = "virtscale_dispatcher_job_wait_seconds"
 _DESIRED = Query(
     f"max(virtscale_scaler_desired_domains{{{POOL}}})", "desired", "blue", is_dashed=True
@@ -51,7 +51,7 @@ def fleet() -> Dashboard:
             ("Domains and load", _domains()),
             ("Queue and waiting", _waiting()),
             ("Decisions", _decisions()),
-            ("The scaler itself", _scaler()),
+            ("Health", _health()),
         ],
     )
 
@@ -301,7 +301,7 @@ def _decisions() -> Sequence[Panel]:
     )
 
 
-def _scaler() -> Sequence[Panel]:
+def _health() -> Sequence[Panel]:
     return (
         chart(
             "Signals",
@@ -346,5 +346,19 @@ def _scaler() -> Sequence[Panel]:
             ),
             is_stacked=True,
             is_barred=True,
+        ),
+        chart(
+            "Alerts that fire",
+            "virtscale's and the collector's, by name; docs/OPERATIONS.md says what to do.",
+            "none",
+            Query(
+                f"sum by (alertname) ({_ALERTS}) or"
+                f' label_replace(0 * max({_SCALER}), "alertname", "none", "", "")'
+                f" unless on () {_ALERTS}",
+                "{{alertname}}",
+            ),
+            is_stacked=True,
+            is_counted=True,
+            span=24,
         ),
     )

@@ -12,6 +12,7 @@ from grafana.panels import (
     Query,
     chart,
     label,
+    largest,
     number,
 )
 
@@ -109,8 +110,10 @@ def _cpu() -> Sequence[Panel]:
             "CPUs that a domain's hypervisor process uses, its emulator threads included.",
             "none",
             Query(
-                "topk(10, sum by (instance, domain)"
-                f" (rate(libvirt_domain_info_cpu_time_seconds_total{_H}{RATE})))",
+                largest(
+                    "sum by (job, instance, domain)"
+                    f" (rate(libvirt_domain_info_cpu_time_seconds_total{_H}{RATE}))"
+                ),
                 "{{domain}}",
             ),
             links_to_domain=True,
@@ -120,8 +123,10 @@ def _cpu() -> Sequence[Panel]:
             "Share of its vCPUs' time in which a domain was ready and the host ran something else.",
             "percentunit",
             Query(
-                "topk(10, avg by (instance, domain)"
-                f" (rate(libvirt_domain_vcpu_delay_seconds_total{_H}{RATE})))",
+                largest(
+                    "avg by (job, instance, domain)"
+                    f" (rate(libvirt_domain_vcpu_delay_seconds_total{_H}{RATE}))"
+                ),
                 "{{domain}}",
             ),
             links_to_domain=True,
@@ -171,7 +176,7 @@ def _memory() -> Sequence[Panel]:
             "Resident memory by domain, top 10",
             "Memory of the host that a domain's hypervisor process holds.",
             "bytes",
-            Query(f"topk(10, libvirt_domain_memory_stats_rss_bytes{_H})", "{{domain}}"),
+            Query(largest(f"libvirt_domain_memory_stats_rss_bytes{_H}"), "{{domain}}"),
             links_to_domain=True,
         ),
         chart(
@@ -201,12 +206,14 @@ def _devices() -> Sequence[Panel]:
             "Mean time of a read or write of a domain's disks.",
             "s",
             Query(
-                "topk(10, sum by (instance, domain)"
-                f" (rate(libvirt_domain_block_stats_read_time_seconds_total{_H}{RATE})"
-                f" + rate(libvirt_domain_block_stats_write_time_seconds_total{_H}{RATE}))"
-                " / (sum by (instance, domain)"
-                f" (rate(libvirt_domain_block_stats_read_requests_total{_H}{RATE})"
-                f" + rate(libvirt_domain_block_stats_write_requests_total{_H}{RATE})) > 0))",
+                largest(
+                    "(sum by (job, instance, domain)"
+                    f" (rate(libvirt_domain_block_stats_read_time_seconds_total{_H}{RATE})"
+                    f" + rate(libvirt_domain_block_stats_write_time_seconds_total{_H}{RATE}))"
+                    " / (sum by (job, instance, domain)"
+                    f" (rate(libvirt_domain_block_stats_read_requests_total{_H}{RATE})"
+                    f" + rate(libvirt_domain_block_stats_write_requests_total{_H}{RATE})) > 0))"
+                ),
                 "{{domain}}",
             ),
             links_to_domain=True,

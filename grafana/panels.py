@@ -68,6 +68,14 @@ class Query:
     """Drawn downwards from zero; the values stay positive."""
 
 
+def largest(series: str) -> str:
+    """The ten series with the highest means over the range: never more lines, whatever comes.
+
+    A `topk` of each step would draw all that were among the ten at any of them.
+    """
+    return f"{series} and topk(10, avg_over_time(({series})[$__range:$__interval] @ end()))"
+
+
 def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend)
     target = target.ref_id(chr(ord("A") + place))

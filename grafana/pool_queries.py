@@ -53,8 +53,3 @@ def happened(counter: str, labels: str, by: tuple[str, ...], zero: str) -> str:
         f" ({series} unless {series} offset $__rate_interval))"
         f" and on ({names}) {within}) or ({nothing} unless on () {within})"
     )
-
-
-def largest(series: str, count: int = 10) -> str:
-    """The series with the highest means over the range: as many lines as that, whatever comes."""
-    return f"{series} and topk({count}, avg_over_time({series}[$__range:$__interval] @ end()))"

@@ -145,6 +145,16 @@ def test_marks_say_when_and_why_the_wish_changed_and_nothing_else(asked):
     assert events(asked, "Fewer wanted") == {"fewer: schedule": [180, 185]}
 
 
+@pytest.mark.parametrize("step", [2, 20, 60])
+def test_no_change_falls_between_two_steps(asked, step):
+    window = Window(START + 60, START + LENGTH, step)
+    board = boards()["fleet"]
+    for name in ("More wanted", "Fewer wanted"):
+        mark = next(one for one in board.marks if one.name == name)
+        (series,) = asked.range(filled(mark.expr, window, asked.chosen(board, window)), window)
+        assert series.points
+
+
 def test_the_first_incident_of_a_kind_is_marked_too(asked):
     (name, (first, *_)) = events(asked, "Incidents").popitem()
     assert name == "crashed"

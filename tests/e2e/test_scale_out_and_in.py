@@ -3,11 +3,15 @@
 import json
 import random
 import signal
+import time
 
 import pytest
 from google.protobuf import duration_pb2
 from virtscale.v1 import job_pb2
 
+from grafana import check
+from grafana.filling import Window
+from grafana.prometheus_api import Prometheus
 from tests.e2e import machine
 
 pytestmark = pytest.mark.e2e
@@ -43,6 +47,7 @@ def jobs(count: int, seed: int, *, busy_seconds: float) -> list[job_pb2.JobSpec]
 def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
     stack_state, virtscale, tmp_path
 ) -> None:
+    began = time.time()
     with machine.running_stack(
         stack_state,
         *("--no-load", "--min", "1", "--max", "2", "--summary", str(tmp_path / "out.json")),
@@ -61,6 +66,7 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
             client.check_every_result()
             machine.wait_for("one domain is left", lambda: len(stack.running()) == 1, within=120)
             client.check_every_result()
+            _dashboards_show_the_run(stack, began)
         finally:
             client.close()
         assert stack.stop() == 0
@@ -98,6 +104,19 @@ def _kill_a_guest(stack: machine.Stack, client: machine.Client) -> None:
         ),
         within=20,
     )
+
+
+def _dashboards_show_the_run(stack: machine.Stack, began: float) -> None:
+    """Every query of every dashboard brings what its panel says, from this Prometheus."""
+    prometheus = Prometheus(f"http://127.0.0.1:{stack.ports['prometheus']}")
+    try:
+        found = check.findings(prometheus, Window.fitting(began, time.time() - 1, 200))
+    finally:
+        prometheus.close()
+    assert not [one for one in found if one.excuse is None]
+    # Of what may be empty, this run had some.
+    empty = {one.place for one in found}
+    assert not empty & {"fleet / mark / Incidents", "dispatcher / mark / Workers lost"}
 
 
 def _kill_a_service(stack: machine.Stack, client: machine.Client, name: str) -> None:

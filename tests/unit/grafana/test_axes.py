@@ -20,6 +20,7 @@ from grafana.axes import ticks, time_ticks, unit_ticks, whole_ticks, written
         (31_536_000, "s", "365 d"),
         (0, "s", "0 s"),
         (2_805_752, "bytes", "2.68 MiB"),
+        (5_300_000, "Bps", "5.3 MB/s"),
         (0.09, "h", "5.4 min"),
         (3.2, "suffix: jobs/s", "3.2 jobs/s"),
         (1234567, "none", "1,234,567"),

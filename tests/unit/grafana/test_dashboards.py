@@ -53,7 +53,8 @@ def metrics(expression):
 
 
 def is_exported(metric):
-    if f"| `{metric}` |" in METRICS:
+    # Prometheus makes ALERTS of its own rules.
+    if f"| `{metric}` |" in METRICS or metric == "ALERTS":
         return True
     histogram = re.fullmatch(r"(.+)_(?:bucket|sum|count)", metric)
     return histogram is not None and f"| `{histogram[1]}` | histogram |" in METRICS
@@ -139,6 +140,18 @@ def test_the_dashboards_lead_to_each_other():
 
 
 @pytest.mark.parametrize(("name", "text"), WRITTEN)
+def test_series_keep_the_labels_that_their_links_need(name, text):
+    for panel in panels(text):
+        if panel["fieldConfig"]["defaults"].get("links"):
+            (address,) = {link["url"] for link in panel["fieldConfig"]["defaults"]["links"]}
+            needed = set(re.findall(r"\{__field\.labels\.(\w+)\}", address))
+            assert needed == {"job", "instance", "domain"}
+            expr = panel["targets"][0]["expr"]
+            for kept in re.findall(r"by \(([\w, ]+)\)", expr):
+                assert needed <= set(kept.split(", ")), panel["title"]
+
+
+@pytest.mark.parametrize(("name", "text"), WRITTEN)
 def test_panels_have_numbers_of_their_own(name, text):
     numbers = [panel["id"] for panel in panels(text)]
     assert len(set(numbers)) == len(numbers)
@@ -157,10 +170,12 @@ def test_a_look_is_for_a_series_that_there_is(name, text):
 def test_no_panel_draws_a_line_for_every_domain_of_a_large_pool():
     """What has a line by domain or worker takes the ten largest of the whole range."""
     unbounded = re.compile(r"{{(?:domain|worker|instance)}}")
-    for name in POOL_BOARDS:
+    # A migration or backup of every domain at once is none of ours to provide for.
+    few = ("Jobs under way",)
+    for name in (*POOL_BOARDS, "host.json"):
         for panel in board(dict(WRITTEN)[name]).panels:
             for target in panel.targets:
-                if unbounded.search(target.legend):
+                if unbounded.search(target.legend) and panel.title not in few:
                     assert "topk(10, " in target.expr, panel.title
                     assert "@ end()" in target.expr, panel.title
 
