@@ -32,7 +32,7 @@ def dispatcher() -> Dashboard:
             ("Latency", _latency()),
             ("Workers and leases", _leases()),
             ("Store", _store()),
-            ("Calls and refusals", _calls()),
+            ("Calls and refusals", [*_calls(), *_refusals()]),
         ],
     )
 
@@ -288,6 +288,11 @@ def _calls() -> Sequence[Panel]:
             is_stacked=True,
             is_barred=True,
         ),
+    )
+
+
+def _refusals() -> Sequence[Panel]:
+    return (
         chart(
             "Refused",
             "Jobs refused for too many unfinished ones, calls turned away unread, results that"

@@ -62,7 +62,7 @@ def elasticity() -> Dashboard:
     return with_rows(
         annotated(board, *POOL_MARKS),
         [
-            ("Over the shown time", _whole()),
+            ("Over the shown time", [*_whole(), *_whole_and_its_price()]),
             ("Demand and supply", _course()),
             ("What it is for", _worth()),
         ],
@@ -114,6 +114,11 @@ def _whole() -> Sequence[Panel]:
             Query(f"avg_over_time({_SURPLUS}{_ALL})", "domains"),
             decimals=2,
         ),
+    )
+
+
+def _whole_and_its_price() -> Sequence[Panel]:
+    return (
         number(
             *("Scale-outs", "Domains started, woken or taken back from draining.", "none"),
             Query(_done(_OUT, "[$__range]"), "scale-outs"),

@@ -114,9 +114,8 @@ def _dashboards_show_the_run(stack: machine.Stack, began: float) -> None:
     finally:
         prometheus.close()
     assert not [one for one in found if one.excuse is None]
-    # Of what may be empty, this run had some.
-    empty = {one.place for one in found}
-    assert not empty & {"fleet / mark / Incidents", "dispatcher / mark / Workers lost"}
+    # May be empty elsewhere; here a guest was killed.
+    assert "fleet / mark / Incidents" not in {one.place for one in found}
 
 
 def _kill_a_service(stack: machine.Stack, client: machine.Client, name: str) -> None:
