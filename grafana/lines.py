@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafana.palette import named, unnamed
-from grafana.prometheus_api import Series
+from grafana.series import Series
 from grafana.written import Look, Panel, Target
 
 Point = tuple[float, float]

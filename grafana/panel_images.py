@@ -9,7 +9,7 @@ from grafana.filling import Window
 from grafana.lines import Curve, cells, curves, extent
 from grafana.moments import clock
 from grafana.palette import CARD, EDGE, GRID, INK, PALE_INK, heat, named
-from grafana.prometheus_api import Series
+from grafana.series import Series
 from grafana.written import Panel, Target
 
 _PAD, _TITLE, _FOOT, _LEGEND_ROW = 12.0, 30.0, 18.0, 15.0

@@ -1,12 +1,12 @@
 """Questions to Prometheus, as Grafana asks them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import requests
 
 from grafana.filling import Window, filled
+from grafana.series import Series
 from grafana.written import Board, Target
 
 _TIMEOUT_SECONDS = 30
@@ -14,14 +14,6 @@ _TIMEOUT_SECONDS = 30
 
 class QueryError(RuntimeError):
     """Prometheus does not answer, or refuses a query. The text has the query and the reason."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Labels, and (Unix time, value) in order of time; values may be NaN."""
-
-    labels: Mapping[str, str]
-    points: tuple[tuple[float, float], ...]
 
 
 class Prometheus:

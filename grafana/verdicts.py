@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from grafana.filling import Window
-from grafana.prometheus_api import Series
+from grafana.series import Series
 from grafana.written import Mark, Panel, Target
 
 EMPTY = "empty"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafana.lines import cells, curves, extent
-from grafana.prometheus_api import Series
+from grafana.series import Series
 from grafana.written import Look, Panel, Target
 
 

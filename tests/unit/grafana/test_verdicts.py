@@ -5,7 +5,7 @@ import math
 import pytest
 
 from grafana.filling import Window
-from grafana.prometheus_api import Series
+from grafana.series import Series
 from grafana.verdicts import RIGHTLY_EMPTY, excuse, faults, mark_faults
 from grafana.written import Mark, Panel, Target, boards
 
