@@ -1,17 +1,18 @@
 """Asks every query of every dashboard and says what is wrong: `python -m grafana.check --help`."""
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from grafana.arguments import asked_of, moment
 from grafana.filling import Window, filled
-from grafana.moments import moment
 from grafana.prometheus_api import Prometheus, QueryError
 from grafana.verdicts import EMPTY, excuse, faults, mark_faults
 from grafana.written import Board, boards
 
+PROGRAM = "python -m grafana.check"
 _POINTS = 200
 """About as many as a chart has pixels for, a few each."""
 
@@ -29,8 +30,10 @@ class Finding:
         return excuse(self.place) if self.fault == EMPTY else None
 
 
-def findings(prometheus: Prometheus, window: Window) -> list[Finding]:
-    """What is wrong with any dashboard, its variables as it opens.
+def findings(
+    prometheus: Prometheus, window: Window, wishes: Mapping[str, str] = MappingProxyType({})
+) -> list[Finding]:
+    """What is wrong with any dashboard, its variables as wished, or as it opens.
 
     Raises:
         QueryError: Prometheus does not answer.
@@ -39,12 +42,15 @@ def findings(prometheus: Prometheus, window: Window) -> list[Finding]:
     return [
         found
         for name, board in boards().items()
-        for found in _of_board(prometheus, window, name, board)
+        for found in _of_board(
+            prometheus, window, name, board, prometheus.chosen(board, window, wishes)
+        )
     ]
 
 
-def _of_board(prometheus: Prometheus, window: Window, name: str, board: Board) -> Iterator[Finding]:
-    chosen = prometheus.chosen(board, window)
+def _of_board(
+    prometheus: Prometheus, window: Window, name: str, board: Board, chosen: Mapping[str, str]
+) -> Iterator[Finding]:
     for choice in board.choices:
         selector = filled(choice.selector, window, chosen)
         if not prometheus.values(selector, choice.label, window):
@@ -76,8 +82,7 @@ def _of_panels(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m grafana.check", description=__doc__)
-    parser.add_argument("--prometheus", required=True, metavar="URL")
+    parser = asked_of("Asks every query of every dashboard and says what is wrong.", PROGRAM)
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME")
     given = parser.parse_args(arguments)
@@ -87,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--from {start:.0f} is not before --to {end:.0f}")
     prometheus = Prometheus(given.prometheus)
     try:
-        found = findings(prometheus, Window.fitting(start, end, _POINTS))
+        found = findings(prometheus, Window.fitting(start, end, _POINTS), dict(given.set))
     except QueryError as error:
         sys.stderr.write(f"grafana.check: {error}\n")
         return 2

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grafana.arguments import clock
 from grafana.axes import time_ticks, unit_ticks, whole_ticks, written
 from grafana.canvas import Canvas, Point
 from grafana.filling import Window
 from grafana.lines import Curve, cells, curves, extent
-from grafana.moments import clock
 from grafana.palette import CARD, EDGE, GRID, INK, PALE_INK, heat, named
 from grafana.series import Series
 from grafana.written import Panel, Target

@@ -1,6 +1,7 @@
 """Questions to Prometheus, as Grafana asks them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -71,9 +72,9 @@ class Prometheus:
         return self.instant(expr, window.end) if target.is_instant else self.range(expr, window)
 
     def chosen(
-        self, board: Board, window: Window, wishes: Mapping[str, str] | None = None
+        self, board: Board, window: Window, wishes: Mapping[str, str] = MappingProxyType({})
     ) -> dict[str, str]:
-        """Values of a dashboard's variables as it opens: the first of each, or all.
+        """Values of a dashboard's variables: as wished, else as it opens, the first of each or all.
 
         A variable without any value is empty, which selects nothing.
 
@@ -81,11 +82,10 @@ class Prometheus:
             QueryError: there is no answer.
 
         """
-        values = dict(board.texts)
-        for choice in board.choices:
+        values = {**board.texts, **wishes}
+        for choice in (one for one in board.choices if one.name not in wishes):
             found = self.values(filled(choice.selector, window, values), choice.label, window)
             values[choice.name] = choice.all_value or (found[0] if found else "")
-            values.update(wishes or {})
         return values
 
     def _ask(self, what: str, asked: Mapping[str, object]) -> list[dict[str, Any]]:

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+from grafana.arguments import asked_of, clock, day, moment
 from grafana.canvas import Canvas
 from grafana.filling import Window, filled
-from grafana.moments import clock, day, moment
 from grafana.palette import INK, PALE_INK
 from grafana.panel_images import Event, draw
 from grafana.prometheus_api import Prometheus, QueryError
@@ -20,7 +21,11 @@ _POINTS = 240
 
 
 def picture(
-    prometheus: Prometheus, board: Board, window: Window, titles: Sequence[str] = ()
+    prometheus: Prometheus,
+    board: Board,
+    window: Window,
+    titles: Sequence[str] = (),
+    wishes: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """A dashboard, or those of its panels that have these titles, as PNG.
 
@@ -29,7 +34,7 @@ def picture(
         ValueError: no panel has such a title.
 
     """
-    chosen = prometheus.chosen(board, window)
+    chosen = prometheus.chosen(board, window, wishes)
     placed = _placed(board, titles)
     height = max(panel.top + panel.height for panel in placed) * _ROW
     canvas = Canvas(_COLUMNS * _COLUMN + 2 * _MARGIN, height + _HEAD + _MARGIN)
@@ -91,8 +96,7 @@ def _events(
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m grafana.render", description=__doc__)
-    parser.add_argument("--prometheus", required=True, metavar="URL")
+    parser = asked_of(__doc__, "python -m grafana.render")
     parser.add_argument("--from", dest="start", type=moment, required=True, metavar="TIME")
     parser.add_argument("--to", dest="end", type=moment, required=True, metavar="TIME")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -124,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.dashboard and name not in given.dashboard:
                 continue
             path = given.out / f"{name}.png"
-            path.write_bytes(picture(prometheus, board, window, given.panel or ()))
+            path.write_bytes(picture(prometheus, board, window, given.panel or (), dict(given.set)))
             sys.stdout.write(f"{path}\n")
     except (QueryError, ValueError, OSError) as error:
         sys.stderr.write(f"grafana.render: {error}\n")

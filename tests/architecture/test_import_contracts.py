@@ -41,7 +41,7 @@ def lint(folder):
 @pytest.fixture
 def copy(sources, tmp_path, contracts):
     skipped = shutil.ignore_patterns("__pycache__")
-    for package in ("servicekit", "proto", *SERVICES):
+    for package in ("servicekit", "proto", "grafana", *SERVICES):
         shutil.copytree(sources.root / package, tmp_path / package, ignore=skipped)
     shutil.copy(sources.root / ".importlinter", tmp_path)
     return tmp_path
@@ -63,6 +63,7 @@ def test_every_service_has_pure_modules(contracts, service):
         ("scaler/api.py", "from virtscale.v1 import job_pb2", "scaler.api -> virtscale.v1.job_pb2"),
         ("scaler/reconciler.py", "import scaler.prometheus_source", "scaler.reconciler is not"),
         ("dispatcher/config.py", "import libvirt", "dispatcher.config -> libvirt"),
+        ("grafana/fleet.py", "import scaler.pool", "grafana is not allowed to import scaler"),
     ],
 )
 def test_a_crossed_line_is_caught(copy, module, line, caught):

@@ -179,6 +179,12 @@ def test_the_check_tells_values_that_are_not_of_the_panels_unit(recorded, capsys
     assert "fleet / mark / Paused: empty (nobody has paused the pool)" in told
 
 
+def test_a_pool_that_is_not_there_shows_nothing(recorded, capsys):
+    arguments = ["--from", str(WINDOW.start), "--to", str(WINDOW.end), "--set", "pool=other"]
+    assert check.main(["--prometheus", recorded.url, *arguments]) == 1
+    assert "fleet / Size of the pool / ready: empty" in capsys.readouterr().out.splitlines()
+
+
 def test_without_data_every_query_is_answered_and_every_panel_empty(nothing):
     client = Prometheus(nothing.url)
     found = check.findings(client, WINDOW)

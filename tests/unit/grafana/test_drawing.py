@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grafana.arguments import clock, day, moment, variable
 from grafana.canvas import dashed
-from grafana.moments import clock, day, moment
 from grafana.palette import few, heat, named, unnamed
 
 
@@ -48,3 +48,10 @@ def test_times_are_unix_seconds_or_iso_and_utc_unless_they_say_otherwise():
     assert (day(1795705100), clock(1795705100)) == ("2026-11-26", "14:58:20")
     with pytest.raises(argparse.ArgumentTypeError, match="'yesterday' is no time; write Unix"):
         moment("yesterday")
+
+
+def test_a_variable_has_a_name_and_a_value():
+    assert variable("pool=blue=1") == ("pool", "blue=1")
+    for wrong in ("pool", "=blue", "pool=", "a b=c"):
+        with pytest.raises(argparse.ArgumentTypeError, match="write NAME=VALUE"):
+            variable(wrong)
