@@ -224,6 +224,7 @@ def histogram(
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT))
         .show_legend()
+        .show_value(VisibilityMode.NEVER)
         .with_target(_target(query).format(PromQueryFormat.HEATMAP))
     )
 
