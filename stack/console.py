@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from servicekit.clock import Clock
 from servicekit.lifecycle import Stop
-from stack import console_lines, table
+from stack import console_lines, live_table, table
+from stack.live_table import Look
 from stack.monitor import Monitor
 from stack.screen import Screen
 
@@ -72,11 +73,12 @@ class Console:
 
     def _draw(self) -> None:
         hint = self._hint if self._clock.monotonic() < self._hint_until else ""
-        footer = [hint] if hint else []
-        footer.append(f"> {self._editor.text}_")
-        self._screen.show(
-            table.render(self._monitor.snapshot(), load=self._describe_load(), footer=footer)
-        )
+        footer = (*([hint] if hint else []), f"> {self._editor.text}_")
+        look = Look(pool=self._monitor.pool, load=self._describe_load(), footer=footer)
+        size = self._screen.size
+        # The table stands below what was told; a screen of it alone would scroll that away.
+        lines = live_table.draw(self._monitor.snapshot(), size, look, table.clock)
+        self._screen.show(lines)
 
     def _listen(self, *, by_key: bool) -> int | None:
         try:

@@ -7,12 +7,15 @@ from typing import Any, Literal
 from virtscale.client.values import Backlog, Worker
 
 from stack.ports import DomainView
+from stack.scaler_view import ScalerView
 
 RowState = Literal[
     "idle", "busy", "booting", "draining", "stopping", "paused", "saved", "off", "error"
 ]
 
 BOOT_DEADLINE_SECONDS = 120.0
+
+_TIERS: Mapping[str, str] = {"off": "cold", "saved": "saved", "paused": "paused"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class Row:
     leases: int
     completed: int
     state_seconds: float | None = None
+
+    @property
+    def tier(self) -> str:
+        """Where a domain that does not serve waits; empty for the others."""
+        return _TIERS.get(self.state, "")
+
+
+@dataclass(frozen=True)
+class Away:
+    """A part of the stack that does not answer, since a Unix time, and why."""
+
+    name: str
+    since: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -53,10 +70,20 @@ class Snapshot:
     troubles: tuple[str, ...] = ()
     services: Mapping[str, str] = field(default_factory=dict)
     """Per service: `up`, or why not."""
+    scaler: ScalerView = field(default_factory=ScalerView)
+    overrides: tuple[str, ...] = ()
+    """Orders in force, each on one line."""
+    alerts: tuple[str, ...] = ()
+    """Alerts that fire, by Prometheus."""
+    away: tuple[Away, ...] = ()
+    curves: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    """Per domain its CPU ratios, the newest last."""
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        return asdict(self)
+        """For programs; what only moves in a live table is not in it."""
+        document = asdict(self)
+        del document["curves"]
+        return document
 
 
 def rows(
@@ -81,7 +108,7 @@ def rows(
                 slots=worker.slots if worker else 0,
                 leases=worker.leases if worker else 0,
                 completed=worker.completed if worker else 0,
-                state_seconds=seconds,
+                state_seconds=_longest(seconds, worker, now) if domain.is_active else None,
             )
         )
     made += [
@@ -97,6 +124,23 @@ def rows(
         if worker.state != "disconnected"
     ]
     return tuple(made)
+
+
+def alert_names(labels: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """Alerts by name and severity, with how many there are of it."""
+    counts: dict[str, int] = {}
+    for alert in labels:
+        severity = alert.get("severity")
+        name = alert.get("alertname", "unnamed") + (f" ({severity})" if severity else "")
+        counts[name] = counts.get(name, 0) + 1
+    return tuple(name + ("" if n == 1 else f" x{n}") for name, n in sorted(counts.items()))
+
+
+def _longest(seconds: float | None, worker: Worker | None, now: float) -> float | None:
+    """How long it runs at least: as long as somebody looked, or as its worker has been here."""
+    if worker is None or worker.state == "disconnected" or worker.connected_at is None:
+        return seconds
+    return max(seconds or 0.0, now - worker.connected_at + (worker.boot_seconds or 0.0))
 
 
 def _state(domain: DomainView, worker: Worker | None, seconds: float | None) -> RowState:

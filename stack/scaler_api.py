@@ -70,29 +70,21 @@ async def status(address: str) -> dict[str, Any]:
     return dict(answer)
 
 
-async def override(address: str) -> str:
-    """What holds the pool now, in words; empty when nothing does.
-
-    Raises:
-        HttpError: when the scaler does not answer.
-
-    """
-    now = await status(address)
-    hold = now.get("hold")
-    if not now.get("paused") or not isinstance(hold, dict):
-        return ""
-    reason = hold.get("reason")
-    return f"paused by {hold.get('author', 'unknown')}" + (f": {reason}" if reason else "")
-
-
-async def hold(address: str, *, is_held: bool, token: str = "") -> None:
+async def hold(
+    address: str,
+    *,
+    is_held: bool,
+    token: str = "",
+    author: str = "console",
+    reason: str = "typed `pause`",
+) -> None:
     """Holds scaling in both directions, or lets it go on.
 
     Raises:
         HttpError: when the scaler refuses or does not answer.
 
     """
-    body = {"author": "console", "reason": "typed `pause`"} if is_held else {}
+    body = {"author": author, "reason": reason} if is_held else {}
     await http_api.post(
         f"http://{address}/api/v1/{'pause' if is_held else 'resume'}", body, token=token
     )

@@ -4,11 +4,16 @@ import contextlib
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.text import Text
+
+from stack import terminal
+from stack.cells import Line
+from stack.live_table import Size
 
 
 class _PipedConsole(Console):
@@ -27,7 +32,7 @@ class Screen:
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
-        self._console = _PipedConsole(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        self._console = terminal.console_of(stream or sys.stdout, kind=_PipedConsole)
         self._live: Live | None = None
         self._is_lost = False
         self._terminal_mode: list[Any] | None = None
@@ -36,7 +41,12 @@ class Screen:
     @property
     def is_terminal(self) -> bool:
         """True when a person can look at a table that moves."""
-        return self._console.is_terminal and not self._is_lost
+        return terminal.can_move(self._console.file) and not self._is_lost
+
+    @property
+    def size(self) -> Size:
+        """Of the terminal, now."""
+        return Size(self._console.width, self._console.height)
 
     def tell(self, text: str) -> None:
         """A line of its own, above the table."""
@@ -77,18 +87,19 @@ class Screen:
             mode[3] &= ~(termios.ICANON | termios.ECHO)
             termios.tcsetattr(descriptor, termios.TCSANOW, mode)
 
-    def show(self, renderable: RenderableType) -> None:
+    def show(self, lines: Sequence[Line]) -> None:
         """Redraws the table."""
         if self._live is not None:
+            texts = [Text.assemble(*line, no_wrap=True) for line in lines]
             with self._guarded():
-                self._live.update(renderable, refresh=True)
+                self._live.update(Group(*texts), refresh=True)
 
     def print(self, renderable: RenderableType) -> None:
         """Prints a renderable once."""
         if self._is_lost:
             return
         with self._guarded():
-            self._console.print(renderable)
+            self._console.print(renderable, soft_wrap=False)
 
     def close_table(self) -> None:
         """Ends the live table and gives the terminal back as it was."""

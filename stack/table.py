@@ -7,19 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stack.pool_rows import STYLES
 from stack.pool_view import Row, Snapshot
 
-_STYLES = {
-    "idle": "green",
-    "busy": "bold green",
-    "booting": "yellow",
-    "draining": "cyan",
-    "stopping": "cyan",
-    "paused": "blue",
-    "saved": "blue",
-    "off": "dim",
-    "error": "bold red",
-}
 _BAR_WIDTH = 12
 
 
@@ -37,7 +27,7 @@ def render(snapshot: Snapshot, *, load: str = "", footer: Sequence[str] = ()) ->
     for row in snapshot.rows:
         table.add_row(
             row.name,
-            Text(row.state, _STYLES[row.state]),
+            Text(row.state, STYLES[row.state]),
             cpu(row),
             str(row.leases),
             str(row.completed),
@@ -46,12 +36,18 @@ def render(snapshot: Snapshot, *, load: str = "", footer: Sequence[str] = ()) ->
     if snapshot.override:
         lines.append(Text(f"scaling is held: {snapshot.override}", "yellow"))
     for decision in snapshot.decisions[:3]:
-        clock = time.strftime("%H:%M:%S", time.localtime(decision.at))
         change = "" if decision.desired is None else f"{decision.current} -> {decision.desired} "
-        lines.append(Text(f"{clock} {change}{decision.reason}: {decision.text}", "dim"))
+        lines.append(
+            Text(f"{clock(decision.at)} {change}{decision.reason}: {decision.text}", "dim")
+        )
     lines += [Text(trouble, "red") for trouble in snapshot.troubles]
     lines += [Text(line) for line in footer]
     return Group(*lines)
+
+
+def clock(moment: float) -> str:
+    """A Unix time as hour, minute and second of this machine's time zone."""
+    return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 def counts(snapshot: Snapshot) -> str:
@@ -77,11 +73,13 @@ def status_line(snapshot: Snapshot, *, load: str = "") -> str:
     for row in snapshot.rows:
         states[row.state] = states.get(row.state, 0) + 1
     pool = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no domains"
-    line = f"{time.strftime('%H:%M:%S', time.localtime(snapshot.at))} {pool} | {counts(snapshot)}"
+    line = f"{clock(snapshot.at)} {pool} | {counts(snapshot)}"
     if load:
         line += f" | {load}"
     if snapshot.decisions:
         line += f" | last decision: {snapshot.decisions[0].reason}"
+    for part in snapshot.away:
+        line += f" | {part.name} away since {clock(part.since)}"
     return line
 
 

@@ -131,6 +131,16 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_FAILED) from None
 
 
+def author() -> str:
+    """Who types; behind sudo it is not root."""
+    import getpass
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def usage_error(text: str) -> typer.Exit:
     """Prints the sentence; raise what it returns."""
     typer.echo(f"error: {text}", err=True)

@@ -178,7 +178,7 @@ def remove(
 def _give(state: Path | None, as_json: bool, length: str | None, reason: str, **order: Any) -> None:
     from stack import override_orders
 
-    body = {**order, "author": _author(), "reason": reason}
+    body = {**order, "author": options.author(), "reason": reason}
     if length is not None:
         try:
             body["seconds"] = override_orders.seconds(length)
@@ -218,17 +218,6 @@ def _call(
         found = endpoints.read(directory)
         token = "" if method == "GET" else site_secrets.control_token(directory)
         return asyncio.run(scaler_api.order(found.scaler, method, path, body, token=token))
-
-
-def _author() -> str:
-    """Who types; behind sudo it is not root."""
-    import getpass
-    import os
-
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _print_json(answer: dict[str, Any]) -> None:

@@ -42,50 +42,14 @@ def status(state: options.State = None, json: options.Json = False) -> None:
 
 
 async def _run(directory: Any) -> "tuple[Snapshot, dict[str, str]]":
-    from stack import endpoints, up_entry
+    from stack import endpoints, observation, up_entry
 
     found = endpoints.read(directory)
     # The private libvirtd answers only its own user.
     up_entry.become_stack_user(directory)
-    async with observe(found) as monitor:
+    async with observation.of(found) as monitor:
         await asyncio.gather(monitor.observe_pool(), monitor.observe_signals())
         return monitor.snapshot(), await services(found)
-
-
-def observe(found: "Endpoints") -> Any:
-    """A context that gives a `Monitor` of the running stack."""
-    import contextlib
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from virtscale.client.asynchronous import AsyncClient
-    from virtscale.client.retries import RetryPolicy
-
-    from servicekit.clock import SystemClock
-    from servicekit.tls import TokenFile
-    from stack.domains import LibvirtDomains
-    from stack.monitor import Monitor
-
-    once = RetryPolicy(deadline_seconds=0.0, attempt_seconds=3.0)
-
-    @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[Monitor]:
-        domains = LibvirtDomains(found.uri, pool=found.pool)
-        try:
-            token = TokenFile(Path(found.token_file)).read
-            async with AsyncClient(found.dispatcher, token=token, retry=once) as client:
-                yield Monitor(
-                    dispatcher=client,
-                    domains=domains,
-                    scaler=found.scaler,
-                    prometheus=found.prometheus,
-                    pool=found.pool,
-                    clock=SystemClock(),
-                )
-        finally:
-            domains.close()
-
-    return opened()
 
 
 async def services(found: "Endpoints") -> dict[str, str]:

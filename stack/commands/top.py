@@ -1,52 +1,46 @@
 """`virtscale top`: the live table of a running stack."""
 
 import asyncio
-import contextlib
-from typing import Annotated, Any
+import sys
+from typing import Annotated
 
 import typer
 
-from stack.commands import options, status
+from stack.commands import options
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         "top",
-        help="Show the live table of the running stack until Ctrl-C. Watching changes nothing.",
-        epilog="Examples:  virtscale top   |   virtscale top --interval 5",
+        help="Show the running stack live: domains, queue, signals, decisions, orders and alerts. "
+        "What is away is shown with since when, what has no room is counted. Watching changes "
+        "nothing, except by the key p. Keys: q leaves; arrows, Page Up, Page Down, Home and End "
+        "select a domain and say why it was, or was not, chosen; Enter shows all of that; s "
+        "sorts by name, state, CPU or leases; p pauses or resumes scaling after a question. "
+        "Without a terminal it prints one line per interval.",
+        epilog="Examples:  virtscale top   |   virtscale top --interval 5   |   "
+        "virtscale top --once   |   virtscale top --interval 60 >> pool.log",
     )(top)
 
 
 def top(
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.2, help="Time between two looks.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.2, max=86_400.0, help="Time between two looks, in seconds."
+        ),
     ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one look and end; no keys.")] = False,
     state: options.State = None,
 ) -> None:
     """Shows the live table."""
-    with options.plain_errors(), contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options.state_directory(state), interval))
+    from stack import terminal, top_session
 
-
-async def _run(directory: Any, interval: float) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    from stack import endpoints, table, up_entry
-
-    found = endpoints.read(directory)
-    up_entry.become_stack_user(directory)
-    console = Console(highlight=False)
-    async with status.observe(found) as monitor:
-        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-            while True:
-                # Fails with a sentence when the stack has ended.
-                endpoints.read(directory)
-                await asyncio.gather(monitor.observe_pool(), monitor.observe_signals())
-                snapshot = monitor.snapshot()
-                if console.is_terminal:
-                    live.update(table.render(snapshot, footer=["Ctrl-C to leave"]), refresh=True)
-                else:
-                    typer.echo(table.status_line(snapshot))
-                await asyncio.sleep(interval)
+    is_live = terminal.can_move(sys.stdout) and not once
+    with options.plain_errors():
+        directory = options.state_directory(state)
+        session = top_session.TopSession(
+            directory, interval=interval, author=options.author(), is_live=is_live, is_once=once
+        )
+        raise typer.Exit(asyncio.run(session.run()))

@@ -117,14 +117,6 @@ async def test_decisions_come_newest_first_without_the_results_between(server):
     )
 
 
-async def test_what_holds_the_pool(server):
-    hold = {"author": "console", "reason": "typed `pause`"}
-    server.answers["/api/v1/status"] = (200, json.dumps({"paused": True, "hold": hold}))
-    assert await scaler_api.override(server.address) == "paused by console: typed `pause`"
-    server.answers["/api/v1/status"] = (200, json.dumps({"paused": False}))
-    assert await scaler_api.override(server.address) == ""
-
-
 async def test_holding_and_letting_go(server):
     server.answers |= {"/api/v1/pause": (200, ""), "/api/v1/resume": (200, "")}
     await scaler_api.hold(server.address, is_held=True)
