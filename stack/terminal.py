@@ -26,10 +26,12 @@ def console(*, error: bool = False) -> Console:
     return console_of(stream)
 
 
-def console_of(stream: IO[str], environ: Mapping[str, str] = os.environ) -> Console:
-    """Rich's console on a stream."""
+def console_of(
+    stream: IO[str], environ: Mapping[str, str] = os.environ, *, kind: type[Console] = Console
+) -> Console:
+    """A console, of that class, on a stream."""
     is_there = _is_terminal(stream)
-    return Console(
+    return kind(
         file=stream,
         highlight=False,
         # Bold and dim are no colours, but they are control characters all the same.
