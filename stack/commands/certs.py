@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 if TYPE_CHECKING:
     from stack.certificates import Kind, Site
@@ -16,10 +16,8 @@ _DAYS = 365
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _KEPT = "kept: {path} (valid until {until}); --force makes a new one"
 
-app = typer.Typer(
+app = manual.Application(
     help="Make certificates and tokens for a dispatcher, its workers and its clients.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale certs init   |   virtscale certs server dispatcher.example.net "
     "192.0.2.10   |   virtscale certs worker vm-1 vm-2   |   "
     "virtscale certs token gate-camera --role submit   |   virtscale certs show",

@@ -2,12 +2,10 @@
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
-app = typer.Typer(
+app = manual.Application(
     help="Build, show or look inside the guest image.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale image build   |   virtscale image show --json   |   "
     "virtscale image boot",
 )

@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
-app = typer.Typer(
+app = manual.Application(
     help="Pause or hold scaling, set a floor or ceiling, block a direction, drain a domain; each "
     "with an author, a reason and, with --for, an end.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale override floor 3 --for 2h --reason fair   |   "
     "virtscale override drain vs-2   |   virtscale override list",
 )

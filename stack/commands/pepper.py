@@ -4,12 +4,10 @@ from typing import Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
-app = typer.Typer(
+app = manual.Application(
     help="Show the pepper's keys, without their secrets, or add a new one.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale pepper show   |   virtscale pepper rotate",
 )
 

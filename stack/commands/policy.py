@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
-app = typer.Typer(
+app = manual.Application(
     help="Show what the scaler decides by, check a policies file, have it read again.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale policy show > policies.yaml   |   "
     "virtscale policy check policies.yaml   |   virtscale policy reload",
 )
