@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SECONDS = 0.1
+_SECONDS = 0.2
 _MOST_BYTES = 2_000_000
 _CHOICES = re.compile(r"[a-z0-9-]+(\|[a-z0-9-]+)+")
 

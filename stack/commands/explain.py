@@ -1,6 +1,5 @@
 """`virtscale explain`: why the scaler did or did not act."""
 
-import asyncio
 import re
 from typing import Annotated, Any
 
@@ -44,6 +43,8 @@ def explain(
     json: options.Json = False,
 ) -> None:
     """Explains a decision."""
+    import asyncio
+
     question: dict[str, str] = {}
     if at is not None:
         question["at"] = at
@@ -65,6 +66,8 @@ def explain(
 
 async def _ask(directory: Any, question: dict[str, str]) -> dict[str, Any]:
     """From the scaler; of a stack that has ended, from what it recorded."""
+    import asyncio
+
     from stack import endpoints, http_api, scaler_api
 
     try:

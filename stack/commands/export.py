@@ -1,6 +1,5 @@
 """`virtscale export FILE`: all stored results, in a file that can be continued."""
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +47,8 @@ def export(
     token_file: options.Token = None,
 ) -> None:
     """Exports results."""
+    import asyncio
+
     from stack.export_file import ExportFile
 
     chosen = form or ("jsonl" if file.suffix == ".jsonl" else "csv")
@@ -65,6 +66,8 @@ def export(
 
 
 async def _run(target: options.Target, file: "ExportFile", follow: bool) -> None:
+    import asyncio
+
     from virtscale.client.retries import FOREVER
 
     async def keep_saving() -> None:

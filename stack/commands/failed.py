@@ -1,6 +1,5 @@
 """`virtscale failed`: the jobs that were given up, and what happened to each."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,6 +42,8 @@ def failed(
     json: options.Json = False,
 ) -> None:
     """Lists failed jobs."""
+    import asyncio
+
     with options.plain_errors():
         target = options.target(state, dispatcher, ca, insecure, token_file)
         asyncio.run(_run(target, dead_letters, references, json))

@@ -80,6 +80,8 @@ class Command(_Described, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does; a wrong value is repeated in what is said of it."""
         given = list(args)
+        if ctx.resilient_parsing:
+            _take_as_typed(self.get_params(ctx))
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -91,6 +93,12 @@ class Command(_Described, TyperCommand):
 
 class Group(_Described, TyperGroup):
     """A command that has sub-commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does."""
+        if ctx.resilient_parsing:
+            _take_as_typed(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
 
 class Application(typer.Typer):
@@ -220,6 +228,12 @@ def _folded(text: str, indent: int) -> list[str]:
 
 def _records(shown: Any, kind: str) -> tuple[tuple[str, str], ...]:
     return tuple(record for parameter, record in shown if parameter.param_type_name == kind)
+
+
+def _take_as_typed(parameters: Any) -> None:
+    """For completion: checking values would load a library for longer than Tab may take."""
+    for parameter in parameters:
+        parameter.process_value = lambda _ctx, value: value
 
 
 def _fault(given: Any, message: str) -> str:

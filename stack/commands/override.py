@@ -1,6 +1,5 @@
 """`virtscale override`: orders to the scaler that win over its policies."""
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -209,6 +208,8 @@ def _lift(state: Path | None, as_json: bool, none: str, **order: str) -> None:
 def _call(
     state: Path | None, method: str, *, path: str = "overrides", body: Any = None
 ) -> dict[str, Any]:
+    import asyncio
+
     from stack import endpoints, scaler_api, site_secrets
 
     with options.plain_errors():

@@ -1,6 +1,5 @@
 """`virtscale policy`: what the scaler decides by."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,8 @@ def show(
     file: _OptionalFile = None, state: options.State = None, json: options.Json = False
 ) -> None:
     """Shows policies."""
+    import asyncio
+
     directory = options.state_directory(state)
     with options.plain_errors():
         if file is None:
@@ -74,6 +75,8 @@ def check(
 )
 def reload(state: options.State = None) -> None:
     """Reloads the file."""
+    import asyncio
+
     from stack import site_secrets
 
     directory = options.state_directory(state)

@@ -1,6 +1,5 @@
 """`virtscale status`: the pool, the queue and the services, once or again and again."""
 
-import asyncio
 import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +55,8 @@ def status(
     json: options.Json = False,
 ) -> None:
     """Shows the stack."""
+    import asyncio
+
     with options.plain_errors(), contextlib.suppress(KeyboardInterrupt):
         directory = options.state_directory(state)
         if not asyncio.run(_run(directory, watch, as_json=json)):
@@ -64,6 +65,8 @@ def status(
 
 async def _run(directory: Any, every: float | None, *, as_json: bool) -> bool:
     """True when every service was up at the last look."""
+    import asyncio
+
     from stack import endpoints, observation, up_entry
 
     found = endpoints.read(directory)
@@ -104,6 +107,8 @@ def _show(snapshot: "Snapshot", ready: dict[str, str], *, as_json: bool, is_watc
 
 async def services(found: "Endpoints") -> dict[str, str]:
     """Per service `up`, or why not."""
+    import asyncio
+
     from stack import http_api
 
     addresses = {

@@ -1,6 +1,5 @@
 """`virtscale submit FILE`: hash a user's own numbers."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +56,8 @@ def submit(
     json: options.Json = False,
 ) -> None:
     """Submits a file."""
+    import asyncio
+
     from virtscale.client.values import PROFILES
 
     if profile not in PROFILES:

@@ -1,6 +1,5 @@
 """`virtscale top`: the live table of a running stack."""
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -35,6 +34,8 @@ def top(
     state: options.State = None,
 ) -> None:
     """Shows the live table."""
+    import asyncio
+
     from stack import terminal, top_session
 
     is_live = terminal.can_move(sys.stdout) and not once

@@ -1,6 +1,5 @@
 """`virtscale verify`: does this hash belong to this number."""
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -36,6 +35,8 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Verifies one number."""
+    import asyncio
+
     if len(words) > 2:
         raise options.usage_error(
             "too many words; quote a number that holds spaces: virtscale verify 'KA 47 UT 9173' "

@@ -1,6 +1,5 @@
 """`virtscale watch`: follow results as they are stored."""
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +36,8 @@ def watch(
     json: options.Json = False,
 ) -> None:
     """Follows results."""
+    import asyncio
+
     with options.plain_errors(), contextlib.suppress(KeyboardInterrupt):
         target = options.target(state, dispatcher, ca, insecure, token_file)
         asyncio.run(_run(target, from_start, count, json))
