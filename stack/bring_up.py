@@ -186,7 +186,7 @@ class BringUp:
         try:
             assert process.stdout is not None
             async for line in process.stdout:
-                self._screen.tell(f"    {line.decode('utf-8', 'replace').rstrip()}")
+                self._screen.work(line.decode("utf-8", "replace").rstrip())
             code = await process.wait()
         except asyncio.CancelledError:
             guests.end_group(process.pid)

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import libvirt
@@ -44,19 +44,15 @@ def newest_generation(state: StateDirectory) -> str:
     return "" if newest is None else newest.generation
 
 
-def build_image(state: StateDirectory, *, tell: Callable[[str], None]) -> image.Image:
-    """Builds the image, or finds the one that fits.
+def build_image(state: StateDirectory, *, tell: image.Progress) -> image.Image:
+    """Builds the image, or finds the one that fits; `tell` gets each step and the share done.
 
     Raises:
         StartError: with the reason and the fix.
 
     """
-
-    def progress(text: str, done: float) -> None:
-        tell(f"[{done:4.0%}] {text}")
-
     try:
-        return image.build(state.root, progress)
+        return image.build(state.root, tell)
     except image.ImageError as error:
         raise StartError(str(error)) from None
 

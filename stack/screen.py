@@ -1,6 +1,7 @@
 """What the person sees: sentences, steps and the live table; with or without a terminal."""
 
 import contextlib
+import re
 import sys
 import termios
 import time
@@ -11,9 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from stack import terminal
+from stack import cells, terminal
 from stack.cells import Line
 from stack.live_table import Size
+
+_SHARE = re.compile(r"\[ *(\d+)%\] (.*)")
 
 
 class _PipedConsole(Console):
@@ -69,6 +72,21 @@ class Screen:
             self.tell(f"  {text}: failed")
             raise
         self.tell(f"  {text}: done in {time.monotonic() - begin:.1f} s")
+
+    def work(self, text: str) -> None:
+        """A line about work under way, such as `[ 45%] Compiling`; a bar where it can be one."""
+        found = _SHARE.fullmatch(text)
+        if found is None or not self.is_terminal:
+            self.tell(f"    {text}")
+            return
+        share = int(found[1]) / 100
+        line = cells.fit(
+            f"    {cells.bar(share, 20)} {share:4.0%} {found[2]}", self.size.columns - 1
+        )
+        with self._guarded():
+            # The next line takes its place; the last one stays.
+            end = "\n" if share >= 1 else "\r"
+            self._console.print(cells.left(line, self.size.columns - 1), end=end, markup=False)
 
     def open_table(self) -> None:
         """Begins the live table; key presses come one by one from now on."""

@@ -48,10 +48,19 @@ _COLUMNS = (
     ("peak active", "peak_active"),
 )
 
+_TRACE_HELP = "the load as CSV with the columns seconds,jobs_per_second"
+_LENGTH_HELP = "how long a shape's load lasts, in seconds (default 3600)"
+_EPILOG = """examples:
+  virtscale simulate --shape sine --length 3600
+  virtscale simulate --trace monday.csv --policy lean.yaml --policy hpa_v2 --plot monday.html
+
+exit codes: 0 done, 2 an option, a trace or a policies file cannot be used
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         trace = _trace(options)
         length = _spread("--job-seconds", options.job_seconds)
@@ -93,15 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line, also for its man page."""
     parser = argparse.ArgumentParser(
         prog="virtscale simulate",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs policies over a trace of arrivals on a virtual clock, with the same "
         "decisions as the running scaler, and prints the figures.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--trace", type=Path, metavar="FILE", help="CSV: seconds,jobs_per_second")
-    source.add_argument("--shape", metavar="NAME", help=", ".join(_SHAPES))
+    source.add_argument("--trace", type=Path, metavar="FILE", help=_TRACE_HELP)
+    source.add_argument(
+        "--shape", metavar="NAME", help=f"a load that is drawn: {', '.join(_SHAPES)}"
+    )
     parser.add_argument(
         "--policy",
         action="append",
@@ -110,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         f"{', '.join(NAMES)}; may be given several times (default: default)",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default 0)")
-    parser.add_argument("--length", type=float, default=3600.0, help="of a shape, in seconds")
+    parser.add_argument("--length", type=float, default=3600.0, help=_LENGTH_HELP)
     parser.add_argument(
         "--peak", type=float, metavar="RATE", help="jobs/s of a shape's load 1 (default: fits max)"
     )
@@ -118,14 +132,23 @@ def _parser() -> argparse.ArgumentParser:
         "--job-seconds",
         default="exponential:20",
         metavar="SPREAD",
-        help="SECONDS or KIND:MEAN[:SHAPE], KIND one of fixed, normal, exponential, lognormal, "
-        "pareto (default exponential:20)",
+        help="how long a job takes: SECONDS or KIND:MEAN[:SHAPE], KIND one of fixed, normal, "
+        "exponential, lognormal, pareto (default exponential:20)",
     )
     parser.add_argument(
-        "--boot-seconds", metavar="SPREAD", help="the same (default: the scenario's)"
+        "--boot-seconds",
+        metavar="SPREAD",
+        help="boot time, in the same words (default: the scenario's)",
     )
-    parser.add_argument("--scenario", default="boot30", metavar="NAME", help=", ".join(SCENARIOS))
-    parser.add_argument("--slots", type=int, default=1, help="jobs at a time per domain")
+    parser.add_argument(
+        "--scenario",
+        default="boot30",
+        metavar="NAME",
+        help=f"boot times and faults: {', '.join(SCENARIOS)} (default boot30)",
+    )
+    parser.add_argument(
+        "--slots", type=int, default=1, help="jobs at a time per domain (default 1)"
+    )
     parser.add_argument("--min", type=int, help="fewest domains (default: the first policy file's)")
     parser.add_argument("--max", type=int, help="most domains (default: the first policy file's)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

@@ -11,8 +11,8 @@ def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         "adopt",
-        help="Show which scaler the domains of a pool belong to, or take them over from another "
-        "one, which leaves them alone from then on.",
+        help="Show which scaler the domains of a pool belong to, or take them over from another. "
+        "The other one leaves them alone from then on.",
         epilog="Examples:  virtscale adopt --url qemu:///system   |   virtscale adopt --all   |   "
         "virtscale adopt my-vm --url qemu:///system",
     )(adopt)
@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def adopt(
     domains: Annotated[
-        list[str] | None, typer.Argument(metavar="[DOMAIN]...", help="Domains to take over.")
+        list[str] | None,
+        typer.Argument(metavar="[DOMAIN]...", help="Names of the domains to take over."),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="All that belong to another scaler.")
@@ -29,7 +30,12 @@ def adopt(
         str | None,
         typer.Option(metavar="URI", help="libvirt; that of the running stack if there is one."),
     ] = None,
-    pool: Annotated[str | None, typer.Option(metavar="NAME", help="The pool.")] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the pool; that of the running stack if there is one."
+        ),
+    ] = None,
     state: options.State = None,
 ) -> None:
     """Adopts domains."""

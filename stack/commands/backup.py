@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file that the copy goes into.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE where it exists.")] = False,
     state: options.State = None,
     json: options.Json = False,
 ) -> None:
@@ -39,7 +39,9 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The copy, as `virtscale backup` made it.")
+    ],
     state: options.State = None,
     json: options.Json = False,
 ) -> None:
@@ -50,25 +52,12 @@ def restore(
 def _run(given: Path | None, words: list[str | Path], as_json: bool) -> None:
     import json
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    from stack import store_tool
+    from stack import progress, store_tool
 
     with options.plain_errors():
         state = options.state_directory(given)
-        with Progress(
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False),
-        ) as bar:
-            task = bar.add_task("", total=None)
-            ended: dict[str, Any] = store_tool.run(
-                state,
-                *words,
-                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        with progress.shown("copying") as bar:
+            ended: dict[str, Any] = store_tool.run(state, *words, on_progress=bar.set)
     if as_json:
         typer.echo(json.dumps({name: ended[name] for name in ended if name != "event"}))
     else:

@@ -32,11 +32,15 @@ Directory = Annotated[
 ]  # fmt: skip
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Days = Annotated[
-    int, typer.Option("--days", min=1, max=3650, help="How long the certificate is valid.")
+    int, typer.Option("--days", min=1, max=3650, help="How many days the certificate is valid.")
 ]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", metavar="submit|read|fleet|admin", help="May be given several times."),
+    typer.Option(
+        "--role",
+        metavar="submit|read|fleet|admin",
+        help="What its holder may do; may be given several times.",
+    ),
 ]
 
 
@@ -63,7 +67,8 @@ def init(
 
 
 @app.command(
-    help="Make the dispatcher's certificate, valid for the given names and for this machine's own "
+    help="Make the dispatcher's certificate. It is valid for the given names and for this "
+    "machine's own "
     "(localhost, and 10.0.2.2 as guests on user-mode networks call it).",
     epilog="Example:  virtscale certs server dispatcher.example.net 192.0.2.10",
 )
@@ -94,7 +99,12 @@ def server(
     epilog="Examples:  virtscale certs worker vm-1 vm-2   |   virtscale certs worker vm-1 --xml",
 )
 def worker(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Workers' ids.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Ids of the workers, which are the names of their domains."
+        ),
+    ],
     xml: Annotated[
         bool, typer.Option("--xml", help="Print the <oemStrings> entries of each.")
     ] = False,

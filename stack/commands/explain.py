@@ -12,8 +12,10 @@ def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         "explain",
-        help="Say in one line why the scaler did, or did not, start or drain a domain now or at a "
-        "time in the last week; then everything the decision was made from, and the last actions.",
+        help="Say why the scaler did, or did not, start or drain a domain. In one line for now or "
+        "for a "
+        "time in the last week; then everything the decision was made from, and the last actions. "
+        "Of a stack that has ended it answers from what was recorded.",
         epilog="Examples:  virtscale explain   |   virtscale explain --at 10:42   |   "
         "virtscale explain --at -5m --domain vs-2   |   virtscale explain --last 1h",
     )(explain)
@@ -24,7 +26,8 @@ def explain(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="10:42, 14:03:20, -90s, -5m, 2026-11-26T10:42 or Unix seconds; now.",
+            help="When: 10:42, 14:03:20, -90s, -5m, 2026-11-26T10:42 or Unix seconds; default: "
+            "now.",
         ),
     ] = None,
     domain: Annotated[

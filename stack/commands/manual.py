@@ -36,6 +36,9 @@ FILES: Mapping[str, str] = {
     "STATE/logs/*.log": "one log per service",
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
+# How typer names the type of an argument; choices such as <in|out> stay.
+_TYPE = re.compile(r" <(path|str|int|int range|float|list\[str\])>$")
+_PLACE = re.compile(r"\{(\w+)\}")
 _SEPARATOR = "   |   "
 _WIDTH = 80
 
@@ -155,7 +158,7 @@ def page(ctx: Any) -> Page:
         words=ctx.command_path,
         summary=summary(text),
         description=text,
-        usage=" ".join([ctx.command_path, *command.collect_usage_pieces(ctx)]),
+        usage=_PLACE.sub(r"\1", " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])),
         arguments=_records(shown, "argument"),
         options=_records(shown, "option"),
         commands=tuple(
@@ -227,7 +230,11 @@ def _folded(text: str, indent: int) -> list[str]:
 
 
 def _records(shown: Any, kind: str) -> tuple[tuple[str, str], ...]:
-    return tuple(record for parameter, record in shown if parameter.param_type_name == kind)
+    return tuple(
+        (_TYPE.sub("", name), text)
+        for parameter, (name, text) in shown
+        if parameter.param_type_name == kind
+    )
 
 
 def _take_as_typed(parameters: Any) -> None:

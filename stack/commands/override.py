@@ -9,8 +9,9 @@ import typer
 from stack.commands import manual, options
 
 app = manual.Application(
-    help="Pause or hold scaling, set a floor or ceiling, block a direction, drain a domain; each "
-    "with an author, a reason and, with --for, an end.",
+    help="Give the scaler orders that win over its policies. Pause or hold scaling, set a floor or "
+    "ceiling, block a direction, drain a domain; each order has an author, a reason and, with "
+    "--for, an end.",
     epilog="Examples:  virtscale override floor 3 --for 2h --reason fair   |   "
     "virtscale override drain vs-2   |   virtscale override list",
 )
@@ -19,7 +20,9 @@ For = Annotated[
     str | None,
     typer.Option("--for", metavar="TIME", help="How long: 90s, 30m, 2h, 1d (default: for good)."),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who comes after.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for those who come after.")
+]
 Domains = Annotated[int, typer.Argument(metavar="N", min=0, help="Number of domains.")]
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="Name of a domain of the pool.")]
 
@@ -38,7 +41,12 @@ class Switch(StrEnum):
     OFF = "off"
 
 
-@app.command("list", help="List the overrides in force, and what of them contradicts.")
+@app.command(
+    "list",
+    help="List the overrides in force, and what of them contradicts.",
+    epilog="Examples:  virtscale override list   |   virtscale override list --json | jq "
+    ".overrides",
+)
 def list_(state: options.State = None, json: options.Json = False) -> None:
     """Lists them."""
     answer = _call(state, "GET")
@@ -50,7 +58,12 @@ def list_(state: options.State = None, json: options.Json = False) -> None:
         _print_all(answer)
 
 
-@app.command(help="Take no action until resumed.")
+@app.command(
+    help="Take no action until resumed. Decisions are made and recorded as before, so that "
+    "`explain` says what would have been done.",
+    epilog="Examples:  virtscale override pause --for 30m --reason upgrade   |   virtscale "
+    "override pause",
+)
 def pause(
     length: For = None,
     reason: Reason = "",
@@ -61,7 +74,9 @@ def pause(
     _give(state, json, length, reason, kind="pause")
 
 
-@app.command(help="Lift every pause; other overrides stay.")
+@app.command(
+    help="Lift every pause; other overrides stay.", epilog="Example:  virtscale override resume"
+)
 def resume(state: options.State = None, json: options.Json = False) -> None:
     """Resumes."""
     _call(state, "POST", path="resume", body={})
@@ -73,7 +88,11 @@ def resume(state: options.State = None, json: options.Json = False) -> None:
     _print_all(answer)
 
 
-@app.command(help="Keep the pool at N domains, whatever the policies wish.")
+@app.command(
+    help="Keep the pool at N domains, whatever the policies wish. The pool's own min and max still "
+    "hold.",
+    epilog="Example:  virtscale override hold 4 --for 2h --reason fair",
+)
 def hold(
     domains: Domains,
     length: For = None,
@@ -85,7 +104,10 @@ def hold(
     _give(state, json, length, reason, kind="hold", domains=domains)
 
 
-@app.command(help="Keep at least N domains.")
+@app.command(
+    help="Keep at least N domains. Policies may want more.",
+    epilog="Example:  virtscale override floor 3 --for 1d --reason holiday",
+)
 def floor(
     domains: Domains,
     length: For = None,
@@ -97,7 +119,11 @@ def floor(
     _give(state, json, length, reason, kind="floor", domains=domains)
 
 
-@app.command(help="Keep at most N domains; wins over a floor.")
+@app.command(
+    help="Keep at most N domains; wins over a floor. Domains beyond it are drained, so no job is "
+    "lost.",
+    epilog="Example:  virtscale override ceiling 2 --for 90s",
+)
 def ceiling(
     domains: Domains,
     length: For = None,
@@ -109,9 +135,12 @@ def ceiling(
     _give(state, json, length, reason, kind="ceiling", domains=domains)
 
 
-@app.command(help="Block scaling out or scaling in.")
+@app.command(
+    help="Block scaling out or scaling in. The other direction goes on.",
+    epilog="Examples:  virtscale override block in --for 1h   |   virtscale override block out",
+)
 def block(
-    direction: Annotated[Direction, typer.Argument(help="Which direction.")],
+    direction: Annotated[Direction, typer.Argument(help="Direction of scaling that is blocked.")],
     length: For = None,
     reason: Reason = "",
     state: options.State = None,
@@ -121,9 +150,13 @@ def block(
     _give(state, json, length, reason, kind=f"block_{direction}")
 
 
-@app.command("dry-run", help="Decide and record but do nothing (on), or act again (off).")
+@app.command(
+    "dry-run",
+    help="Decide and record but do nothing (on), or act again (off).",
+    epilog="Examples:  virtscale override dry-run on --for 1h   |   virtscale override dry-run off",
+)
 def dry_run(
-    switch: Annotated[Switch, typer.Argument(help="On or off.")],
+    switch: Annotated[Switch, typer.Argument(help="Whether only to decide.")],
     length: For = None,
     reason: Reason = "",
     state: options.State = None,
@@ -136,7 +169,10 @@ def dry_run(
         _lift(state, json, "no dry run is ordered", kind="dry_run")
 
 
-@app.command(help="Drain a domain, shut it down and keep it off, for maintenance.")
+@app.command(
+    help="Drain a domain, shut it down and keep it off, for maintenance. Its jobs finish first.",
+    epilog="Example:  virtscale override drain vs-2 --reason disk",
+)
 def drain(
     domain: Domain,
     length: For = None,
@@ -148,15 +184,20 @@ def drain(
     _give(state, json, length, reason, kind="drain", domain=domain)
 
 
-@app.command(help="Give a drained domain back to the pool.")
+@app.command(
+    help="Give a drained domain back to the pool.",
+    epilog="Example:  virtscale override release vs-2",
+)
 def release(domain: Domain, state: options.State = None, json: options.Json = False) -> None:
     """Lifts the drains of a domain."""
     _lift(state, json, f"no drain of {domain} is ordered", kind="drain", domain=domain)
 
 
-@app.command(help="Lift one override.")
+@app.command(help="Lift one override.", epilog="Example:  virtscale override remove 5350e677")
 def remove(
-    override_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
+    override_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Of the override, as `list` shows it.")
+    ],
     state: options.State = None,
     json: options.Json = False,
 ) -> None:

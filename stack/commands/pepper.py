@@ -6,13 +6,19 @@ import typer
 
 from stack.commands import manual, options
 
+_FILES = {"STATE/secrets/pepper": "the keys, readable by the stack's user only; back it up"}
+
 app = manual.Application(
     help="Show the pepper's keys, without their secrets, or add a new one.",
     epilog="Examples:  virtscale pepper show   |   virtscale pepper rotate",
 )
 
 
-@app.command(help="List the keys: the current one first. Fingerprints tell keys apart.")
+@app.command(
+    help="List the pepper's keys, the current one first. Fingerprints tell keys apart; no secret "
+    "is shown.",
+    epilog="Examples:  virtscale pepper show   |   virtscale pepper show --json",
+)
 def show(state: options.State = None, json: options.Json = False) -> None:
     """Shows the keys."""
     with options.plain_errors():
@@ -30,7 +36,9 @@ def show(state: options.State = None, json: options.Json = False) -> None:
 
 @app.command(
     help="Add a new key and make it the current one. A running dispatcher takes it within two "
-    "seconds; older keys stay for verifying. Back up the file: hashes cannot be verified without."
+    "seconds; older keys stay for verifying. Back up the file: hashes cannot be verified without.",
+    epilog="Example:  virtscale pepper rotate",
+    cls=manual.described(files=_FILES),
 )
 def rotate(state: options.State = None) -> None:
     """Adds a key."""

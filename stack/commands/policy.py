@@ -13,7 +13,12 @@ app = manual.Application(
     "virtscale policy check policies.yaml   |   virtscale policy reload",
 )
 
-_File = Annotated[Path, typer.Argument(metavar="FILE", help="Policies file.", show_default=False)]
+_File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="The policies file, YAML (docs/SCALING.md).", show_default=False
+    ),
+]
 _OptionalFile = Annotated[
     Path | None,
     typer.Argument(metavar="[FILE]", help="A policies file instead of the running scaler."),
@@ -21,7 +26,9 @@ _OptionalFile = Annotated[
 
 
 @app.command(
-    help="Print all values in effect as a policies file: of the running scaler, or of FILE."
+    help="Print all values in effect as a policies file: of the running scaler, or of FILE. What a "
+    "file leaves out is filled in.",
+    epilog="Examples:  virtscale policy show > policies.yaml   |   virtscale policy show lean.yaml",
 )
 def show(
     file: _OptionalFile = None, state: options.State = None, json: options.Json = False
@@ -47,12 +54,18 @@ def show(
     typer.echo(_policies().as_yaml(found["effective"]), nl=False)
 
 
-@app.command(help="Tell every fault of a policies file at once. Nothing is changed.")
+@app.command(
+    help="Tell every fault of a policies file at once. Nothing is changed.",
+    epilog="Examples:  virtscale policy check lean.yaml   |   virtscale policy check lean.yaml "
+    "--ask",
+)
 def check(
     file: _File,
     ask: Annotated[
         bool,
-        typer.Option("--ask", help="Also ask the stack's Prometheus every query of it."),
+        typer.Option(
+            "--ask", help="Also ask the Prometheus of the running stack every query of the file."
+        ),
     ] = False,
     state: options.State = None,
 ) -> None:
@@ -71,7 +84,8 @@ def check(
 
 @app.command(
     help="Have the running scaler read its policies file again, as SIGHUP does. A faulty file "
-    "changes nothing."
+    "changes nothing.",
+    epilog="Example:  virtscale policy reload",
 )
 def reload(state: options.State = None) -> None:
     """Reloads the file."""

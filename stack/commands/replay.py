@@ -12,8 +12,9 @@ def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         "replay",
-        help="Let another policy judge every situation that the scaler recorded, and print where "
-        "it would have wanted another number of machines. The pool is as it was (open loop).",
+        help="Let another policy judge every situation that the scaler recorded. Printed is where "
+        "it "
+        "would have wanted another number of domains. The pool is as it was (open loop).",
         epilog="Examples:  virtscale replay --policy lean.yaml --from -24h   |   "
         "virtscale replay --policy lean.yaml --from 10:00 --to 12:00 --json",
     )(replay)
@@ -29,10 +30,11 @@ def replay(
         ),
     ] = None,
     since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="10:42, -5m, ISO time; -1h.")
+        str, typer.Option("--from", metavar="TIME", help="Begin: 10:42, -5m, ISO time.")
     ] = "-1h",
     until: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The same; now.")
+        str | None,
+        typer.Option("--to", metavar="TIME", help="End, in the same forms; default: now."),
     ] = None,
     prometheus: Annotated[
         bool,
@@ -41,13 +43,14 @@ def replay(
         ),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw what both wanted: .html or .png.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw what both wanted into an .html or .png file."),
     ] = None,
     state: options.State = None,
     json: options.Json = False,
 ) -> None:
     """Replays a policy."""
-    from stack import scaler_history
+    from stack import progress, scaler_history
 
     arguments = ["replay", f"--from={since}"]
     arguments += [] if until is None else [f"--to={until}"]
@@ -55,7 +58,7 @@ def replay(
     arguments += ["--prometheus"] if prometheus else []
     arguments += [] if plot is None else [f"--plot={plot.absolute()}"]
     arguments += ["--json"] if json else []
-    with options.plain_errors():
+    with options.plain_errors(), progress.waiting("judging what was recorded"):
         done = scaler_history.run(options.state_directory(state), arguments)
     typer.echo(done.stderr, err=True, nl=False)
     typer.echo(done.stdout, nl=False)

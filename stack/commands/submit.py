@@ -28,14 +28,21 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The numbers.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The file with the numbers, .csv or text.", show_default=False
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the results there, whole or not at all."),
     ] = None,
     profile: Annotated[
         str,
-        typer.Option(metavar="legacy-sha256|hmac-sha256|argon2id", help="How to hash."),
+        typer.Option(
+            metavar="legacy-sha256|hmac-sha256|argon2id", help="How the numbers are hashed."
+        ),
     ] = "hmac-sha256",
     column: Annotated[
         str | None,
@@ -46,7 +53,9 @@ def submit(
     ] = False,
     patience: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="How long to wait for a dispatcher that is away."),
+        typer.Option(
+            metavar="SECONDS", help="How long to wait for a dispatcher that goes away, in seconds."
+        ),
     ] = _PATIENCE_SECONDS,
     state: options.State = None,
     dispatcher: options.DispatcherAddress = None,
@@ -132,38 +141,33 @@ async def _run(
     import json
     import time
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from virtscale.client.retries import RetryPolicy
 
+    from stack import progress
     from stack.result_file import ResultFile
     from stack.submission import hash_lines
 
     begin = time.monotonic()
     done = failed = 0
-    screen = Console(stderr=True, highlight=False)
     async with target.client() as client:
         # A dispatcher that was never there is an error at once; one that goes away is waited for.
         await client.backlog()
         with (
             ResultFile(out) as results,
-            Progress(
-                BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=screen
-            ) as bar,
+            progress.shown("hashing", total=total, noun="numbers") as bar,
         ):
-            task = bar.add_task("", total=total)
             patient = client.with_retry(
                 RetryPolicy(deadline_seconds=patience),
-                lambda error: bar.console.print(f"waiting: {error}", markup=False),
+                lambda error: bar.say(f"waiting: {error}"),
             )
             async for result in hash_lines(patient, entries, profile):  # type: ignore[arg-type]
                 if result.job.state == "done":
                     done += 1
                 else:
                     failed += 1
-                    screen.print(f"line {result.line}: {result.job.state}: {result.job.failure}")
+                    bar.say(f"line {result.line}: {result.job.state}: {result.job.failure}")
                 results.write(result)
-                bar.advance(task)
+                bar.advance()
     figures = {
         "submitted": done + failed,
         "completed": done,
@@ -177,5 +181,5 @@ async def _run(
         text = (
             f"{done} hashed, {failed} failed, {bad} skipped in {figures['elapsed_seconds']:.1f} s"
         )
-        screen.print(text + (f"; results in {out}" if out else ""), markup=False)
+        typer.echo(text + (f"; results in {out}" if out else ""), err=True)
     return options.EXIT_FAILED if failed else 0

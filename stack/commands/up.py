@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 _STACK, _LOAD, _PORTS = "Stack", "Load", "Ports"
 
@@ -19,7 +19,7 @@ def _port(service: str, default: int) -> Any:
 
 _ForSeconds = Annotated[
     float | None,
-    typer.Option("--for", metavar="SECONDS", help="End by itself after so long."),
+    typer.Option("--for", metavar="SECONDS", help="End by itself after so many seconds of load."),
 ]
 _Summary = Annotated[
     Path | None,
@@ -37,10 +37,12 @@ _Define = Annotated[
     bool | None,
     typer.Option("--define", help="With --url: define the pool's domains there for this run."),
 ]
-_Pool = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the pool.")]
+_Pool = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the pool (default: default).")
+]
 _Delta = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Mean time between requests (default 1)."),
+    typer.Option(metavar="SECONDS", help="Mean time between requests in seconds (default 1)."),
 ]
 _Load = Annotated[
     str | None,
@@ -58,7 +60,8 @@ _Difficulty = Annotated[
 _Shape = Annotated[
     str | None,
     typer.Option(
-        metavar="wave|steady", help="How the rate moves: rising and falling, or not at all."
+        metavar="wave|steady",
+        help="How the rate moves: rising and falling, or not at all (default wave).",
     ),
 ]
 _MinDomains = Annotated[
@@ -69,7 +72,7 @@ _MaxDomains = Annotated[
 ]
 _Vcpus = Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each domain (default 1).")]
 _Memory = Annotated[
-    int | None, typer.Option(metavar="MIB", help="Memory of each domain (default 192).")
+    int | None, typer.Option(metavar="MIB", help="Memory of each domain in MiB (default 192).")
 ]
 _Policy = Annotated[
     str | None,
@@ -89,7 +92,10 @@ _StandbySaved = Annotated[
     int | None, typer.Option(metavar="N", help="Domains kept booted and saved on disk (default 0).")
 ]
 _Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Same seed, same numbers and arrivals.")
+    int | None,
+    typer.Option(
+        metavar="N", help="Same seed, same numbers and arrivals (default: another each time)."
+    ),
 ]
 _Profile = Annotated[
     str | None,
@@ -117,16 +123,26 @@ _NoLoad = Annotated[
     bool | None, typer.Option("--no-load", help="Only the stack; submit jobs yourself.")
 ]
 _Loglevel = Annotated[
-    str | None, typer.Option(metavar="debug|info|warning|error", help="Of all services.")
+    str | None,
+    typer.Option(
+        metavar="debug|info|warning|error", help="Least level that the services log (default info)."
+    ),
 ]
-_Logfile = Annotated[Path | None, typer.Option(metavar="FILE", help="Log of this command itself.")]
+_Logfile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Log of this command itself (default: STATE/logs/up.log)."),
+]
 _Config = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="YAML with these options as keys (for_seconds, min...)."),
 ]
 _PortBase = Annotated[
     int | None,
-    typer.Option(metavar="PORT", help="First of seven ports in a row.", rich_help_panel=_PORTS),
+    typer.Option(
+        metavar="PORT",
+        help="First of seven ports in a row, for a stack beside another.",
+        rich_help_panel=_PORTS,
+    ),
 ]
 _DispatcherPort = Annotated[int | None, _port("dispatcher (gRPC)", 15051)]
 _DispatcherWorkersPort = Annotated[int | None, _port("dispatcher for guests (gRPC)", 15052)]
@@ -146,6 +162,14 @@ def register(app: typer.Typer) -> None:
         "terminate, help.",
         epilog="Examples:  virtscale up   |   virtscale up --for 120 --summary out.json   |   "
         "virtscale up --no-load --max 4   |   virtscale up --url qemu:///system --define",
+        cls=manual.described(
+            exits={
+                0: "every job has one result, nothing was lost and no domain is left running",
+                1: "it could not start, or something is missing at the end; the reason is told",
+            },
+            environment={"VIRTSCALE_UP_...": "any option, such as VIRTSCALE_UP_MAX=4; options win"},
+            files={"STATE/secrets/": "keys and tokens of the site; back up the pepper"},
+        ),
     )(up)
 
 

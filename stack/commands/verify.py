@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 _MATCHES, _DIFFERS, _UNKNOWN = 0, 1, 2
 
@@ -19,6 +19,13 @@ def register(app: typer.Typer) -> None:
         "code 0: it does, 1: it does not, 2: cannot be said.",
         epilog="Examples:  virtscale verify 'KA-47-UT-9173' 'digest:salt'   |   "
         "virtscale verify 'digest:salt'   |   head -1 number.txt | virtscale verify 'digest:salt'",
+        cls=manual.described(
+            exits={
+                0: "the hash belongs to the number",
+                1: "it does not",
+                2: "it cannot be said; the reason stands on standard error",
+            }
+        ),
     )(verify)
 
 

@@ -5,6 +5,6 @@ one.
 """
 
 from stack.image.build import build, latest, prune
-from stack.image.values import Image, ImageError
+from stack.image.values import Image, ImageError, Progress
 
-__all__ = ["Image", "ImageError", "build", "latest", "prune"]
+__all__ = ["Image", "ImageError", "Progress", "build", "latest", "prune"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from stack.image import initramfs, kernel, packages, recipe, root, sources
 from stack.image.values import Image, ImageError, Progress
 
 _BUILDING = ".building-"
+_COUNT_SECONDS = 1.0
 # Less than this free after a failure: the disk is full, whatever the program that failed said.
 _FULL_BYTES = 5_000_000
 
@@ -140,7 +142,8 @@ def _build_from(
     if existing is not None:
         return existing
     progress(f"Downloading {len(files)} packages of the guest", 0.1)
-    apt.download(files, downloads)
+    with _counted(downloads, files, progress):
+        apt.download(files, downloads)
     for path in downloads.iterdir():
         if path.name not in files:
             path.unlink()
@@ -166,6 +169,29 @@ def _build_from(
     built = Image.read(final)
     assert built is not None
     return built
+
+
+@contextlib.contextmanager
+def _counted(downloads: Path, files: tuple[str, ...], progress: Progress) -> Iterator[None]:
+    """Tells how many packages are there while others come: apt says so to a terminal only."""
+    ended = threading.Event()
+
+    def count() -> None:
+        told = 0
+        while not ended.wait(_COUNT_SECONDS):
+            there = sum((downloads / name).is_file() for name in files)
+            if there > told:
+                told = there
+                share = 0.1 + 0.2 * there / len(files)
+                progress(f"Downloading packages: {there} of {len(files)}", share)
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _generation(key: str, files: tuple[str, ...]) -> str:
