@@ -200,7 +200,9 @@ def _away(snapshot: Snapshot, columns: int, clock: Clock) -> list[Line]:
 
 def _orders(snapshot: Snapshot, columns: int) -> list[Line]:
     held = snapshot.scaler.hold
-    found = [(f"scaling is held: {held}", "yellow")] if held else []
+    # A pause is an override like others; holding came before there were any.
+    is_listed = any("pause" in one for one in snapshot.overrides)
+    found = [(f"scaling is held: {held}", "yellow")] if held and not is_listed else []
     found += [(f"override {one}", "yellow") for one in snapshot.overrides]
     found += [(f"alert {one}", "red") for one in snapshot.alerts]
     found += [(f"for an alert, {one}", "yellow") for one in snapshot.scaler.alert_effects]
@@ -209,10 +211,16 @@ def _orders(snapshot: Snapshot, columns: int) -> list[Line]:
 
 def _signals(snapshot: Snapshot, columns: int) -> list[Line]:
     pieces: list[Span] = []
+    # As old as it was when the scaler used it, and as much older as that is ago.
+    passed = 0.0 if snapshot.scaler.at is None else max(0.0, snapshot.at - snapshot.scaler.at)
     for signal in snapshot.scaler.signals:
         value = "" if signal.value is None else f" {signal.value:.2f}"
         kind = "" if signal.kind == "known" else f" {signal.kind}"
-        age = "" if signal.age_seconds is None else f" ({cells.duration(signal.age_seconds)} old)"
+        age = (
+            ""
+            if signal.age_seconds is None
+            else f" ({cells.duration(signal.age_seconds + passed)} old)"
+        )
         text = cells.printable(f"{signal.name}{value}{kind}{age}")
         pieces.append((text, "" if signal.kind == "known" else "yellow"))
     return cells.flow([("signals:", "dim"), *pieces], columns) if pieces else []
@@ -230,7 +238,11 @@ def _decisions(snapshot: Snapshot, columns: int, clock: Clock) -> list[Line]:
     lines: list[Line] = []
     for decision in snapshot.decisions:
         change = "" if decision.desired is None else f"{decision.current} -> {decision.desired} "
-        text = f"{clock(decision.at)} {change}{decision.reason}: {decision.text}"
+        # What follows comes first: a narrow window cuts the end.
+        why = "; ".join(part for part in (decision.follows, decision.text) if part)
+        if decision.follows and decision.text.endswith(decision.follows):
+            why = f"{decision.follows}; {decision.text.removesuffix(decision.follows)}".rstrip("; ")
+        text = f"{clock(decision.at)} {change}{decision.reason}: {why}"
         lines.append(((cells.fit(cells.printable(text), columns), "dim"),))
     return lines
 
@@ -290,13 +302,13 @@ def _last_lines(page: _Page, hidden: Sequence[str], columns: int) -> list[Line]:
 
 
 def next_selected(snapshot: Snapshot, look: Look, step: int) -> str:
-    """The domain `step` rows below the selected one; without one, the first or the last."""
+    """The domain `step` rows below the selected one; without one, from either end."""
     names = [row.name for row in ordered(snapshot.rows, look.order)]
     if not names:
         return ""
-    if look.selected not in names:
-        return names[0] if step > 0 else names[-1]
-    return names[max(0, min(len(names) - 1, names.index(look.selected) + step))]
+    outside = -1 if step > 0 else len(names)
+    place = names.index(look.selected) if look.selected in names else outside
+    return names[max(0, min(len(names) - 1, place + step))]
 
 
 def next_order(order: Order) -> Order:

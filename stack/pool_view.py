@@ -54,6 +54,8 @@ class DecisionView:
     desired: int | None
     reason: str
     text: str
+    follows: str = ""
+    """What is done and what is held back; empty when it changes nothing."""
 
 
 @dataclass(frozen=True)

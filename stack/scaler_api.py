@@ -109,20 +109,22 @@ def view(record: dict[str, Any]) -> DecisionView:
         current=record.get("current"),
         desired=record.get("desired"),
         reason=str(record.get("reason", "")),
-        text=_because(record),
+        text="; ".join([*_signals(record), *_follows(record)]),
+        follows="; ".join(_follows(record)),
     )
 
 
-def _because(record: dict[str, Any]) -> str:
-    """What it was made from and what follows, on one line."""
-    parts = [signal_text(name, one) for name, one in (record.get("signals") or {}).items()]
+def _signals(record: dict[str, Any]) -> list[str]:
+    return [signal_text(name, one) for name, one in (record.get("signals") or {}).items()]
+
+
+def _follows(record: dict[str, Any]) -> list[str]:
     actions = [f"{action['action']} {action['domain']}" for action in record.get("actions") or []]
     limits = [str(limit) for limit in record.get("limits") or []]
-    if actions:
-        parts.append(f"so: {', '.join(actions)}")
-    if limits:
-        parts.append(f"held by: {', '.join(limits)}")
-    return "; ".join(parts)
+    return [
+        *([f"so: {', '.join(actions)}"] if actions else []),
+        *([f"held by: {', '.join(limits)}"] if limits else []),
+    ]
 
 
 def signal_text(name: str, signal: dict[str, Any]) -> str:

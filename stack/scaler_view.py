@@ -19,6 +19,8 @@ class SignalView:
 class ScalerView:
     """The pool as the scaler sees it after its newest turn."""
 
+    at: float | None = None
+    """Unix time of that turn."""
     current: int | None = None
     desired: int | None = None
     signals: tuple[SignalView, ...] = ()
@@ -33,6 +35,7 @@ def view(status: Mapping[str, Any]) -> ScalerView:
     decision = status.get("decision")
     decision = decision if isinstance(decision, dict) else {}
     return ScalerView(
+        at=_number(status.get("time")),
         current=_whole(status.get("current")),
         desired=_whole(status.get("desired")),
         signals=tuple(_signal(name, one) for name, one in _pairs(decision.get("signals"))),

@@ -35,7 +35,7 @@ def console_of(
         file=stream,
         highlight=False,
         # Bold and dim are no colours, but they are control characters all the same.
-        color_system="auto" if _has_styles(stream, environ) else None,
+        color_system="auto" if has_styles(stream, environ) else None,
         width=None if is_there else _PIPED_COLUMNS,
         soft_wrap=True,
     )
@@ -56,7 +56,8 @@ def size(descriptor: int) -> Size:
     return Size(found.columns or usual.columns, found.lines or usual.lines)
 
 
-def _has_styles(stream: IO[str], environ: Mapping[str, str]) -> bool:
+def has_styles(stream: IO[str], environ: Mapping[str, str] = os.environ) -> bool:
+    """True when what is written may be coloured, bold or dim."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR"):

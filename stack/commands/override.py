@@ -89,8 +89,8 @@ def resume(state: options.State = None, json: options.Json = False) -> None:
 
 
 @app.command(
-    help="Keep the pool at N domains, whatever the policies wish. The pool's own min and max still "
-    "hold.",
+    help="Keep the pool at N domains, whatever the policies wish. Only the pool's max wins over "
+    "it.",
     epilog="Example:  virtscale override hold 4 --for 2h --reason fair",
 )
 def hold(
@@ -120,8 +120,8 @@ def floor(
 
 
 @app.command(
-    help="Keep at most N domains; wins over a floor. Domains beyond it are drained, so no job is "
-    "lost.",
+    help="Keep at most N domains; wins over a floor. Domains beyond it are drained: their "
+    "jobs finish first.",
     epilog="Example:  virtscale override ceiling 2 --for 90s",
 )
 def ceiling(
