@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 Span = tuple[str, str]
 """Text, and its style as rich writes it; the style may be empty."""
@@ -91,26 +91,24 @@ def flow(pieces: Iterable[Span], cells: int, *, between: str = "  ") -> list[Lin
 
 def folded(text: str, cells: int, *, indent: str = "  ") -> list[str]:
     """The text in lines, broken between words where it can be; later lines are indented."""
-    if cells <= width(indent) + 1:
+    if cells < width(indent) + 2:
         return [fit(text, cells)]
     lines: list[str] = []
     line = ""
     for word in text.split(" "):
-        room = cells - (width(indent) if lines else 0)
-        if not line and width(word) <= room:
-            line = word
-        elif line and width(line) + 1 + width(word) <= room:
-            line += " " + word
-        else:
-            if line:
-                lines.append((indent if lines else "") + line)
-            room = cells - (width(indent) if lines else 0)
-            *whole, line = chop_cells(word, room) or [""]
-            lines += [
-                (indent if lines or number else "") + part for number, part in enumerate(whole)
-            ]
-    lines.append((indent if lines else "") + line)
-    return [fit(each, cells) for each in lines]
+        while True:
+            before = indent if lines else ""
+            room = cells - width(before)
+            joined = f"{line} {word}" if line else word
+            if width(joined) <= room:
+                line = joined
+                break
+            # What has no room begins the next line; a word longer than a line is broken.
+            part = line or _first(word, room)
+            lines.append(before + part)
+            word = word if line else word[len(part) :]
+            line = ""
+    return [*lines, (indent if lines else "") + line]
 
 
 def bar(ratio: float, cells: int) -> str:

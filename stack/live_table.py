@@ -117,7 +117,7 @@ def draw(snapshot: Snapshot, size: Size, look: Look, clock: Clock) -> list[Line]
     page.add("away", "parts that do not answer", _away(snapshot, columns, clock))
     page.add("orders", "orders and alerts", _orders(snapshot, columns))
     page.add("signals", "signals", _signals(snapshot, columns))
-    page.add("why", "explanation", _why(look, columns))
+    page.add("why", "lines of why; Enter shows all", _why(look, columns))
     page.add("decisions", "decisions", _decisions(snapshot, columns, clock))
     # Only how many there are; drawn when it is known how much room there is.
     page.add("rows", "domains", [()] * (len(rows) + 1))
@@ -176,7 +176,7 @@ def counts(snapshot: Snapshot, load: str = "") -> list[Span]:
 
 def _title(snapshot: Snapshot, look: Look, clock: Clock) -> Line:
     number = len(snapshot.rows)
-    pool = f" {look.pool}" if look.pool else ""
+    pool = cells.printable(f" {look.pool}") if look.pool else ""
     states = _states(snapshot.rows)
     words = f"{number} domain{'' if number == 1 else 's'}" + (f": {states}" if states else "")
     if not number and any(part.name == "libvirt" for part in snapshot.away):
@@ -239,8 +239,8 @@ def _decisions(snapshot: Snapshot, columns: int, clock: Clock) -> list[Line]:
     for decision in snapshot.decisions:
         change = "" if decision.desired is None else f"{decision.current} -> {decision.desired} "
         # What follows comes first: a narrow window cuts the end.
-        why = "; ".join(part for part in (decision.follows, decision.text) if part)
-        if decision.follows and decision.text.endswith(decision.follows):
+        why = decision.text
+        if decision.follows:
             why = f"{decision.follows}; {decision.text.removesuffix(decision.follows)}".rstrip("; ")
         text = f"{clock(decision.at)} {change}{decision.reason}: {why}"
         lines.append(((cells.fit(cells.printable(text), columns), "dim"),))

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stack.cells import printable
 from stack.pool_rows import STYLES
 from stack.pool_view import Row, Snapshot
 
@@ -26,7 +27,7 @@ def render(snapshot: Snapshot, *, load: str = "", footer: Sequence[str] = ()) ->
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for row in snapshot.rows:
         table.add_row(
-            row.name,
+            Text(printable(row.name)),
             Text(row.state, STYLES[row.state]),
             cpu(row),
             str(row.leases),
