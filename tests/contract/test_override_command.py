@@ -148,7 +148,7 @@ def test_programs_get_json(override):
         (["remove", "a/b"], 1, "there is no override"),
         (["pause", "--for", "soon"], 2, "--for 'soon': must be a time above 0 such as 90s"),
         (["pause", "--for", "999d"], 1, "at most 31622400 (366 days)"),
-        (["floor", "many"], 2, "valid integer"),
+        (["floor", "many"], 2, "must be a whole number"),
         (["block", "up"], 2, "up"),
     ],
 )
