@@ -16,6 +16,7 @@ from stack.screen import Screen
 _REFRESH_SECONDS = 0.5
 _LINE_SECONDS = 5.0
 _HINT_SECONDS = 10.0
+_DECISIONS = 3
 
 Hold = Callable[[bool], Awaitable[str]]
 """Holds scaling (True) or lets it go on; returns a sentence."""
@@ -74,7 +75,12 @@ class Console:
     def _draw(self) -> None:
         hint = self._hint if self._clock.monotonic() < self._hint_until else ""
         footer = (*([hint] if hint else []), f"> {self._editor.text}_")
-        look = Look(pool=self._monitor.pool, load=self._describe_load(), footer=footer)
+        look = Look(
+            pool=self._monitor.pool,
+            load=self._describe_load(),
+            decisions=_DECISIONS,
+            footer=footer,
+        )
         size = self._screen.size
         # The table stands below what was told; a screen of it alone would scroll that away.
         lines = live_table.draw(self._monitor.snapshot(), size, look, table.clock)

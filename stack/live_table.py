@@ -36,6 +36,8 @@ class Look:
     order: Order = "name"
     why: tuple[str, ...] = ()
     """Why the selected domain was, or was not, chosen."""
+    decisions: int = 10
+    """How many of the last ones there is room for at most."""
     footer: tuple[str, ...] = ()
     """The last lines; the newest thing said comes first."""
 
@@ -118,7 +120,7 @@ def draw(snapshot: Snapshot, size: Size, look: Look, clock: Clock) -> list[Line]
     page.add("orders", "orders and alerts", _orders(snapshot, columns))
     page.add("signals", "signals", _signals(snapshot, columns))
     page.add("why", "lines of why; Enter shows all", _why(look, columns))
-    page.add("decisions", "decisions", _decisions(snapshot, columns, clock))
+    page.add("decisions", "decisions", _decisions(snapshot, look, columns, clock))
     # Only how many there are; drawn when it is known how much room there is.
     page.add("rows", "domains", [()] * (len(rows) + 1))
     hidden = column_names(rows, columns).hidden if rows else []
@@ -234,9 +236,9 @@ def _why(look: Look, columns: int) -> list[Line]:
     ]
 
 
-def _decisions(snapshot: Snapshot, columns: int, clock: Clock) -> list[Line]:
+def _decisions(snapshot: Snapshot, look: Look, columns: int, clock: Clock) -> list[Line]:
     lines: list[Line] = []
-    for decision in snapshot.decisions:
+    for decision in snapshot.decisions[: look.decisions]:
         change = "" if decision.desired is None else f"{decision.current} -> {decision.desired} "
         # What follows comes first: a narrow window cuts the end.
         why = decision.text

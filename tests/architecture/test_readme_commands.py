@@ -58,7 +58,8 @@ def test_every_option_shown_exists(sources, document):
     """Renaming an option without its documents is caught here."""
     from stack.__main__ import app
 
-    known = typer.main.get_command(app).commands
+    root = typer.main.get_command(app)
+    known = root.commands
     text = (sources.root / document).read_text(encoding="utf-8")
     shown = [*commands(text), *re.findall(r"`(\./(?:run|virtscale)[^`]*)`", text)]
     unknown = []
@@ -67,7 +68,9 @@ def test_every_option_shown_exists(sources, document):
         if words[0] not in ("./run", "./virtscale"):
             continue
         name = "up" if words[0] == "./run" else words[1]
-        if name not in known:
+        if name.startswith("-"):
+            unknown += [] if name in option_names(root) else [line]
+        elif name not in known:
             unknown.append(line)
         elif not hasattr(known[name], "commands"):
             options = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
