@@ -6,10 +6,11 @@ Every line has `ts` (UTC), `level`, `service` and `event`. Events read `object.v
 
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import IO, Any, Literal, TextIO
 
 import structlog
 
@@ -17,6 +18,28 @@ from servicekit.config import ConfigError
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
+
+
+_DUMB = ("dumb", "unknown")
+"""What TERM says of a terminal that only prints."""
+
+
+def is_terminal(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """True when a stream goes to a terminal that understands more than letters."""
+    try:
+        return stream.isatty() and environ.get("TERM", "") not in _DUMB
+    except ValueError:
+        return False
+
+
+def has_styles(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """True when what is written may be coloured, bold or dim; the commands ask this, too.
+
+    NO_COLOR, set to anything, forbids it; FORCE_COLOR asks for it where no terminal is.
+    """
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or is_terminal(stream, environ)
 
 
 def configure(
@@ -40,7 +63,7 @@ def configure(
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=28)
+        else structlog.dev.ConsoleRenderer(colors=has_styles(stream, os.environ), pad_event_to=28)
     )
     structlog.configure(
         processors=[

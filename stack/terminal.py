@@ -1,8 +1,8 @@
 """Whether output may be coloured and may move: decided here for every command.
 
-Colours: rich's rules. A terminal has them unless TERM is `dumb` or NO_COLOR is set to anything;
-FORCE_COLOR gives them to a pipe too. What moves (bars, live tables) needs a real terminal that is
-not dumb: nobody wants to find it in a file.
+Colours are decided as those of the services' logs: a terminal has them unless TERM is `dumb` or
+NO_COLOR is set to anything; FORCE_COLOR gives them to a pipe too. What moves (bars, live tables)
+needs a real terminal that is not dumb: nobody wants to find it in a file.
 """
 
 import os
@@ -13,11 +13,11 @@ from typing import IO
 
 from rich.console import Console
 
+from servicekit import logs
 from stack.live_table import Size
 
 _PIPED_COLUMNS = 10_000
 """A pipe has no width: nothing is folded or cut for it."""
-_DUMB = ("dumb", "unknown")
 
 
 def console(*, error: bool = False) -> Console:
@@ -30,12 +30,12 @@ def console_of(
     stream: IO[str], environ: Mapping[str, str] = os.environ, *, kind: type[Console] = Console
 ) -> Console:
     """A console, of that class, on a stream."""
-    is_there = _is_terminal(stream)
+    is_there = logs.is_terminal(stream, {})
     return kind(
         file=stream,
         highlight=False,
         # Bold and dim are no colours, but they are control characters all the same.
-        color_system="auto" if has_styles(stream, environ) else None,
+        color_system="auto" if logs.has_styles(stream, environ) else None,
         width=None if is_there else _PIPED_COLUMNS,
         soft_wrap=True,
     )
@@ -43,7 +43,7 @@ def console_of(
 
 def can_move(stream: IO[str], environ: Mapping[str, str] = os.environ) -> bool:
     """True when what is written may be overwritten."""
-    return _is_terminal(stream) and environ.get("TERM", "") not in _DUMB
+    return logs.is_terminal(stream, environ)
 
 
 def size(descriptor: int) -> Size:
@@ -54,19 +54,3 @@ def size(descriptor: int) -> Size:
         found = os.terminal_size((0, 0))
     usual = shutil.get_terminal_size() if 0 in found else found
     return Size(found.columns or usual.columns, found.lines or usual.lines)
-
-
-def has_styles(stream: IO[str], environ: Mapping[str, str] = os.environ) -> bool:
-    """True when what is written may be coloured, bold or dim."""
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR"):
-        return True
-    return can_move(stream, environ)
-
-
-def _is_terminal(stream: IO[str]) -> bool:
-    try:
-        return stream.isatty()
-    except ValueError:
-        return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 if TYPE_CHECKING:
     from virtscale.client.asynchronous import AsyncClient
@@ -29,6 +29,10 @@ def register(app: typer.Typer) -> None:
         "same command goes on from there, nothing is lost or written twice, also after kill -9.",
         epilog="Examples:  virtscale export hashes.csv   |   virtscale export all.jsonl --follow   "
         "|   virtscale export - --format jsonl --from-cursor 5e0c1a2b-400r",
+        cls=manual.described(
+            exits={0: "all was written, or Ctrl-C ended it; the same command goes on", 130: ""},
+            files={"FILE.cursor": "how far FILE is, to go on from there"},
+        ),
     )(export)
 
 

@@ -133,7 +133,10 @@ def described(
     environment: Mapping[str, str] | None = None,
     base: type[Command] = Command,
 ) -> type[Command]:
-    """A class for a command of which more is to be said than of others."""
+    """A class for a command of which more is to be said than of others.
+
+    An exit code with no text is one that the command does not have.
+    """
     facts = {"exits": exits or {}, "files": files or {}, "environment": environment or {}}
     return type("Described", (base,), facts)
 
@@ -166,7 +169,7 @@ def page(ctx: Any) -> Page:
             for name, each in getattr(command, "commands", {}).items()
         ),
         examples=examples(command.epilog or ""),
-        exits={**EXITS, **command.exits},
+        exits={code: text for code, text in {**EXITS, **command.exits}.items() if text},
         environment=environment,
         files={**(FILES if has_state else {}), **command.files},
     )

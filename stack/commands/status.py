@@ -34,7 +34,11 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:  virtscale status   |   virtscale status --watch   |   "
         "virtscale status --watch 10 >> pool.log   |   virtscale status --json | jq .backlog",
         cls=manual.described(
-            exits={0: "every service is up", 1: "no stack runs, or a service is not ready"},
+            exits={
+                0: "every service is up; with --watch: ended by Ctrl-C",
+                1: "no stack runs, or a service is not ready; with --watch: the stack has ended",
+                130: "",
+            },
             base=_Watched,
         ),
     )(status)

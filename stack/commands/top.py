@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,15 @@ def register(app: typer.Typer) -> None:
         "Without a terminal it prints one line per interval.",
         epilog="Examples:  virtscale top   |   virtscale top --interval 5   |   "
         "virtscale top --once   |   virtscale top --interval 60 >> pool.log",
+        cls=manual.described(
+            exits={
+                0: "somebody left, by q or Ctrl-C, or the stack has ended",
+                1: "no stack runs, or the one that ran is gone without an orderly end",
+                129: "its terminal was closed",
+                130: "",
+                143: "ended by SIGTERM",
+            }
+        ),
     )(top)
 
 

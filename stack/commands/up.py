@@ -165,6 +165,7 @@ def register(app: typer.Typer) -> None:
         cls=manual.described(
             exits={
                 0: "every job has one result, nothing was lost and no domain is left running",
+                130: "",
                 1: "it could not start, or something is missing at the end; the reason is told",
             },
             environment={"VIRTSCALE_UP_...": "any option, such as VIRTSCALE_UP_MAX=4; options win"},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 if TYPE_CHECKING:
     from virtscale.client.values import Job
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
         help="Follow results as they are stored, through restarts of the dispatcher, until "
         "Ctrl-C. Shows hashes and references, never numbers.",
         epilog="Examples:  virtscale watch   |   virtscale watch --from-start --json > all.jsonl",
+        cls=manual.described(exits={0: "ended by Ctrl-C or after --count results", 130: ""}),
     )(watch)
 
 

@@ -5,6 +5,7 @@ import pty
 
 import pytest
 
+from servicekit import logs
 from stack import terminal
 
 
@@ -36,7 +37,7 @@ def pipe():
     ],
 )
 def test_at_a_terminal(tty, environ, is_coloured, can_move):
-    assert terminal.has_styles(tty, environ) is is_coloured
+    assert logs.has_styles(tty, environ) is is_coloured
     assert terminal.can_move(tty, environ) is can_move
 
 
@@ -45,7 +46,7 @@ def test_at_a_terminal(tty, environ, is_coloured, can_move):
     [({"TERM": "xterm"}, False), ({"FORCE_COLOR": "1"}, True), ({"NO_COLOR": "1"}, False)],
 )
 def test_piped(pipe, environ, is_coloured):
-    assert terminal.has_styles(pipe, environ) is is_coloured
+    assert logs.has_styles(pipe, environ) is is_coloured
     assert not terminal.can_move(pipe, environ)
 
 
