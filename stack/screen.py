@@ -48,8 +48,8 @@ class Screen:
 
     @property
     def size(self) -> Size:
-        """Of the terminal, now."""
-        return Size(self._console.width, self._console.height)
+        """Of what a table may fill: the terminal but its last line, where the cursor waits."""
+        return Size(self._console.width, max(1, self._console.height - 1))
 
     def tell(self, text: str) -> None:
         """A line of its own, above the table."""

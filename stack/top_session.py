@@ -65,6 +65,7 @@ class TopSession:
         self._reading: list[str] | None = None
         self._offset = 0
         self._is_asking = False
+        self._is_explaining = False
         self._said = ("", 0.0)
         self._scaler = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,9 +130,10 @@ class TopSession:
         while self._code is None and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
-            if self._changed.is_set() and self._is_live and self._code is None:
+            if self._changed.is_set() and self._code is None:
                 self._changed.clear()
-                self._show(self._snapshot)
+                if self._is_live:
+                    self._show(self._snapshot)
 
     def _stack_now(self, found: Endpoints) -> Endpoints:
         """The stack as announced. A stack that is ending has no announcement but still its lock."""
@@ -250,19 +252,31 @@ class TopSession:
         task.add_done_callback(self._tasks.discard)
 
     def _explain(self) -> None:
-        if self._is_live and self._look.selected:
-            self._start(self._ask_why(self._look.selected))
+        if self._is_live and self._look.selected and not self._is_explaining:
+            self._is_explaining = True
+            self._start(self._ask_why())
 
-    async def _ask_why(self, domain: str) -> None:
+    async def _ask_why(self) -> None:
+        """One question at a time, however fast somebody moves and however slow the scaler is."""
+        domain = ""
+        why: tuple[str, ...] = ()
+        try:
+            while domain != self._look.selected:
+                domain = self._look.selected
+                why = await self._why(domain)
+            self._look = dataclasses.replace(self._look, why=why)
+        finally:
+            self._is_explaining = False
+        self._changed.set()
+
+    async def _why(self, domain: str) -> tuple[str, ...]:
+        if not domain:
+            return ()
         try:
             answer = await scaler_api.explain(self._scaler, {"domain": domain, "actions": "5"})
-            why = tuple(scaler_api.explanation_lines(answer))
+            return tuple(scaler_api.explanation_lines(answer))
         except http_api.HttpError as error:
-            why = (f"{domain}: {error}",)
-        # Another may be selected by now.
-        if domain == self._look.selected:
-            self._look = dataclasses.replace(self._look, why=why)
-            self._changed.set()
+            return (f"{domain}: {error}",)
 
     async def _hold(self, *, is_held: bool) -> None:
         from stack import site_secrets

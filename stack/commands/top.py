@@ -1,11 +1,14 @@
 """`virtscale top`: the live table of a running stack."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from stack.commands import manual, options
+
+if TYPE_CHECKING:
+    from stack.top_session import TopSession
 
 
 def register(app: typer.Typer) -> None:
@@ -53,4 +56,11 @@ def top(
         session = top_session.TopSession(
             directory, interval=interval, author=options.author(), is_live=is_live, is_once=once
         )
-        raise typer.Exit(asyncio.run(session.run()))
+        asyncio.run(_until_left(session))
+
+
+async def _until_left(session: "TopSession") -> NoReturn:
+    from servicekit import lifecycle
+
+    # Questions that nobody answers yet are not waited for: who leaves wants the prompt.
+    lifecycle.leave(await session.run())

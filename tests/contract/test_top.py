@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,28 @@ def test_the_end_of_the_stack_ends_it_with_a_sentence(stack):
         assert terminal.wait() == 0
         assert terminal.is_restored()
         assert f"the stack in {stack.state.root} has ended" in terminal.written
+
+
+def test_the_next_stack_is_followed_without_asking(stack):
+    with top(stack) as terminal:
+        terminal.wait_for_text("pool default")
+        endpoints.write(stack.state, replace(stack.endpoints, pool="other", started_at=1.0))
+        terminal.wait_for_text("0 domains  pool other")
+
+
+def test_who_leaves_does_not_wait_for_what_hangs(stack):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        endpoints.write(stack.state, replace(stack.endpoints, scaler=address))
+        with top(stack) as terminal:
+            terminal.wait_for_text("scaler is away since")
+            terminal.press("\x1b[B")
+            terminal.wait_for_text("asking ...")
+            terminal.press("q")
+            begin = time.monotonic()
+            assert terminal.wait() == 0
+            # The scaler would be waited for for ten seconds.
+            assert time.monotonic() - begin < 5
 
 
 def test_a_stack_that_was_killed_is_told_as_a_fault(stack):

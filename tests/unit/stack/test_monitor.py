@@ -1,8 +1,12 @@
+import asyncio
+
 import pytest
 from virtscale.client.errors import DispatcherError
 from virtscale.client.values import JobSpec
 
+from stack import pool_view
 from stack.monitor import Monitor
+from stack.pool_view import Away
 
 NOBODY = "127.0.0.1:1"
 
@@ -88,3 +92,45 @@ async def test_a_domain_that_was_switched_off_boots_anew(monitor, domains, clock
     domains.states["vs-1"] = "running"
     await monitor.observe_pool()
     assert monitor.snapshot().rows[0].state == "booting"
+
+
+async def test_since_when_a_source_is_away_is_kept_while_its_reason_changes(
+    monitor, dispatcher, clock
+):
+    dispatcher.failures = [DispatcherError("UNAVAILABLE", "first")]
+    await monitor.observe_pool()
+    await clock.sleep(5.0)
+    dispatcher.failures = [DispatcherError("UNAVAILABLE", "second")]
+    await monitor.observe_pool()
+    assert monitor.snapshot().away == (Away("dispatcher", 1_000.0, "second"),)
+    await monitor.observe_pool()
+    assert monitor.snapshot().away == ()
+
+
+async def test_scaler_and_prometheus_that_are_away_are_told_too(monitor):
+    await monitor.observe_signals()
+    assert {part.name for part in monitor.snapshot().away} == {"scaler", "prometheus"}
+
+
+async def test_a_missing_reading_is_a_gap_in_the_curve(monitor):
+    await monitor.observe_pool()
+    await monitor.observe_signals()
+    await monitor.observe_signals()
+    assert monitor.snapshot().curves == {"vs-1": (None, None), "vs-2": (None, None)}
+
+
+async def test_following_asks_every_source(monitor):
+    following = asyncio.create_task(monitor.follow(seconds=1.0))
+    await asyncio.wait_for(monitor.wait_for_all(), 20.0)
+    following.cancel()
+    assert len(monitor.snapshot().rows) == 2
+    assert {part.name for part in monitor.snapshot().away} == {"scaler", "prometheus"}
+
+
+def test_alerts_are_counted_by_name_and_severity():
+    labels = [
+        {"alertname": "JobsLate", "severity": "page"},
+        {"alertname": "JobsLate", "severity": "page"},
+        {},
+    ]
+    assert pool_view.alert_names(labels) == ("JobsLate (page) x2", "unnamed")
