@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import functools
 import json
+import math
 import os
 import sys
 import time
@@ -47,6 +48,7 @@ from scaler.prometheus_history import PrometheusHistory
 from scaler.prometheus_source import PrometheusSource
 from scaler.reconciler import Ports, Reconciler
 from scaler.records import config_record, decision_record
+from scaler.report import command as report_command
 from scaler.shadows import Shadows
 from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import config as configuration
@@ -69,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return policy_command.main(words[1:], _patient_source)
     if words[:1] == ["adopt"]:
         return adopt_command.main(words[1:], _hypervisor)
+    if words[:1] == ["report"]:
+        return report_command.main(words[1:], _REPORT_SOURCES, ENVIRONMENT_PREFIX)
     if words and words[0] in history_commands.COMMANDS:
         return history_commands.main(words, _SOURCES, ENVIRONMENT_PREFIX)
     options = _parser().parse_args(words)
@@ -102,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="virtscale-scaler",
         description="Starts and stops the domains of a pool with the load.",
-        epilog="Also: policy check and show; explain and replay, of what was recorded; adopt; each "
-        "with --help. A policy can be tried with python -m scaler.simulator.",
+        epilog="Also: policy check and show; explain, replay and report, of what was recorded; "
+        "adopt; each with --help. A policy can be tried with python -m scaler.simulator.",
     )
     parser.add_argument(
         "command",
@@ -215,6 +219,14 @@ def _open_history(path: Path) -> History:
 
 
 _SOURCES = history_commands.Sources(_open_history, PrometheusHistory)
+
+
+def _ranges(config: ScalerConfig) -> PrometheusHistory:
+    fresh = math.ceil(config.stale_after_seconds)
+    return PrometheusHistory(config.prometheus_url, config.pool, fresh_seconds=fresh)
+
+
+_REPORT_SOURCES = report_command.Sources(_open_history, _ranges)
 
 
 def _store(config: ScalerConfig) -> DecisionStore:

@@ -71,11 +71,12 @@ def explain(record: Record, clock: Clock, domain: str | None = None) -> Answer:
         UnknownDomainError: the pool had no domain of that name.
 
     """
-    told = _of_domain(record, domain) if domain is not None else _of_pool(record, clock)
+    told = _of_domain(record, domain) if domain is not None else headline(record, clock)
     return Answer(f"{clock(record['time'])}  {told}", tuple(details(record, clock)))
 
 
-def _of_pool(record: Record, clock: Clock) -> str:
+def headline(record: Record, clock: Clock) -> str:
+    """What a turn did, or why it did nothing, in one line without its time."""
     if record.get("desired") is None:
         return f"nothing was done: {sentence(record.get('reason'))}"
     for limit in record.get("limits") or ():

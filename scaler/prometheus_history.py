@@ -10,6 +10,8 @@ from scaler.pool import SERVING, DomainState, DomainView, Lifecycle, PoolView
 from scaler.ports import SignalQuery
 from scaler.readings import Empty, Failed, Known, NotANumber, Reading, implausible
 from scaler.replay import Situation
+from scaler.report.asking import SourceAwayError, SourceRefusesError
+from scaler.report.samples import Series
 from servicekit.lifecycle import StartError
 
 _POINTS = 5_000
@@ -24,12 +26,20 @@ class PrometheusHistory:
     """Asks for ranges with one point each `step_seconds`."""
 
     def __init__(
-        self, url: str, pool: str, *, step_seconds: int = 1, timeout_seconds: float = 30.0
+        self,
+        url: str,
+        pool: str,
+        *,
+        step_seconds: int = 1,
+        timeout_seconds: float = 30.0,
+        fresh_seconds: int | None = None,
     ) -> None:
+        """`fresh_seconds`: how old the sample behind a point may be; None: as the server has it."""
         self._endpoint = url.rstrip("/") + "/api/v1/query_range"
         self._pool = pool
         self._step_seconds = step_seconds
         self._timeout_seconds = timeout_seconds
+        self._fresh_seconds = fresh_seconds
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -58,6 +68,25 @@ class PrometheusHistory:
                 before = counts[at]
             start = end + self._step_seconds
 
+    def ranges(
+        self, expression: str, since: float, until: float, step_seconds: int
+    ) -> list[Series]:
+        """See `RangeSource.ranges`."""
+        points: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+        start = math.floor(since)
+        while start <= until:
+            end = min(math.floor(until), start + (_POINTS - 1) * step_seconds)
+            for series in self._asked(expression, start, end, step_seconds):
+                labels = tuple(sorted((str(k), str(v)) for k, v in series["metric"].items()))
+                # A value that is no number is no value.
+                points.setdefault(labels, []).extend(
+                    (float(at), float(value))
+                    for at, value in series["values"]
+                    if math.isfinite(float(value))
+                )
+            start = end + step_seconds
+        return [Series(dict(labels), tuple(found)) for labels, found in points.items()]
+
     def close(self) -> None:
         """Ends the connection."""
         self._session.close()
@@ -84,20 +113,33 @@ class PrometheusHistory:
         return found
 
     def _ask(self, expression: str, start: int, end: int) -> list[Any]:
-        question = {"query": expression, "start": start, "end": end, "step": self._step_seconds}
+        try:
+            return self._asked(expression, start, end, self._step_seconds)
+        except SourceAwayError as error:
+            raise StartError(
+                f"{error}; set prometheus_url in the file given with --config"
+            ) from None
+        except SourceRefusesError as error:
+            raise StartError(str(error)) from None
+
+    def _asked(self, expression: str, start: int, end: int, step_seconds: int) -> list[Any]:
+        question: dict[str, str | int] = {"query": expression, "start": start, "end": end}
+        question["step"] = step_seconds
+        if self._fresh_seconds is not None:
+            # A server that does not know this one carries values on for five minutes.
+            question["lookback_delta"] = f"{max(self._fresh_seconds, step_seconds)}s"
         try:
             response = self._session.post(
                 self._endpoint, data=question, timeout=self._timeout_seconds, allow_redirects=False
             )
             answer = response.json()
             if answer.get("status") != "success":
-                raise StartError(f"Prometheus refuses {expression}: {answer.get('error')}")
+                raise SourceRefusesError(f"Prometheus refuses {expression}: {answer.get('error')}")
             return list(answer["data"]["result"])
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             kind = type(error).__name__
-            raise StartError(
-                f"Prometheus at {self._endpoint} does not answer ({kind}); set prometheus_url in "
-                "the file given with --config"
+            raise SourceAwayError(
+                f"Prometheus at {self._endpoint} does not answer ({kind})"
             ) from None
 
 

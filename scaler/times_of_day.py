@@ -1,6 +1,7 @@
 """Moments and durations as people write and read them, in the local time of this host."""
 
 import datetime
+import math
 import re
 import time
 
@@ -9,6 +10,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _ALLOWED = "10:42, HH:MM:SS, -90s, -5m, -1h, an ISO time (2026-11-26T10:42) or Unix seconds"
 _NEWEST = 1e11
+_ROUND = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200)
+"""Seconds between the marks of an axis."""
 
 
 def moment(text: str, *, now: float) -> float:
@@ -64,6 +67,42 @@ def clock_text(at: float, *, now: float) -> str:
     """`10:42:03`; with the date when it is not of the last day."""
     form = "%H:%M:%S" if abs(now - at) < 86_400 / 2 else "%Y-%m-%d %H:%M:%S"
     return time.strftime(form, time.localtime(at))
+
+
+class LocalTimes:
+    """How the moments of one stretch of time are written, and where its axis has marks."""
+
+    def __init__(self, since: float, until: float) -> None:
+        self._since, self._until = since, until
+        begin, end = time.localtime(since), time.localtime(until)
+        self._is_one_day = begin[:3] == end[:3]
+
+    def clock(self, at: float) -> str:
+        """`10:42:03`; with the date when the stretch is not of one day."""
+        form = "%H:%M:%S" if self._is_one_day else "%Y-%m-%d %H:%M:%S"
+        return time.strftime(form, time.localtime(at))
+
+    def full(self, at: float) -> str:
+        """`Thursday, 26 November 2026, 10:42:03 UTC`."""
+        local = time.localtime(at)
+        day = time.strftime("%A, {} %B %Y, %H:%M:%S %Z", local).format(local.tm_mday)
+        return day.strip()
+
+    def marks(self, most: int) -> list[tuple[float, str]]:
+        """At round times of the clock, at most so many, with what is written there."""
+        length = self._until - self._since
+        step = next((one for one in _ROUND if length / one <= most), None)
+        if step is None:
+            step = 86_400 * math.ceil(length / 86_400 / most)
+        form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%d %b"
+        if step in (3_600 * 6, 3_600 * 12):
+            form = "%d %b %H:%M"
+        # Round in local time: midnight, not that of Greenwich.
+        offset = time.localtime(self._since).tm_gmtoff or 0
+        first = math.ceil((self._since + offset) / step) * step - offset
+        count = max(0, math.floor((self._until - first) / step) + 1)
+        moments = [first + number * step for number in range(count)]
+        return [(at, time.strftime(form, time.localtime(at))) for at in moments]
 
 
 def _local(year: int, month: int, day: int, clock: time.struct_time) -> float:

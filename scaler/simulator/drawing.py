@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,8 @@ class Text:
     up: float
     words: str
     colour: str = "black"
+    anchor: Literal["start", "middle", "end"] = "start"
+    """Which part of the words is at `across`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,16 @@ class Disc:
     colour: str
 
 
-Mark = Text | Line | Disc
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Filled, with these corners; `opacity` from 0 to 1."""
+
+    corners: Sequence[tuple[float, float]]
+    colour: str
+    opacity: float = 1.0
+
+
+Mark = Text | Line | Disc | Area
 
 
 @dataclass(frozen=True, slots=True)

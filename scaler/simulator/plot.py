@@ -5,13 +5,23 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from scaler.simulator.drawing import Disc, Line, Mark, Paragraphs, Picture, Section, Table, Text
+from scaler.simulator.drawing import (
+    Area,
+    Disc,
+    Line,
+    Mark,
+    Paragraphs,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
 from scaler.simulator.simulation import Run
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 960, 240, 50, 30, 24
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 960, 240, 50, 30, 24
 _MOST_POINTS = 4000
-_PAPER, _GRID = "white", "#e4e4e4"
-_COLOURS = (
+_PAPER, GRID = "white", "#e4e4e4"
+COLOURS = (
     *("#1f5fbf", "#bf2f1f", "#1f8f3f", "#8f5f1f", "#7f3fbf"),
     *("#1f9f9f", "#bf8f1f", "#5f5f5f", "#bf3f8f", "#3f3f9f"),
 )
@@ -45,7 +55,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
 def _html(section: Section) -> str:
     match section:
         case Picture():
-            return _svg(section)
+            return svg(section)
         case Table(rows):
             lines = [_row("td" if number else "th", row) for number, row in enumerate(rows)]
             return "<table>" + "\n".join(lines) + "</table>"
@@ -57,12 +67,15 @@ def _row(cell: str, texts: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<{cell}>{escape(text)}</{cell}>" for text in texts) + "</tr>"
 
 
-def _svg(picture: Picture) -> str:
+def svg(picture: Picture, over: str = "") -> str:
+    """A picture as an SVG element, its words escaped; `over` is SVG to be laid over it."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{picture.width}" height="{picture.height}"'
+        f' viewBox="0 0 {picture.width} {picture.height}"'
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="100%" height="100%" fill="{_PAPER}"/>',
         *map(_svg_mark, picture.marks),
+        *([over] if over else []),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -70,8 +83,13 @@ def _svg(picture: Picture) -> str:
 
 def _svg_mark(mark: Mark) -> str:
     match mark:
-        case Text(across, up, words, colour):
-            return f'<text x="{across:.1f}" y="{up:.1f}" fill="{colour}">{escape(words)}</text>'
+        case Text(across, up, words, colour, anchor):
+            end = "" if anchor == "start" else f' text-anchor="{anchor}"'
+            where = f'x="{across:.1f}" y="{up:.1f}"'
+            return f'<text {where} fill="{colour}"{end}>{escape(words)}</text>'
+        case Area(corners, colour, opacity):
+            path = "".join(_svg_path(corners))
+            return f'<path fill="{colour}" fill-opacity="{opacity:g}" d="{path}Z"/>'
         case Line(points, colour, width):
             path = "".join(_svg_path(points))
             return f'<path fill="none" stroke="{colour}" stroke-width="{width:g}" d="{path}"/>'
@@ -129,28 +147,29 @@ def steps(
     highest: int,
 ) -> Picture:
     """Several (label, colour, points) in one chart; a value holds until the next point."""
-    marks = _frame(name, highest, f"{length_seconds:,.0f} s")
-    for place, (label, colour, points) in enumerate(series):
+    marks = frame(name, highest, f"{length_seconds:,.0f} s")
+    for number, (label, colour, points) in enumerate(series):
         marks.append(Line(_stairs(points, length_seconds, highest), colour))
-        marks.append(Text(_WIDTH - 240 + 80 * place, 16, label, colour))
-    return Picture(_WIDTH, _HEIGHT, tuple(marks))
+        marks.append(Text(WIDTH - 240 + 80 * number, 16, label, colour))
+    return Picture(WIDTH, HEIGHT, tuple(marks))
 
 
-def _frame(title: str, highest: float, end: str) -> list[Mark]:
-    middle = _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) / 2
+def frame(title: str, highest: float, end: str, unit: str = "") -> list[Mark]:
+    """What every chart has: its name, lines at nothing, half and `highest`, and its end."""
+    middle = HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) / 2
     return [
-        Line(((_LEFT, _TOP), (_WIDTH - 8, _TOP)), _GRID, 1.0),
-        Line(((_LEFT, middle), (_WIDTH - 8, middle)), _GRID, 1.0),
-        Text(_LEFT, 16, title),
-        Text(4, _TOP + 10, f"{highest:,.4g}"),
-        Text(4, middle + 4, f"{highest / 2:,.4g}"),
-        Text(4, _HEIGHT - _BOTTOM, "0"),
-        Text(_WIDTH - 90, _HEIGHT - 8, end),
+        Line(((LEFT, TOP), (WIDTH - 8, TOP)), GRID, 1.0),
+        Line(((LEFT, middle), (WIDTH - 8, middle)), GRID, 1.0),
+        Text(LEFT, 16, title),
+        Text(4, TOP + 10, f"{highest:,.4g}{unit}"),
+        Text(4, middle + 4, f"{highest / 2:,.4g}{unit}"),
+        Text(4, HEIGHT - BOTTOM, "0"),
+        Text(WIDTH - 90, HEIGHT - 8, end),
         Line(
             (
-                (_LEFT, _TOP),
-                (_LEFT, _HEIGHT - _BOTTOM),
-                (_WIDTH - 8, _HEIGHT - _BOTTOM),
+                (LEFT, TOP),
+                (LEFT, HEIGHT - BOTTOM),
+                (WIDTH - 8, HEIGHT - BOTTOM),
             ),
             "black",
             1.0,
@@ -158,11 +177,11 @@ def _frame(title: str, highest: float, end: str) -> list[Mark]:
     ]
 
 
-def _place(across: float, up: float) -> tuple[float, float]:
+def place(across: float, up: float) -> tuple[float, float]:
     """Shares of the plot's width and height as co-ordinates."""
     return (
-        _LEFT + across * (_WIDTH - _LEFT - 8),
-        _HEIGHT - _BOTTOM - up * (_HEIGHT - _BOTTOM - _TOP),
+        LEFT + across * (WIDTH - LEFT - 8),
+        HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP),
     )
 
 
@@ -172,12 +191,12 @@ def _stairs(
     every = max(1, len(points) // _MOST_POINTS)
     corners: list[tuple[float, float]] = []
     for moment, count in points[::every]:
-        x, y = _place(moment / length_seconds, count / highest)
+        x, y = place(moment / length_seconds, count / highest)
         if corners:
             corners.append((x, corners[-1][1]))
         corners.append((x, y))
     if corners:
-        corners.append((_place(1.0, 0.0)[0], corners[-1][1]))
+        corners.append((place(1.0, 0.0)[0], corners[-1][1]))
     return corners
 
 
@@ -186,11 +205,11 @@ def scatter(title: str, across: str, points: Sequence[Point]) -> Picture:
     right = max([1e-9, *(point.across for point in points)]) * 1.1
     top = max([1e-9, *(point.up for point in points)]) * 1.1
     largest = max([1e-9, *(point.size for point in points)])
-    marks = _frame(title, top, f"{across}: {right:,.3g}")
-    for place, point in enumerate(points):
-        colour = _COLOURS[place % len(_COLOURS)]
-        x, y = _place(point.across / right, point.up / top)
+    marks = frame(title, top, f"{across}: {right:,.3g}")
+    for number, point in enumerate(points):
+        colour = COLOURS[number % len(COLOURS)]
+        x, y = place(point.across / right, point.up / top)
         radius = 3 + 9 * (point.size / largest) ** 0.5
         marks.append(Disc(x, y, radius, colour))
         marks.append(Text(x + radius, y + 4, point.name, colour))
-    return Picture(_WIDTH, _HEIGHT, tuple(marks))
+    return Picture(WIDTH, HEIGHT, tuple(marks))

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from scaler.simulator.drawing import Disc, Line, Paragraphs, Picture, Section, Table, Text
+from scaler.simulator.drawing import Area, Disc, Line, Paragraphs, Picture, Section, Table, Text
 
 _SCALE = 2
 """Points of the image per pixel of a picture, for screens and printers that show more."""
 _WIDTH, _MARGIN, _GAP = 1000, 20, 12
 _LETTER, _TITLE, _ROW = 12, 24, 20
+_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 _MOST_POINTS = 30_000
 """Higher than what programs that show images take well."""
 
@@ -72,9 +73,12 @@ def _picture(picture: Picture) -> Image.Image:
     letters = _letters(_LETTER)
     for mark in picture.marks:
         match mark:
-            case Text(across, up, words, colour):
+            case Text(across, up, words, colour, anchor):
                 at = (across * _SCALE, up * _SCALE)
-                draw.text(at, words, fill=colour, font=letters, anchor="ls")
+                draw.text(at, words, fill=colour, font=letters, anchor=_ANCHORS[anchor])
+            case Area(corners, colour, opacity):
+                scaled = [(x * _SCALE, y * _SCALE) for x, y in corners]
+                draw.polygon(scaled, fill=f"{colour}{round(opacity * 255):02x}")
             case Line(points, colour, width):
                 scaled = [(x * _SCALE, y * _SCALE) for x, y in points]
                 draw.line(scaled, fill=colour, width=round(width * _SCALE), joint="curve")

@@ -4,6 +4,7 @@ Elasticity metrics as in Herbst et al., "Ready for Rain?" (SPEC-RG-2016-01): dem
 domains that carry the load, supply s the domains that take jobs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,35 @@ class Scorecard:
     """Jobs still not done when the run was given up: an hour after the trace's end."""
 
 
+@dataclass(slots=True)
+class Provision:
+    """What was missing of the demand and what was too much, added up stretch by stretch."""
+
+    seconds: float = 0.0
+    under: float = 0.0
+    """Domain-seconds that were missing."""
+    over: float = 0.0
+    under_seconds: float = 0.0
+    over_seconds: float = 0.0
+    squares: float = 0.0
+
+    def add(self, missing: int, seconds: float) -> None:
+        """`missing` is demand less supply, in domains, for so many seconds."""
+        self.seconds += seconds
+        if missing > 0:
+            self.under += missing * seconds
+            self.under_seconds += seconds
+        elif missing < 0:
+            self.over -= missing * seconds
+            self.over_seconds += seconds
+        self.squares += missing * missing * seconds
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean, over time, of the squared difference, in domains."""
+        return math.sqrt(self.squares / self.seconds) if self.seconds else 0.0
+
+
 class Ledger:
     """Counts while a run goes on. Everything before `trace_start` is warm-up."""
 
@@ -72,7 +102,7 @@ class Ledger:
         self._spent_seconds, self._spent_to = 0.0, trace_start
         self._started = 0
         self._until_done: tuple[float, int] | None = None
-        self._under = self._over = self._under_seconds = self._over_seconds = 0.0
+        self._provision = Provision()
         self._last = 0.0
         self._counted_to = trace_start
         self.course: list[tuple[float, int, int]] = []
@@ -109,13 +139,7 @@ class Ledger:
             return
         self._counted_to = moment
         self._machine_seconds += self.active * passed
-        missing = self.demand - self.supply
-        if missing > 0:
-            self._under += missing * passed
-            self._under_seconds += passed
-        elif missing < 0:
-            self._over -= missing * passed
-            self._over_seconds += passed
+        self._provision.add(self.demand - self.supply, passed)
 
     def started(self, now: float) -> None:
         """A domain was powered on."""
@@ -195,10 +219,10 @@ class Ledger:
             starts_per_hour=self._starts * 3600 / length,
             starts_until_done=started,
             wasted_boots=self._wasted,
-            accuracy_under=self._under / length,
-            accuracy_over=self._over / length,
-            timeshare_under=self._under_seconds / length,
-            timeshare_over=self._over_seconds / length,
+            accuracy_under=self._provision.under / length,
+            accuracy_over=self._provision.over / length,
+            timeshare_under=self._provision.under_seconds / length,
+            timeshare_over=self._provision.over_seconds / length,
             seconds_to_first_ready=sum(reactions) / len(reactions) if reactions else None,
             peak_active=self.peak_active,
             unfinished=self.arrived - self.done,

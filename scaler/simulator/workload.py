@@ -38,6 +38,12 @@ def draw_workload(trace: Trace, length: Spread, random: Random) -> Workload:
     return Workload(trace, tuple(arrivals), lengths, length.mean_seconds)
 
 
+def domains_for(rate: float, *, mean_seconds: float, slots: float, least: int) -> int:
+    """Fewest domains that carry so many jobs per second at `TARGET_RATIO`."""
+    needed = rate * mean_seconds / (slots * TARGET_RATIO)
+    return max(least, math.ceil(needed - 1e-9))
+
+
 def demand_course(
     trace: Trace, *, mean_seconds: float, slots: int, least: int
 ) -> tuple[tuple[float, int], ...]:
@@ -47,8 +53,7 @@ def demand_course(
     """
     course: list[tuple[float, int]] = []
     for moment, rate in zip(trace.moments, trace.rates, strict=True):
-        needed = rate * mean_seconds / (slots * TARGET_RATIO)
-        wanted = max(least, math.ceil(needed - 1e-9))
+        wanted = domains_for(rate, mean_seconds=mean_seconds, slots=slots, least=least)
         if not course or course[-1][1] != wanted:
             course.append((moment, wanted))
     return tuple(course)

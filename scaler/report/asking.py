@@ -1,0 +1,109 @@
+"""What Prometheus is asked for a report, and what it answered. Pure but for the source."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scaler.report.samples import Series
+
+_MOST_POINTS = 900
+"""Of one series: a chart is not much wider."""
+
+JOBS, ACCEPTED, REQUEUED = "jobs", "accepted", "requeued"
+WAITS, SERVICE_SUM, SERVICE_COUNT = "waits", "service_sum", "service_count"
+CPU, CPU_MEAN, COMPLETED, ALERTS = "cpu", "cpu_mean", "completed", "alerts"
+STATES, WANTED = "states", "wanted"
+
+
+class SourceAwayError(Exception):
+    """It does not answer, so that nothing more need be asked. The text is for a person."""
+
+
+class SourceRefusesError(Exception):
+    """It refuses a question. The text is for a person."""
+
+
+class RangeSource(Protocol):
+    """Knows series of the past."""
+
+    def ranges(
+        self, expression: str, since: float, until: float, step_seconds: int
+    ) -> list[Series]:
+        """A point each `step_seconds` where there is one.
+
+        Raises:
+            SourceAwayError: there is no answer.
+            SourceRefusesError: the answer is no.
+
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Measured:
+    """What came of it. A name that is missing was not answered."""
+
+    step_seconds: int
+    series: dict[str, list[Series]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def points(self, name: str) -> tuple[tuple[float, float], ...]:
+        """Of the one series of this name; empty when there is none."""
+        found = self.series.get(name) or []
+        return found[0].points if found else ()
+
+    def by(self, name: str, label: str) -> dict[str, tuple[tuple[float, float], ...]]:
+        """Points by the values of a label, in their order."""
+        found = self.series.get(name) or []
+        return {
+            one.labels.get(label, ""): one.points
+            for one in sorted(found, key=lambda one: one.labels.get(label, ""))
+        }
+
+
+def step_of(since: float, until: float) -> int:
+    """Seconds between the points of a report."""
+    return max(1, math.ceil((until - since) / _MOST_POINTS))
+
+
+def questions(pool: str, step: int) -> dict[str, str]:
+    """An expression by name. A dispatcher serves one pool and does not know its name."""
+    of_pool = f'{{pool="{pool}"}}'
+
+    def mean(name: str) -> str:
+        # Every sample counts, also those between two points.
+        return name if step == 1 else f"avg_over_time({name}[{step}s])"
+
+    cpu = mean(f"pool_domain:libvirt_domain_cpu_utilisation:avg5s{of_pool}")
+    cpu_mean = mean(f"pool:libvirt_domain_cpu_utilisation:avg5s{of_pool}")
+    completed = f"max_over_time(virtscale_worker_jobs_completed_total[{step}s])"
+    alert_labels = "alertname, severity, pool, domain, instance"
+    return {
+        WANTED: f"max(virtscale_scaler_desired_domains{of_pool})",
+        STATES: f"max by (state) (virtscale_scaler_domains{of_pool})",
+        JOBS: "sum by (state) (virtscale_dispatcher_jobs)",
+        ACCEPTED: "sum(virtscale_dispatcher_jobs_accepted_total)",
+        REQUEUED: "sum by (reason) (virtscale_dispatcher_requeued_total)",
+        WAITS: "sum by (le) (virtscale_dispatcher_job_wait_seconds_bucket)",
+        SERVICE_SUM: "sum(virtscale_dispatcher_job_service_seconds_sum)",
+        SERVICE_COUNT: "sum(virtscale_dispatcher_job_service_seconds_count)",
+        CPU: f"max by (domain) ({cpu})",
+        CPU_MEAN: f"max({cpu_mean})",
+        COMPLETED: f"max by (worker) ({completed})",
+        ALERTS: f'max by ({alert_labels}) (ALERTS{{alertstate="firing"}})',
+    }
+
+
+def ask(source: RangeSource, pool: str, since: float, until: float) -> Measured:
+    """Asks everything. What is refused is a fault, and the rest is asked all the same."""
+    step = step_of(since, until)
+    found = Measured(step)
+    for name, expression in questions(pool, step).items():
+        try:
+            found.series[name] = source.ranges(expression, since, until, step)
+        except SourceAwayError as error:
+            found.faults.append(str(error))
+            break
+        except SourceRefusesError as error:
+            found.faults.append(str(error))
+    return found
