@@ -17,6 +17,7 @@ from stack.commands import (
     pepper,
     policy,
     replay,
+    report,
     simulate,
     status,
     submit,
@@ -43,6 +44,7 @@ for module in (up, down, status, top, submit, verify, watch, export, failed, exp
     module.register(app)
 simulate.register(app)
 replay.register(app)
+report.register(app)
 adopt.register(app)
 app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")

@@ -55,6 +55,8 @@ class UpSettings(Settings):
     """End by itself after this many seconds of load; default: run until `terminate`."""
     summary: Path | None = None
     """Write the run's figures to this file as JSON."""
+    report: Path | None = None
+    """Write the report of the run to this file, as HTML."""
     url: str | None = Field(default=None, min_length=1)
     """libvirt URI of the pool; default: a private libvirtd of the stack's own."""
     define: bool = False

@@ -13,6 +13,7 @@ from servicekit.lifecycle import StartError
 from stack import orphans, policies, privilege, service_plan
 from stack.lock import StackLock
 from stack.paths import StateDirectory
+from stack.run_report import ReportFile
 from stack.screen import Screen
 from stack.settings import ENVIRONMENT_PREFIX, UpSettings
 from stack.summary import SummaryFile
@@ -37,6 +38,7 @@ def run_up(
     with own_state(state) as lock:
         # Opened as the caller: its directory may be the caller's alone.
         summary_file = None if settings.summary is None else _open_summary(settings.summary)
+        report_file = None if settings.report is None else _open_report(settings.report)
         logfile = settings.logfile and settings.logfile.absolute()
         become_stack_user(state)
         _check_readable()
@@ -58,6 +60,7 @@ def run_up(
                 screen=Screen(),
                 clock=SystemClock(),
                 summary_file=summary_file,
+                report_file=report_file,
                 began_at=began_at,
             ).run(stop)
 
@@ -128,6 +131,15 @@ def _open_summary(path: Path) -> SummaryFile:
     except OSError as error:
         raise ConfigError(
             [f"summary = {path}: cannot be written: {error.strerror}; choose another file"]
+        ) from None
+
+
+def _open_report(path: Path) -> ReportFile:
+    try:
+        return ReportFile(path)
+    except OSError as error:
+        raise ConfigError(
+            [f"report = {path}: cannot be written: {error.strerror}; choose another file"]
         ) from None
 
 

@@ -36,6 +36,7 @@ from stack.monitor import Monitor
 from stack.paths import StateDirectory
 from stack.ports import Domains
 from stack.run_record import RunRecord
+from stack.run_report import ReportFile, RunReport
 from stack.screen import Screen
 from stack.settings import DEFAULT_DIFFICULTY, UpSettings
 
@@ -62,6 +63,7 @@ class UpSession:
         screen: Screen,
         clock: Clock,
         summary_file: summary.SummaryFile | None,
+        report_file: ReportFile | None,
         began_at: float,
     ) -> None:
         """`began_at` is the Unix time at which the command began."""
@@ -70,6 +72,8 @@ class UpSession:
         self._screen = screen
         self._clock = clock
         self._summary_file = summary_file
+        self._report_file = report_file
+        self._run_report = RunReport(state, report_file, tell=screen.tell)
         self._began_at = began_at
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         draw = random.Random(seed).random
@@ -90,6 +94,7 @@ class UpSession:
         self._tasks: list[asyncio.Task[Any]] = []
         self._monitor: Monitor | None = None
         self._is_up = False
+        self._pool_at = began_at
 
     async def run(self, stop: Stop) -> int:
         """Brings up, works, winds down. Failures to start are shown and give exit code 1."""
@@ -118,6 +123,7 @@ class UpSession:
             on_domains=lambda seen, now: self._record.observe_domains(seen, now=now),
             on_workers=lambda seen, now: self._record.observe_workers(seen, now=now),
         )
+        self._pool_at = self._clock.wall()
         await self._monitor.observe_pool()
         self._spawn(self._monitor.run(seconds=_OBSERVE_SECONDS), self._account())
 
@@ -241,16 +247,26 @@ class UpSession:
         self._load.stop_urgently()
         await self._cancel_tasks()
         await stack.supervisor.stop("scaler")
+        if self._wants_report(stop):
+            self._run_report.begin(since=self._pool_at)
         if self._monitor is not None:
             # What the scaler did since the last look is still of its doing; what follows is ours.
             await self._monitor.observe_pool()
         left = await self._power_off(stop, is_orderly)
         outcome = await self._judge(left, stopped_early=not is_orderly)
+        await self._run_report.finish(stop)
         await self._stop_services()
         urgency.cancel()
         if failure:
             self._screen.tell(f"error: {failure}")
         return self._report(outcome, stop, failed=bool(failure))
+
+    def _wants_report(self, stop: Stop) -> bool:
+        """When it was asked for, or a person sits there who has ended the run in order."""
+        if not self._is_up or stop.is_urgent:
+            return False
+        is_watched = self._screen.is_terminal and stop.reason == "terminate"
+        return self._report_file is not None or is_watched
 
     async def _power_off(self, stop: Stop, is_orderly: bool) -> list[str]:
         """Drains and shuts down every pool domain; names of those still running."""
@@ -337,6 +353,8 @@ class UpSession:
             self._summary_file.write(document)
         if self._is_up:
             self._screen.tell(summary.sentence(document))
+            if self._screen.is_terminal and not self._wants_report(stop):
+                self._screen.tell("a page of this run is written by: virtscale report")
         return 0 if summary.is_good(document) and not failed else 1
 
     def _tell_where(self) -> None:

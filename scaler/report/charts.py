@@ -235,22 +235,17 @@ def _grid(axis: Axis) -> list[Mark]:
 
 
 def _legend(title: str, named: Sequence[tuple[str, str]]) -> list[Mark]:
-    """From the right to the left, as many as there is room for."""
-    room = _LEGEND_END - plot.LEFT - _LETTER * len(title) - 24
-    shown: list[tuple[str, str]] = []
+    """After the title, as many as there is room for: where a page is narrow, the left is seen."""
+    x = plot.LEFT + _LETTER * len(title) + 28
+    marks: list[Mark] = []
     for place, (label, colour) in enumerate(named):
         rest = len(named) - place - 1
         needed = _width(label) + (_width(f"and {rest} more") if rest else 0.0)
-        if room < needed:
-            shown.append((f"and {rest + 1} more", GREY))
+        if x + needed > _LEGEND_END:
+            marks.append(Text(x, 16, f"and {rest + 1} more", GREY))
             break
-        room -= _width(label)
-        shown.append((label, colour))
-    marks: list[Mark] = []
-    right: float = _LEGEND_END
-    for label, colour in reversed(shown):
-        marks.append(Text(right, 16, label, colour, "end"))
-        right -= _width(label)
+        marks.append(Text(x, 16, label, colour))
+        x += _width(label)
     return marks
 
 

@@ -1,6 +1,7 @@
 """`python -m scaler report`: reads the store and Prometheus, writes the page and the charts."""
 
 import argparse
+import contextlib
 import importlib.resources
 import importlib.util
 import json
@@ -16,7 +17,7 @@ from scaler.config import ScalerConfig, deciding
 from scaler.entries import Entry, History, Page
 from scaler.policy_file import effective
 from scaler.report import asking, figures, lives, page, past, pictures, words
-from scaler.report.asking import RangeSource
+from scaler.report.asking import Measured, RangeSource
 from scaler.report.charts import Axis
 from scaler.report.past import Past
 from scaler.times_of_day import LocalTimes, moment
@@ -80,7 +81,11 @@ def main(arguments: Sequence[str], sources: Sources, prefix: str) -> int:
                 path=options.config,
                 environ=os.environ,
                 prefix=prefix,
-                flags={"state_dir": options.state_dir},
+                flags={
+                    "state_dir": options.state_dir,
+                    "pool": options.pool,
+                    "prometheus_url": options.prometheus_url,
+                },
             )
         )
         _run(options, config, sources, time.time())
@@ -130,8 +135,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the scaler's YAML file")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where the store is")
-    parser.add_argument(
+    parser.add_argument("--pool", metavar="NAME", help="instead of that of the configuration")
+    server = parser.add_mutually_exclusive_group()
+    server.add_argument(
         "--prometheus-url", metavar="URL", help="instead of that of the configuration"
+    )
+    server.add_argument(
+        "--no-prometheus", action="store_true", help="from the scaler's own record alone"
     )
     return parser
 
@@ -155,18 +165,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, config: ScalerConfig, sources: Sources, now: float) -> None:
-    if options.prometheus_url is not None:
-        try:
-            config = ScalerConfig.model_validate(
-                {**config.model_dump(exclude_unset=True), "prometheus_url": options.prometheus_url}
-            )
-        except ValueError:
-            raise ConfigError(
-                [f"--prometheus-url {options.prometheus_url}: must be a URL such as "
-                 "http://127.0.0.1:9090"]
-            ) from None  # fmt: skip
     asked = _asked(options, config, sources, now)
-    report = _report(asked, config, sources, options.price, now)
+    report = _report(asked, config, sources, options, now)
     if not report.past.turns and not any(report.measured.series.values()):
         faults = [*asked.faults, *report.measured.faults]
         raise StartError(
@@ -224,21 +224,20 @@ def _begin(history: History, until: float, gap_seconds: float) -> float:
 
 
 def _report(
-    asked: _Asked, config: ScalerConfig, sources: Sources, price: float | None, now: float
+    asked: _Asked,
+    config: ScalerConfig,
+    sources: Sources,
+    options: argparse.Namespace,
+    now: float,
 ) -> page.Report:
     since, until = asked.since, asked.until
     recorded = _past(asked, config)
-    source = sources.prometheus(config)
-    try:
-        measured = asking.ask(source, config.pool, since, until)
-    finally:
-        source.close()
-    measured.faults[:0] = asked.faults
+    measured = _measured(asked, config, sources, is_asked=not options.no_prometheus)
     rules = recorded.config or deciding(config)
     course = figures.courses(recorded, measured, least=_least(rules), slots=recorded.slots or 1.0)
     found_acts = lives.acts(recorded)
     found = figures.figures(
-        recorded, measured, course, lives.lives(recorded), found_acts, price_per_hour=price
+        recorded, measured, course, lives.lives(recorded), found_acts, price_per_hour=options.price
     )
     times = LocalTimes(since, until)
     axis = Axis(since, until, times.marks(_MARKS))
@@ -256,6 +255,17 @@ def _report(
         made_at=now,
         version=service_version(),
     )
+
+
+def _measured(asked: _Asked, config: ScalerConfig, sources: Sources, *, is_asked: bool) -> Measured:
+    if is_asked:
+        with contextlib.closing(sources.prometheus(config)) as source:
+            found = asking.ask(source, config.pool, asked.since, asked.until)
+    else:
+        found = Measured(asking.step_of(asked.since, asked.until))
+        found.faults.append("Prometheus was not asked: load, CPU and jobs are not known")
+    found.faults[:0] = asked.faults
+    return found
 
 
 def _past(asked: _Asked, config: ScalerConfig) -> Past:

@@ -363,9 +363,7 @@ def durations(found: Sequence[Act]) -> list[Durations]:
     by_what: dict[str, list[float]] = {}
     for act in found:
         if act.seconds is not None:
-            by_what.setdefault(f"{act.action.replace('_', ' ')}, {act.what}", []).append(
-                act.seconds
-            )
+            by_what.setdefault(f"{act.action.capitalize()}, {act.what}", []).append(act.seconds)
     return [
         Durations(
             what,

@@ -16,9 +16,14 @@ class Html(str):
     __slots__ = ()
 
 
+def seen(words: object) -> str:
+    """Words of whatever origin without what would hide or turn them."""
+    return _UNSEEN.sub("\ufffd", str(words))
+
+
 def text(words: object) -> Html:
     """Words of whatever origin, to be read as they are."""
-    return Html(escape(_UNSEEN.sub("\ufffd", str(words))))
+    return Html(escape(seen(words)))
 
 
 def tag(name: str, *children: object, **attributes: str | None) -> Html:
@@ -44,12 +49,12 @@ def table(head: Sequence[object], rows: Iterable[Html], *, class_: str | None = 
     return tag("div", tag("table", inner, class_=class_), class_="wide")
 
 
-def row(cells: Iterable[object], *, id_: str | None = None) -> Html:
+def row(cells: Iterable[object], *, id_: str | None = None, class_: str | None = None) -> Html:
     """Cells that are `Html` and begin with `<td` are taken as they are."""
     told = [
         one if isinstance(one, Html) and one.startswith("<td") else tag("td", one) for one in cells
     ]
-    return tag("tr", joined(told), id_=id_)
+    return tag("tr", joined(told), id_=id_, class_=class_)
 
 
 def number(words: object) -> Html:

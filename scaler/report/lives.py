@@ -113,7 +113,7 @@ def _time(act: Act, later: Sequence[Act], sightings: Sequence[Sighting]) -> None
     """How long it took; `later` are the actions on the same domain."""
     if act.action in _BOOTS or act.action in _WAKES:
         end = next((one.at for one in later if one.action in _POWER_ON), float("inf"))
-        act.what = "start call to Hello" if act.action in _BOOTS else "wake call to serving"
+        act.what = "from call to Hello" if act.action in _BOOTS else "from call to serving"
         act.seconds = _boot_seconds(act, end, sightings)
     elif act.action == "drain":
         act.what = "until it held nothing"

@@ -13,13 +13,15 @@ from scaler.report.html import Html, joined, number, row, table, tag
 from scaler.report.lives import Act
 from scaler.report.past import Event, Past, Stretch
 from scaler.report.pictures import Shown
-from scaler.report.words import Clock, length_text, percent, seconds
+from scaler.report.words import Clock, length_text, money, percent, seconds
 from scaler.simulator import plot
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _WITH_MOMENTS = "machines"
 """The chart on which decisions are shown."""
 _UP, _DOWN = ("start", "prepare", "resume", "restore"), ("drain", "shutdown", "destroy")
+_BOOKKEEPING = ("settle", "claim", "keep_definition")
+"""Actions that only write down how it is."""
 _ALERTS_LISTED = 500
 
 
@@ -116,7 +118,7 @@ def _tiles(found: Figures) -> Html:
         tiles.append((seconds(found.waits.p95), "95 % of the jobs waited no longer"))
     tiles.append((f"{found.machine_hours:.3g} h", "machine-hours"))
     if found.cost is not None:
-        tiles.append((f"{found.cost:,.4g}", f"cost, at {found.price_per_hour:g} an hour"))
+        tiles.append((money(found.cost), f"cost, at {found.price_per_hour:g} an hour"))
     tiles.append((f"{found.starts}", "machines powered on"))
     if found.elasticity is not None:
         tiles.append((percent(found.elasticity.timeshare_under), "of the time too few machines"))
@@ -189,7 +191,7 @@ def _numbers(report: Report) -> Html:
     rows += _cost_rows(found)
     rows += [
         (
-            one.what[0].upper() + one.what[1:],
+            one.what,
             seconds(one.median),
             f"median of {one.count}; 95 % within {seconds(one.p95)}, "
             f"longest {seconds(one.longest)}",
@@ -250,7 +252,7 @@ def _cost_rows(found: Figures) -> list[tuple[str, str, str]]:
     )
     rows = [("Machine-hours", f"{found.machine_hours:.3g} h", parts)]
     if found.cost is not None:
-        rows.append(("Cost", f"{found.cost:,.4g}", f"at {found.price_per_hour:g} a machine-hour"))
+        rows.append(("Cost", money(found.cost), f"at {found.price_per_hour:g} a machine-hour"))
     if found.domains is not None:
         fewest, most = found.domains
         rows.append(("Machines on", f"{fewest} to {most}", "fewest and most"))
@@ -321,7 +323,8 @@ def _actions(report: Report) -> Html:
         time = _time(act.at, report, by_time.get(act.at))
         what = tag("td", f"{act.action.replace('_', ' ')} {act.domain}", class_="s")
         why = tag("td", sentences.words(act.reason), class_="w")
-        rows.append(row([time, what, why, outcome, words.duration_of(act)]))
+        cells = [time, what, why, outcome, words.duration_of(act)]
+        rows.append(row(cells, class_="quiet" if act.action in _BOOKKEEPING else None))
     if not rows:
         return _section("Actions", tag("p", "No action on a domain was recorded."))
     head = ("Time", "Action", "Because", "Outcome", "Took")

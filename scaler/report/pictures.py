@@ -8,6 +8,7 @@ from scaler.report import asking, charts, figures, samples
 from scaler.report.asking import Measured
 from scaler.report.charts import AMBER, BLUE, GREEN, GREY, PURPLE, RED, Axis, Named
 from scaler.report.figures import Courses, longest_gap
+from scaler.report.html import seen
 from scaler.report.past import Past
 from scaler.report.samples import Buckets, Histogram
 from scaler.report.steps import Steps, unknown_spans
@@ -18,6 +19,7 @@ _BINS = 48
 _LEAST_BIN_SECONDS = 5.0
 _RATE_SECONDS = 10.0
 _DOMAINS_DRAWN = 8
+_LONGEST_NAME = 40
 _LAYERS = {
     figures.SERVING: BLUE,
     figures.LEAVING: GREY,
@@ -112,7 +114,7 @@ def _cpu(past: Past, measured: Measured, axis: Axis, target: float | None) -> Sh
         return None
     colours = plot.COLOURS
     named = [
-        Named(name, colours[place % len(colours)], drawn(points), 1.0)
+        Named(seen(name)[:_LONGEST_NAME], colours[place % len(colours)], drawn(points), 1.0)
         for place, (name, points) in enumerate(domains.items())
         if place < _DOMAINS_DRAWN
     ]
@@ -240,8 +242,8 @@ def _heat(found: Sequence[tuple[float, float, Buckets]], axis: Axis) -> Shown:
     labels = [_bound(bounds, place) for place in range(lowest, highest + 1)]
     picture = charts.heat("Waiting time, how many", axis, labels, cells)
     caption = (
-        f"The darker, the more jobs waited so long; the darkest are {most:.0f}. Each row ends at "
-        "the time that stands beside it."
+        f"The stronger the colour, the more jobs waited so long; the strongest is {most:.0f} of "
+        "them. Each row ends at the time that stands beside it."
     )
     return Shown("histogram", "Waiting times", caption, picture)
 

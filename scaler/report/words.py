@@ -31,25 +31,22 @@ def length_text(seconds: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time to wait."""
-    return (
-        "0 s"
-        if value < 0.0005
-        else length_text(value)
-        if value >= 0.1
-        else f"{value * 1000:.3g} ms"
-    )
+    """A time to wait; it is not known better than to two digits."""
+    if value < 0.0005:
+        return "0 s"
+    return length_text(value) if value >= 0.1 else f"{value * 1000:.2g} ms"
+
+
+def money(value: float) -> str:
+    """An amount, in the money of the price."""
+    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
     """A share of 0 to 1."""
-    return (
-        "100 %"
-        if share > 0.9995
-        else f"{share * 100:.2g} %"
-        if share < 0.1
-        else f"{share * 100:.0f} %"
-    )
+    if share > 0.9995:
+        return "100 %"
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -76,7 +73,7 @@ def summary(found: Figures, courses: Courses) -> list[str]:
             + (
                 ""
                 if found.cost is None
-                else f" ({found.cost:,.4g} at {found.price_per_hour:g} each)"
+                else f" ({money(found.cost)} at {found.price_per_hour:g} an hour)"
             )
             + f", and powered on {counted(found.starts, 'machine')}{_wasted(found)}."
         )

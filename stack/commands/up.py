@@ -25,6 +25,12 @@ _Summary = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the run's figures there as JSON."),
 ]
+_Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write a page of the run there at its end (see: virtscale report)."
+    ),
+]
 _Url = Annotated[
     str | None,
     typer.Option(
@@ -161,6 +167,7 @@ def register(app: typer.Typer) -> None:
         "While it runs: a number sets the mean seconds between requests; pause, resume, status, "
         "terminate, help.",
         epilog="Examples:  virtscale up   |   virtscale up --for 120 --summary out.json   |   "
+        "virtscale up --for 120 --report run.html   |   "
         "virtscale up --no-load --max 4   |   virtscale up --url qemu:///system --define",
         cls=manual.described(
             exits={
@@ -177,6 +184,7 @@ def register(app: typer.Typer) -> None:
 def up(
     for_seconds: _ForSeconds = None,
     summary: _Summary = None,
+    report: _Report = None,
     url: _Url = None,
     define: _Define = None,
     pool: _Pool = None,
