@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import functools
 import json
-import math
 import os
 import sys
 import time
@@ -222,8 +221,7 @@ _SOURCES = history_commands.Sources(_open_history, PrometheusHistory)
 
 
 def _ranges(config: ScalerConfig) -> PrometheusHistory:
-    fresh = math.ceil(config.stale_after_seconds)
-    return PrometheusHistory(config.prometheus_url, config.pool, fresh_seconds=fresh)
+    return PrometheusHistory(config.prometheus_url, config.pool)
 
 
 _REPORT_SOURCES = report_command.Sources(_open_history, _ranges)

@@ -288,10 +288,17 @@ class DecisionFile:
         )
 
     def stream(self, since: float, until: float) -> Iterator[Entry]:
-        """See `History.stream`."""
+        """See `History.stream`.
+
+        Raises:
+            StartError: the file is damaged.
+
+        """
         connection = decision_rows.connect(str(self._path), is_writer=False)
         try:
             yield from decision_rows.stream(connection, since, until)
+        except apsw.Error as error:
+            raise StartError(f"{self._path}: cannot be read: {error}") from None
         finally:
             connection.close()
 

@@ -26,20 +26,12 @@ class PrometheusHistory:
     """Asks for ranges with one point each `step_seconds`."""
 
     def __init__(
-        self,
-        url: str,
-        pool: str,
-        *,
-        step_seconds: int = 1,
-        timeout_seconds: float = 30.0,
-        fresh_seconds: int | None = None,
+        self, url: str, pool: str, *, step_seconds: int = 1, timeout_seconds: float = 30.0
     ) -> None:
-        """`fresh_seconds`: how old the sample behind a point may be; None: as the server has it."""
         self._endpoint = url.rstrip("/") + "/api/v1/query_range"
         self._pool = pool
         self._step_seconds = step_seconds
         self._timeout_seconds = timeout_seconds
-        self._fresh_seconds = fresh_seconds
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -125,9 +117,6 @@ class PrometheusHistory:
     def _asked(self, expression: str, start: int, end: int, step_seconds: int) -> list[Any]:
         question: dict[str, str | int] = {"query": expression, "start": start, "end": end}
         question["step"] = step_seconds
-        if self._fresh_seconds is not None:
-            # A server that does not know this one carries values on for five minutes.
-            question["lookback_delta"] = f"{max(self._fresh_seconds, step_seconds)}s"
         try:
             response = self._session.post(
                 self._endpoint, data=question, timeout=self._timeout_seconds, allow_redirects=False

@@ -66,39 +66,52 @@ def step_of(since: float, until: float) -> int:
     return max(1, math.ceil((until - since) / _MOST_POINTS))
 
 
-def questions(pool: str, step: int) -> dict[str, str]:
+def questions(pool: str, step: int, fresh_seconds: int) -> dict[str, str]:
     """An expression by name. A dispatcher serves one pool and does not know its name."""
     of_pool = f'{{pool="{pool}"}}'
 
+    def fresh(name: str) -> str:
+        # Else the last value before a silence would be carried on for five minutes.
+        return f"({name} and timestamp({name}) >= time() - {fresh_seconds})"
+
     def mean(name: str) -> str:
         # Every sample counts, also those between two points.
-        return name if step == 1 else f"avg_over_time({name}[{step}s])"
+        return fresh(name) if step == 1 else f"avg_over_time({name}[{step}s])"
 
     cpu = mean(f"pool_domain:libvirt_domain_cpu_utilisation:avg5s{of_pool}")
     cpu_mean = mean(f"pool:libvirt_domain_cpu_utilisation:avg5s{of_pool}")
+    firing = fresh('ALERTS{alertstate="firing"}')
     completed = f"max_over_time(virtscale_worker_jobs_completed_total[{step}s])"
     alert_labels = "alertname, severity, pool, domain, instance"
+    wanted = fresh(f"virtscale_scaler_desired_domains{of_pool}")
+    states = fresh(f"virtscale_scaler_domains{of_pool}")
+    dispatcher = "virtscale_dispatcher_"
     return {
-        WANTED: f"max(virtscale_scaler_desired_domains{of_pool})",
-        STATES: f"max by (state) (virtscale_scaler_domains{of_pool})",
-        JOBS: "sum by (state) (virtscale_dispatcher_jobs)",
-        ACCEPTED: "sum(virtscale_dispatcher_jobs_accepted_total)",
-        REQUEUED: "sum by (reason) (virtscale_dispatcher_requeued_total)",
-        WAITS: "sum by (le) (virtscale_dispatcher_job_wait_seconds_bucket)",
-        SERVICE_SUM: "sum(virtscale_dispatcher_job_service_seconds_sum)",
-        SERVICE_COUNT: "sum(virtscale_dispatcher_job_service_seconds_count)",
+        WANTED: f"max({wanted})",
+        STATES: f"max by (state) ({states})",
+        JOBS: f"sum by (state) ({fresh(f'{dispatcher}jobs')})",
+        ACCEPTED: f"sum({fresh(f'{dispatcher}jobs_accepted_total')})",
+        REQUEUED: f"sum by (reason) ({fresh(f'{dispatcher}requeued_total')})",
+        WAITS: f"sum by (le) ({fresh(f'{dispatcher}job_wait_seconds_bucket')})",
+        SERVICE_SUM: f"sum({fresh(f'{dispatcher}job_service_seconds_sum')})",
+        SERVICE_COUNT: f"sum({fresh(f'{dispatcher}job_service_seconds_count')})",
         CPU: f"max by (domain) ({cpu})",
         CPU_MEAN: f"max({cpu_mean})",
         COMPLETED: f"max by (worker) ({completed})",
-        ALERTS: f'max by ({alert_labels}) (ALERTS{{alertstate="firing"}})',
+        ALERTS: f"max by ({alert_labels}) ({firing})",
     }
 
 
-def ask(source: RangeSource, pool: str, since: float, until: float) -> Measured:
-    """Asks everything. What is refused is a fault, and the rest is asked all the same."""
+def ask(
+    source: RangeSource, pool: str, since: float, until: float, *, fresh_seconds: int
+) -> Measured:
+    """Asks everything. What is refused is a fault, and the rest is asked all the same.
+
+    The sample behind a point is no older than `fresh_seconds`.
+    """
     step = step_of(since, until)
     found = Measured(step)
-    for name, expression in questions(pool, step).items():
+    for name, expression in questions(pool, step, fresh_seconds).items():
         try:
             found.series[name] = source.ranges(expression, since, until, step)
         except SourceAwayError as error:

@@ -260,7 +260,13 @@ def _report(
 def _measured(asked: _Asked, config: ScalerConfig, sources: Sources, *, is_asked: bool) -> Measured:
     if is_asked:
         with contextlib.closing(sources.prometheus(config)) as source:
-            found = asking.ask(source, config.pool, asked.since, asked.until)
+            found = asking.ask(
+                source,
+                config.pool,
+                asked.since,
+                asked.until,
+                fresh_seconds=math.ceil(config.stale_after_seconds),
+            )
     else:
         found = Measured(asking.step_of(asked.since, asked.until))
         found.faults.append("Prometheus was not asked: load, CPU and jobs are not known")

@@ -13,7 +13,7 @@ from scaler.report.past import Past
 from scaler.report.samples import Buckets, Histogram
 from scaler.report.steps import Steps, unknown_spans
 from scaler.simulator import plot
-from scaler.simulator.drawing import Picture
+from scaler.simulator.drawing import Mark, Picture
 
 _BINS = 48
 _LEAST_BIN_SECONDS = 5.0
@@ -186,32 +186,36 @@ def bins(axis: Axis) -> list[tuple[float, float]]:
 
 def _waits(measured: Measured, axis: Axis) -> list[Shown]:
     histogram = Histogram(measured.series.get(asking.WAITS, ()))
-    span = histogram.spans()
-    if span is None:
-        return []
+    known = histogram.known(longest_gap(measured))
     found: list[tuple[float, float, Buckets]] = []
     for begin, end in bins(axis):
-        inside = (max(begin, span[0]), min(end, span[1]))
-        counted = histogram.between(*inside) if inside[0] < inside[1] else None
+        # When in a silence the jobs came is not known, so no bin reaches into one.
+        inside = [(max(begin, one), min(end, other)) for one, other in known]
+        inside = [(one, other) for one, other in inside if one < other]
+        counted = histogram.between(*inside[0]) if len(inside) == 1 else None
         if counted is not None and counted.total >= 0.5:
-            found.append((begin, end, counted))
+            found.append((*inside[0], counted))
     if not found:
         return []
-    return [_quantiles(found, axis), _heat(found, axis)]
+    held = Steps.of(change for one, other in known for change in ((one, 0.0), (other, None)))
+    dark = charts.unknown(axis, unknown_spans(held, axis.since, axis.until))
+    return [_quantiles(found, axis, dark), _heat(found, axis, dark)]
 
 
-def _quantiles(found: Sequence[tuple[float, float, Buckets]], axis: Axis) -> Shown:
+def _quantiles(
+    found: Sequence[tuple[float, float, Buckets]], axis: Axis, dark: Sequence[Mark]
+) -> Shown:
     def drawn(share: float) -> list[charts.Curve]:
         changes: list[tuple[float, float | None]] = []
         for begin, end, counted in found:
             changes += [(begin, counted.quantile(share)), (end, None)]
-        return charts.stairs(_steps(changes), axis)
+        return charts.stairs(Steps.of(changes), axis)
 
     p50, p95, p99 = drawn(0.50), drawn(0.95), drawn(0.99)
     named = [Named("99 %", RED, p99), Named("95 %", AMBER, p95), Named("median", BLUE, p50, 2.0)]
-    width = found[0][1] - found[0][0]
+    width = max(end - begin for begin, end, _ in found)
     highest = charts.nice(max(value for piece in p99 for _, value in piece), 0.001)
-    picture = charts.curves("Waiting time", axis, named, highest, unit=" s")
+    picture = charts.curves("Waiting time", axis, named, highest, unit=" s", beneath=dark)
     caption = (
         f"From a job's acceptance to its first lease, of the jobs leased in each {width:.0f} s: so "
         "many of them waited no longer. Gaps are times without such jobs."
@@ -219,12 +223,7 @@ def _quantiles(found: Sequence[tuple[float, float, Buckets]], axis: Axis) -> Sho
     return Shown("waiting", "Waiting times", caption, picture)
 
 
-def _steps(changes: Sequence[tuple[float, float | None]]) -> Steps:
-    """A stretch may begin where the one before ends."""
-    return Steps.of(changes)
-
-
-def _heat(found: Sequence[tuple[float, float, Buckets]], axis: Axis) -> Shown:
+def _heat(found: Sequence[tuple[float, float, Buckets]], axis: Axis, dark: Sequence[Mark]) -> Shown:
     bounds = found[0][2].bounds
     used = [
         place
@@ -240,7 +239,7 @@ def _heat(found: Sequence[tuple[float, float, Buckets]], axis: Axis) -> Shown:
         if one.counts[place] >= 0.5
     ]
     labels = [_bound(bounds, place) for place in range(lowest, highest + 1)]
-    picture = charts.heat("Waiting time, how many", axis, labels, cells)
+    picture = charts.heat("Waiting time, how many", axis, labels, cells, dark)
     caption = (
         f"The stronger the colour, the more jobs waited so long; the strongest is {most:.0f} of "
         "them. Each row ends at the time that stands beside it."

@@ -163,10 +163,11 @@ class Histogram:
         since = max(one[0][0] for one in known)
         return self.between(since, min(one[-1][0] for one in known))
 
-    def spans(self) -> tuple[float, float] | None:
-        """When the first and the last sample were."""
-        known = [one for one in self._growth if len(one) > 1]
-        return (known[0][0][0], known[0][-1][0]) if known else None
+    def known(self, longest_gap: float) -> list[tuple[float, float]]:
+        """Stretches in which it was scraped without a silence of more than so many seconds."""
+        scraped = [one for one in self._growth if len(one) > 1]
+        found = pieces(scraped[0], longest_gap) if scraped else []
+        return [(one[0][0], one[-1][0]) for one in found]
 
 
 def _bound(labels: Mapping[str, str]) -> float | None:

@@ -60,10 +60,10 @@ def test_a_histogram_tells_what_was_counted_between_two_moments():
     assert between is not None
     assert between.counts == pytest.approx((0.5, 1.5), rel=1e-9)
     assert found.between(1.0, 3.0) is None
-    assert found.spans() == (0.0, 2.0)
+    assert found.known(3.0) == [(0.0, 2.0)]
 
 
 def test_a_histogram_without_samples_knows_nothing():
     empty = Histogram([])
-    assert (empty.whole(), empty.spans(), empty.between(0.0, 1.0)) == (None, None, None)
+    assert (empty.whole(), empty.known(3.0), empty.between(0.0, 1.0)) == (None, [], None)
     assert Histogram([series("1", 5)]).whole() is None
