@@ -12,7 +12,8 @@ BLUE, RED, GREEN, AMBER, GREY = "#1f5fbf", "#bf2f1f", "#1f8f3f", "#bf8f1f", "#77
 PURPLE = "#7f3fbf"
 _COLUMNS = 900
 """More changes than this are drawn as what they lie between."""
-_LETTER = 6.4
+_LETTER = 6.8
+_ROWS_NAMED = 14
 _LEGEND_END = plot.WIDTH - 8
 _UNKNOWN = "#999999"
 
@@ -180,7 +181,10 @@ def heat(
         corners = ((begin, low), (begin, high), (end, high), (end, low))
         points = [plot.place(axis.across(at), up) for at, up in corners]
         marks.append(Area(points, BLUE, round(0.12 + 0.88 * share, 2)))
+    every = math.ceil(len(rows) / _ROWS_NAMED)
     for number, label in enumerate(rows):
+        if (len(rows) - 1 - number) % every:
+            continue
         _, y = plot.place(0.0, (number + 0.5) * height)
         marks.append(Text(plot.LEFT - 6, y + 4, label, anchor="end"))
     marks.append(Text(plot.LEFT, 16, title))

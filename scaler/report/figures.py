@@ -89,6 +89,8 @@ class Elasticity:
     seconds: float
     timeshare_under: float
     timeshare_over: float
+    timeshare_over_waiting: float
+    """The part of it in which jobs waited in the queue: it was being worked off."""
     under_machine_seconds: float
     over_machine_seconds: float
     accuracy_under: float
@@ -260,7 +262,7 @@ def figures(
         until=until,
         jobs=jobs(measured),
         waits=waits(measured),
-        elasticity=elasticity(course.demand, course.supply, since, until),
+        elasticity=elasticity(course.demand, course.supply, since, until, queue(measured)),
         machine_seconds={
             group: steps.integral(since, until) for group, steps in course.groups.items()
         },
@@ -276,18 +278,28 @@ def figures(
     )
 
 
-def elasticity(demand: Steps, supply: Steps, since: float, until: float) -> Elasticity | None:
+def queue(measured: Measured) -> Steps:
+    """Jobs that no worker has yet."""
+    points = measured.by(asking.JOBS, "state").get("ready", ())
+    return samples.steps(points, longest_gap(measured))
+
+
+def elasticity(
+    demand: Steps, supply: Steps, since: float, until: float, queue: Steps
+) -> Elasticity | None:
     """See `scorecard`; None when there is no time in which both are known."""
-    added = Provision()
-    for (begin, end), (wanted, there) in together([demand, supply], since, until):
+    added, waiting = Provision(), 0.0
+    for (begin, end), (wanted, there, jobs) in together([demand, supply, queue], since, until):
         if wanted is not None and there is not None:
             added.add(int(wanted) - int(there), end - begin)
+            waiting += (end - begin) if there > wanted and jobs else 0.0
     if added.seconds <= 0:
         return None
     return Elasticity(
         seconds=added.seconds,
         timeshare_under=added.under_seconds / added.seconds,
         timeshare_over=added.over_seconds / added.seconds,
+        timeshare_over_waiting=waiting / added.seconds,
         under_machine_seconds=added.under,
         over_machine_seconds=added.over,
         accuracy_under=added.under / added.seconds,

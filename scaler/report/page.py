@@ -116,7 +116,7 @@ def _tiles(found: Figures) -> Html:
         tiles.append((f"{found.jobs.done:,}", f"jobs done, {found.jobs.lost:,} lost"))
     if found.waits is not None:
         tiles.append((seconds(found.waits.p95), "95 % of the jobs waited no longer"))
-    tiles.append((f"{found.machine_hours:.3g} h", "machine-hours"))
+    tiles.append((f"{found.machine_hours:.3g}", "machine-hours"))
     if found.cost is not None:
         tiles.append((money(found.cost), f"cost, at {found.price_per_hour:g} an hour"))
     tiles.append((f"{found.starts}", "machines powered on"))
@@ -235,6 +235,11 @@ def _elasticity_rows(found: Figures) -> list[tuple[str, str, str]]:
             "More than needed",
             percent(one.timeshare_over),
             f"of the time; {one.over_machine_seconds:,.0f} machine-seconds beyond the demand",
+        ),
+        (
+            "of that with a queue",
+            percent(one.timeshare_over_waiting),
+            "of the time: what came in before was worked off",
         ),
         ("Accuracy, under", f"{one.accuracy_under:.2f}", "machines missing, mean over time"),
         (
@@ -374,7 +379,8 @@ def _meanings() -> Html:
     told: Iterable[str] = (
         "Demand is the fewest machines that carry the jobs that come in, at the mean CPU time of a "
         "job and at 80 % of a machine's CPU, but not fewer than the pool's minimum. Arrivals are "
-        "taken over 30 s around each moment, or over four points of the charts if that is more. "
+        "taken over 30 s around each moment, or over four points of the charts if that is more; a "
+        "queue of before is not in it. "
         "Supply is the machines that take jobs. The time shares, accuracies (mean number of "
         "machines missing, or beyond the demand) are those of Herbst et al., Ready for Rain? "
         "(SPEC-RG-2016-01); RMSE is the root of the mean squared difference over time.",

@@ -12,6 +12,7 @@ from scaler.report.steps import Steps, together, unknown_spans
 Clock = Callable[[float], str]
 
 _LISTED = 5
+_WORTH_A_WORD = 0.01
 _SHORT_SECONDS = 5.0
 """Silences that are no longer are not worth a word."""
 
@@ -79,9 +80,15 @@ def summary(found: Figures, courses: Courses) -> list[str]:
         )
     if found.elasticity is not None:
         one = found.elasticity
+        waiting = (
+            f" ({percent(one.timeshare_over_waiting)} while a queue was worked off)"
+            if one.timeshare_over_waiting >= _WORTH_A_WORD
+            else ""
+        )
         told.append(
-            f"It had fewer machines than the load needed {percent(one.timeshare_under)} of the "
-            f"time and more {percent(one.timeshare_over)} of the time."
+            f"It had fewer machines than the jobs that came in needed "
+            f"{percent(one.timeshare_under)} of the time and more {percent(one.timeshare_over)} of "
+            f"the time{waiting}."
         )
         told += _beyond(courses, found)
     return told

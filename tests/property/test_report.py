@@ -32,13 +32,14 @@ def test_an_integral_is_that_of_its_parts(course, cut):
     assert whole == pytest.approx(course.integral(10.0, cut) + course.integral(cut, 90.0))
 
 
-@given(COURSES, COURSES)
-def test_shares_are_shares_and_seconds_add_up(demand, supply):
-    found = figures.elasticity(demand, supply, 0.0, 100.0)
+@given(COURSES, COURSES, COURSES)
+def test_shares_are_shares_and_seconds_add_up(demand, supply, queue):
+    found = figures.elasticity(demand, supply, 0.0, 100.0, queue)
     if found is None:
         return
     assert 0 <= found.timeshare_under <= 1
     assert 0 <= found.timeshare_over <= 1
+    assert 0 <= found.timeshare_over_waiting <= found.timeshare_over + 1e-9
     assert found.timeshare_under + found.timeshare_over <= 1 + 1e-9
     both = [
         (end - begin, wanted, there)

@@ -34,15 +34,17 @@ def every_second(since, until, value):
 def test_supply_against_demand_by_hand():
     demand = Steps.of([(0.0, 1.0), (10.0, 3.0), (20.0, 1.0), (30.0, None)])
     supply = Steps.of([(0.0, 1.0), (15.0, 3.0), (40.0, 1.0)])
-    found = figures.elasticity(demand, supply, 0.0, 50.0)
+    queue = Steps.of([(0.0, 0.0), (26.0, 5.0), (28.0, 0.0), (40.0, None)])
+    found = figures.elasticity(demand, supply, 0.0, 50.0, queue)
     assert found is not None
     assert found.seconds == 30
     assert found.timeshare_under == pytest.approx(5 / 30)
     assert found.timeshare_over == pytest.approx(10 / 30)
+    assert found.timeshare_over_waiting == pytest.approx(2 / 30)
     assert (found.under_machine_seconds, found.over_machine_seconds) == (10, 20)
     assert found.accuracy_under == pytest.approx(10 / 30)
     assert found.rmse == pytest.approx(math.sqrt((4 * 5 + 4 * 10) / 30))
-    assert figures.elasticity(Steps(()), supply, 0.0, 50.0) is None
+    assert figures.elasticity(Steps(()), supply, 0.0, 50.0, queue) is None
 
 
 def test_demand_is_the_fewest_domains_that_carry_the_arrivals_at_80_percent():
