@@ -19,7 +19,7 @@ _SHORT_SECONDS = 5.0
 
 def length_text(seconds: float) -> str:
     """`3 min 37 s`, `1 h 05 min`, `2 d 3 h`; below ten seconds with one digit more."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

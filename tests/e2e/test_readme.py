@@ -28,7 +28,10 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     summary_file = tmp_path / "out.json"
     with (tmp_path / "screen.txt").open("w") as screen:
         run = subprocess.Popen(
-            [machine.ROOT / "run", "--for", str(SECONDS), "--summary", str(summary_file)],
+            [
+                *(machine.ROOT / "run", "--for", str(SECONDS)),
+                *("--summary", str(summary_file), "--report", str(tmp_path / "run.html")),
+            ],
             # All that anybody could have logged.
             env={**environment, "VIRTSCALE_UP_LOGLEVEL": "debug"},
             stdin=subprocess.DEVNULL,
@@ -60,7 +63,20 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     assert summary["first_scale_out_seconds"] > 0
     assert machine.processes_of(installation) == []
     assert not any(map(machine.is_listening, (15051, 15052, 9090, 9093, 9177, 9181, 9182)))
+    the_report_tells_the_run(tmp_path / "run.html")
+    terminal.report(summary)
+    assert machine.processes_of(installation) == []
     holds_no_number_and_no_key(stack_state)
+
+
+def the_report_tells_the_run(page: Path) -> None:
+    """Written while the domains shut down; it stays with the test's output."""
+    text = page.read_text(encoding="utf-8")
+    for key in ("load", "queue", "cpu", "machines", "supply", "waiting", "histogram"):
+        assert f'id="chart-{key}"' in text, key
+    for told in ("start vs-2: ", "drain vs-", "boot finished", "from call to Hello"):
+        assert told in text, told
+    assert "<script" not in text
 
 
 def holds_no_number_and_no_key(state: Path) -> None:
@@ -120,6 +136,26 @@ class SecondTerminal:
         done = self._run("explain")
         assert done.returncode == 0, done.stderr
         assert "desired" in done.stdout
+
+    def report(self, summary) -> None:
+        """Of the stack that has ended: what it kept says what was seen from outside."""
+        done = self._run("report", "--json", "--price", "2")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        jobs = found["jobs"]
+        assert jobs["lost"] == jobs["failed"] == 0
+        # What came before the first scrape, a second's worth, is not known.
+        everything = pytest.approx(summary["submitted"] + len(NUMBERS), abs=5)
+        assert jobs["accepted"] == everything
+        assert jobs["done"] + jobs["open_at_end"] == everything
+        assert found["waits"]["jobs"] == everything
+        assert found["domains"][1] == summary["peak_domains"]
+        starts = summary["start_to_hello_seconds"]
+        assert found["starts"] == len(starts)
+        (hello,) = [one for one in found["durations"] if one["what"] == "Start, from call to Hello"]
+        assert hello["longest"] == pytest.approx(max(starts), abs=0.5)
+        assert found["cost"] == pytest.approx(2 * found["machine_hours"])
+        assert found["elasticity"]["seconds"] > SECONDS / 2
 
     def watch(self) -> None:
         """Follows until the first line is there, then leaves as a person does, with Ctrl-C."""

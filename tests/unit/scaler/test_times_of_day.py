@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from scaler.times_of_day import clock_text, duration, moment, span
+from scaler.times_of_day import LocalTimes, clock_text, duration, moment, span
 
 NOON = time.mktime((2026, 11, 23, 12, 0, 0, 0, 0, -1))
 
@@ -61,3 +61,28 @@ def test_the_date_is_told_only_when_it_is_needed():
 )
 def test_a_time_of_day_stands_for_its_minute_or_second(text, seconds):
     assert span(text) == seconds
+
+
+def test_the_clock_of_a_stretch_has_days_only_when_it_has_several():
+    assert LocalTimes(NOON, NOON + 3600).clock(NOON) == "12:00:00"
+    assert LocalTimes(NOON - 86_400, NOON).clock(NOON) == "2026-11-23 12:00:00"
+    assert LocalTimes(NOON, NOON + 9).full(NOON).startswith("Monday, 23 November 2026, 12:00:00")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "second"),
+    [
+        (100, "12:00:00", "12:00:15"),
+        (3600, "12:00", "12:10"),
+        (86_400, "23 Nov 12:00", "23 Nov 18:00"),
+        (7 * 86_400, "24 Nov", "25 Nov"),
+        (100 * 86_400, "30 Nov", "13 Dec"),
+        (0.5, "12:00:00", None),
+    ],
+)
+def test_an_axis_has_marks_at_round_times_of_the_clock(seconds, first, second):
+    marks = LocalTimes(NOON, NOON + seconds).marks(8)
+    assert len(marks) <= 9
+    assert marks[0][1] == first
+    assert second is None or marks[1][1] == second
+    assert all(NOON <= at <= NOON + seconds for at, _ in marks)

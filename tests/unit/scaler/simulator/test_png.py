@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from scaler.simulator import png
-from scaler.simulator.drawing import Disc, Line, Paragraphs, Picture, Table, Text
+from scaler.simulator.drawing import Area, Disc, Line, Paragraphs, Picture, Table, Text
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -70,3 +70,23 @@ def test_a_table_wider_than_the_page_makes_the_page_wider() -> None:
 def test_what_no_image_holds_is_refused() -> None:
     with pytest.raises(png.TooLongError, match="80 charts"):
         png.render("many", [Picture(960, 240, ())] * 80)
+
+
+def test_an_area_is_filled_and_lets_through_what_is_beneath() -> None:
+    corners = ((10, 10), (10, 30), (40, 30), (40, 10))
+    whole = drawn(Picture(60, 40, (Area(corners, "#ff0000"),)))
+    left, top, right, bottom = extent(whole, RED)
+    assert ((right - left) // 2, (bottom - top) // 2) == (30, 20)
+    beneath = Line(((25, 0), (25, 40)), "#0000ff", 4.0)
+    half = drawn(Picture(60, 40, (beneath, Area(corners, "#ff0000", 0.5))))
+    assert (128, 0, 127) in {half.getpixel((x, top + 20)) for x in range(left, right)}
+
+
+def test_words_end_or_stand_where_they_are_told_to() -> None:
+    places = {
+        anchor: extent(drawn(Picture(200, 30, (Text(100, 20, "wide", "#ff0000", anchor),))), RED)
+        for anchor in ("start", "middle", "end")
+    }
+    width = places["start"][2] - places["start"][0]
+    assert places["start"][0] - places["middle"][0] == pytest.approx(width / 2, abs=3)
+    assert places["start"][0] - places["end"][0] == pytest.approx(width, abs=4)
