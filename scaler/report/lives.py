@@ -1,11 +1,11 @@
 """Domains from their start to being off, and actions with how long they took. Pure."""
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.report.past import Past, Sighting, Stretch
+from scaler.report.past import Past, Seen, Stretch
 
 _OFF = frozenset({"off", "standby_saved", "quarantined_off"})
 _NOT_OURS = frozenset({"quarantined", "quarantined_off"})
@@ -14,6 +14,7 @@ _POWER_ON = frozenset({"start", "prepare", "restore"})
 _BOOTS = frozenset({"start", "prepare"})
 _WAKES = frozenset({"resume", "restore"})
 _WAYS_DOWN = frozenset({"shutdown", "destroy", "save", "suspend"})
+_BETWEEN_TURNS = 5.0
 _ANSWERS = 600.0
 """Seconds in which an action has told how it ended, or is not counted as answered."""
 
@@ -53,22 +54,30 @@ class Act:
 
 def lives(past: Past) -> list[Life]:
     """One for each time that a domain of ours was on, oldest first."""
-    begun: dict[str, Life] = {}
     found: list[Life] = []
-    for place, sight in enumerate(past.sightings):
-        for name, state in sight.states.items():
+    for name, seen in past.domains.items():
+        life: Life | None = None
+        of_domain: list[Life] = []
+        for at, state in seen.states:
             is_on = state not in _OFF and state not in _NOT_OURS
-            life = begun.get(name)
             if is_on and life is None:
-                life = begun[name] = Life(name, sight.at, was_there=place == 0)
-                found.append(life)
-            if not is_on and life is not None:
-                life.until = sight.at
-                del begun[name]
-            hello = sight.hellos.get(name)
-            if life is not None and is_on and life.hello_at is None and hello is not None:
-                life.hello_at = hello
-    return [one for one in found if one.until is None or one.until >= past.since]
+                life = Life(name, at, was_there=at == past.first_sight)
+                of_domain.append(life)
+            elif not is_on and life is not None:
+                life.until = at
+                life = None
+        for one in of_domain:
+            one.hello_at = _first_hello(seen, one)
+        found += of_domain
+    kept = [one for one in found if one.until is None or one.until >= past.since]
+    return sorted(kept, key=lambda one: (one.since, one.domain))
+
+
+def _first_hello(seen: Seen, life: Life) -> float | None:
+    end = life.until if life.until is not None else float("inf")
+    # The turn that saw it start came after the call, and a Hello may lie between the two.
+    begin = float("-inf") if life.was_there else life.since - _BETWEEN_TURNS
+    return next((hello for hello in seen.hellos if begin <= hello <= end), None)
 
 
 def acts(past: Past) -> list[Act]:
@@ -81,7 +90,7 @@ def acts(past: Past) -> list[Act]:
         _answer(by_domain.get(str(result.get("domain")), ()), result)
     for of_domain in by_domain.values():
         for place, act in enumerate(of_domain):
-            _time(act, of_domain[place + 1 :], past.sightings)
+            _time(act, of_domain[place + 1 :], past.domains.get(act.domain, Seen()))
     return found
 
 
@@ -109,12 +118,12 @@ def _answer(of_domain: Sequence[Act], result: Mapping[str, Any]) -> None:
             return
 
 
-def _time(act: Act, later: Sequence[Act], sightings: Sequence[Sighting]) -> None:
+def _time(act: Act, later: Sequence[Act], seen: Seen) -> None:
     """How long it took; `later` are the actions on the same domain."""
     if act.action in _BOOTS or act.action in _WAKES:
         end = next((one.at for one in later if one.action in _POWER_ON), float("inf"))
         act.what = "from call to Hello" if act.action in _BOOTS else "from call to serving"
-        act.seconds = _boot_seconds(act, end, sightings)
+        act.seconds = _boot_seconds(act, end, seen)
     elif act.action == "drain":
         act.what = "until it held nothing"
         act.seconds = _until(act, later, lambda one: one.action in _WAYS_DOWN)
@@ -123,19 +132,14 @@ def _time(act: Act, later: Sequence[Act], sightings: Sequence[Sighting]) -> None
         act.seconds = _until(act, later, lambda one: one.reason == "off_reached")
 
 
-def _boot_seconds(act: Act, end: float, sightings: Sequence[Sighting]) -> float | None:
+def _boot_seconds(act: Act, end: float, seen: Seen) -> float | None:
     """From the call to the first Hello after it; a woken worker said Hello long before."""
-    for place in range(bisect_right(sightings, act.at, key=lambda one: one.at), len(sightings)):
-        sight = sightings[place]
-        if sight.at >= end:
-            break
-        hello = sight.hellos.get(act.domain)
-        if act.action in _WAKES:
-            if sight.states.get(act.domain) == "ready":
-                return sight.at - act.at
-        elif hello is not None and hello >= act.at:
-            return hello - act.at
-    return None
+    if act.action in _WAKES:
+        moments = [at for at, state in seen.states if state == "ready"]
+    else:
+        moments = seen.hellos
+    place = bisect_left(moments, act.at)
+    return moments[place] - act.at if place < len(moments) and moments[place] < end else None
 
 
 def _until(act: Act, later: Sequence[Act], is_end: Callable[[Act], bool]) -> float | None:

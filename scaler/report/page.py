@@ -23,6 +23,9 @@ _UP, _DOWN = ("start", "prepare", "resume", "restore"), ("drain", "shutdown", "d
 _BOOKKEEPING = ("settle", "claim", "keep_definition")
 """Actions that only write down how it is."""
 _ALERTS_LISTED = 500
+_DECISIONS_LISTED = 10_000
+"""A page of more is slow to open."""
+_DOINGS = ("actions", "incidents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,8 @@ def _chart(shown: Shown, report: Report) -> Html:
 def _moments(report: Report) -> str:
     """A line per decision, seen when it is followed to, and a triangle per start and drain."""
     bottom, drawn = plot.HEIGHT - plot.BOTTOM, []
-    for place, stretch in enumerate(report.past.stretches):
+    for place in _listed(report.past.stretches):
+        stretch = report.past.stretches[place]
         x = report.axis.x(stretch.first)
         drawn.append(
             f'<line class="moment" id="at-{place}" x1="{x:.1f}" x2="{x:.1f}" y1="{plot.TOP}"'
@@ -321,8 +325,8 @@ def _event(event: Event) -> str:
 
 def _actions(report: Report) -> Html:
     rows = []
-    places = {id(one): place for place, one in enumerate(report.past.stretches)}
-    by_time = {one.first: places[id(one)] for one in report.past.stretches}
+    stretches = report.past.stretches
+    by_time = {stretches[place].first: place for place in _listed(stretches)}
     for act in report.acts:
         outcome = f"{act.outcome or 'not recorded'}{f': {act.error}' if act.error else ''}"
         time = _time(act.at, report, by_time.get(act.at))
@@ -340,15 +344,30 @@ def _decisions(report: Report) -> Html:
     stretches = report.past.stretches
     if not stretches:
         return _section("Decisions", tag("p", "No turn was recorded."))
-    rows = [_decision(place, one, report) for place, one in enumerate(stretches)]
-    note = tag(
-        "p",
+    listed = _listed(stretches)
+    rows = [_decision(place, stretches[place], report) for place in listed]
+    told = (
         "Every turn of the scaler; turns in a row that say the same are one line, in the words of "
-        "the first. A time leads to the chart of the machines.",
-        class_="soft",
+        "the first. A time leads to the chart of the machines."
     )
+    more = len(stretches) - len(listed)
+    if more:
+        told += (
+            f" Of {len(stretches):,} decisions {more:,} are left out, first those that did "
+            "nothing; a report of a shorter time shows them."
+        )
+    note = tag("p", told, class_="soft")
     head = ("Time", "Turns", "Served", "Wanted", "What and why")
     return _section("Decisions", note, table(head, rows))
+
+
+def _listed(stretches: Sequence[Stretch]) -> list[int]:
+    """Places of those to be shown: all, or of too many those that did something."""
+    places = range(len(stretches))
+    if len(stretches) <= _DECISIONS_LISTED:
+        return list(places)
+    did = [one for one in places if any(stretches[one].record.get(key) for key in _DOINGS)]
+    return did[:_DECISIONS_LISTED]
 
 
 def _decision(place: int, stretch: Stretch, report: Report) -> Html:

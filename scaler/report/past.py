@@ -10,6 +10,9 @@ from scaler.report.steps import Steps
 Record = Mapping[str, Any]
 
 CURRENT, DESIRED = "current", "desired"
+GONE = "off"
+_CPU = "cpu"
+_SAME_HELLO_SECONDS = 0.5
 OVERRIDE, PAUSE, DRY_RUN, ALERT = "override", "pause", "dry run", "alert"
 
 
@@ -44,13 +47,14 @@ class Interval:
     until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """The pool in the first turn of an entry: each domain's state, and when workers said Hello."""
+@dataclass(slots=True)
+class Seen:
+    """A domain over time."""
 
-    at: float
-    states: Mapping[str, str]
-    hellos: Mapping[str, float]
+    states: list[tuple[float, str]] = field(default_factory=list)
+    """(turn, state) at each change; `GONE` from the turn on in which it was not there."""
+    hellos: list[float] = field(default_factory=list)
+    """When its worker said Hello, as the dispatcher told it."""
 
 
 @dataclass(slots=True)
@@ -63,13 +67,15 @@ class Past:
     results: list[Record] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     intervals: list[Interval] = field(default_factory=list)
-    sightings: list[Sighting] = field(default_factory=list)
+    domains: dict[str, Seen] = field(default_factory=dict)
+    first_sight: float | None = None
+    """The first turn, also of before `since`, in which libvirt answered."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
     """Silences within the time: no turn was recorded."""
     counts: dict[str, Steps] = field(default_factory=dict)
     """Domains by state, and `CURRENT` and `DESIRED`."""
-    signals: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-    """What the scaler saw, turn by turn, where it was known."""
+    cpu: tuple[tuple[float, float], ...] = ()
+    """The mean CPU that the scaler saw, turn by turn, where it was known."""
     slots: float | None = None
     """Of a domain, the mean of all workers that were seen."""
     first: float | None = None
@@ -105,9 +111,10 @@ class _Gathering:
         self._gap_seconds = gap_seconds
         self._held_seconds = held_seconds
         self._changes: dict[str, list[tuple[float, float | None]]] = {}
-        self._signals: dict[str, list[tuple[float, float]]] = {}
+        self._cpu: list[tuple[float, float]] = []
         self._open: dict[tuple[str, str], Interval] = {}
-        self._slots: list[float] = []
+        self._slots = (0.0, 0)
+        """The sum and the count of all that were seen."""
         self._seen: float | None = None
         """The last turn so far, also of before `since`."""
 
@@ -130,10 +137,10 @@ class _Gathering:
             name: Steps.of(sorted(changes, key=lambda one: one[0]))
             for name, changes in self._changes.items()
         }
-        past.signals = {name: tuple(points) for name, points in self._signals.items()}
+        past.cpu = tuple(self._cpu)
         past.intervals.sort(key=lambda one: one.since)
-        if self._slots:
-            past.slots = sum(self._slots) / len(self._slots)
+        if self._slots[1]:
+            past.slots = self._slots[0] / self._slots[1]
         return past
 
     def _is_within(self, moment: float) -> bool:
@@ -163,14 +170,14 @@ class _Gathering:
         past.first = within[0] if past.first is None else past.first
         past.last = within[-1]
         for sample in entry.samples:
-            if self._is_within(sample.time):
-                for name, (value, _) in sample.values.items():
-                    if value is not None:
-                        self._signals.setdefault(name, []).append((sample.time, value))
+            value, _ = sample.values.get(_CPU, (None, None))
+            if value is not None and self._is_within(sample.time):
+                self._cpu.append((sample.time, value))
         if self._is_within(entry.first):
             self._note_events(entry)
         record = entry.at(within[0]) if entry.first < past.since else entry.body
-        self._stretch(within, record)
+        # A week of a thousand domains is told from memory: each turn without its inputs.
+        self._stretch(within, {key: one for key, one in record.items() if key != "inputs"})
 
     def _stretch(self, within: list[float], record: Record) -> None:
         stretches = self._past.stretches
@@ -196,9 +203,10 @@ class _Gathering:
             found |= {str(state): float(count) for state, count in states.items()}
         found |= {CURRENT: body.get("current") if is_known else None, DESIRED: body.get("desired")}
         for name, value in found.items():
-            # A state that appears for the first time had no domains in the turns before.
-            changes = self._changes.setdefault(name, [*self._zeros()])
-            changes.append((entry.first, value))
+            if name not in self._changes:
+                # A state that appears for the first time had no domains in the turns before.
+                self._changes[name] = self._zeros()
+            self._changes[name].append((entry.first, value))
 
     def _zeros(self) -> list[tuple[float, float | None]]:
         known = self._changes.get(CURRENT, ())
@@ -215,22 +223,27 @@ class _Gathering:
             self._past.gaps.append((begin, until))
 
     def _note_sighting(self, entry: Entry) -> None:
-        inputs = entry.body.get("inputs")
-        if not inputs or entry.first > self._past.until:
+        inputs, past, at = entry.body.get("inputs"), self._past, entry.first
+        if not inputs or at > past.until:
             return
-        workers = inputs.get("workers") or ()
-        self._past.sightings.append(
-            Sighting(
-                entry.first,
-                {str(one["name"]): str(one["state"]) for one in inputs["domains"]},
-                {
-                    str(one["id"]): entry.first - one["connected"]
-                    for one in workers
-                    if one.get("connected") is not None
-                },
-            )
-        )
-        self._slots += [float(one.get("slots", 1)) for one in workers]
+        if past.first_sight is None:
+            past.first_sight = at
+        states = {str(one["name"]): str(one["state"]) for one in inputs["domains"]}
+        for name in past.domains.keys() - states.keys():
+            states[name] = GONE
+        for name, state in states.items():
+            seen = past.domains.setdefault(name, Seen()).states
+            if not seen or seen[-1][1] != state:
+                seen.append((at, state))
+        for one in inputs.get("workers") or ():
+            total, count = self._slots
+            self._slots = total + float(one.get("slots", 1)), count + 1
+            domain = past.domains.get(str(one["id"]))
+            if domain is None or one.get("connected") is None:
+                continue
+            hello = at - one["connected"]
+            if not domain.hellos or hello - domain.hellos[-1] > _SAME_HELLO_SECONDS:
+                domain.hellos.append(hello)
 
     def _note_events(self, entry: Entry) -> None:
         past = self._past

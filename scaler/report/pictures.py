@@ -106,7 +106,7 @@ def _cpu(past: Past, measured: Measured, axis: Axis, target: float | None) -> Sh
     mean = measured.points(asking.CPU_MEAN)
     caption = "CPU of each domain and their mean, as Prometheus has it, over 5 s."
     if not mean:
-        mean = past.signals.get("cpu", ())
+        mean = past.cpu
         longest = max(longest, 3.0)
         caption = "Mean CPU of the domains as the scaler saw it, turn by turn."
     domains = measured.by(asking.CPU, "domain")

@@ -83,3 +83,17 @@ def test_a_result_belongs_to_the_newest_action_before_it_and_a_refused_start_is_
 def test_what_was_only_decided_is_no_action():
     entries = [turns(100.0, states={"a": "off"}, actions=[act("start", "a")], dry_run=True)]
     assert lives.acts(past(entries)) == []
+
+
+def test_a_domain_that_is_gone_from_the_pool_has_ended_and_one_that_comes_back_lives_again():
+    entries = [
+        turns(100.0, states={"a": "ready", "b": "off"}, workers=[worker("a", 50.0)]),
+        turns(101.0, states={"b": "off"}),
+        turns(102.0, states={"a": "booting", "b": "off"}),
+        turns(107.0, states={"a": "ready", "b": "off"}, workers=[worker("a", 1.0)]),
+    ]
+    first, second = lives.lives(past(entries))
+    assert (first.since, first.until, first.hello_at, first.was_there) == (100, 101, 50.0, True)
+    assert (second.since, second.until, second.hello_at, second.was_there) == (
+        *(102, None, 106.0, False),
+    )

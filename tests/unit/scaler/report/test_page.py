@@ -191,3 +191,14 @@ def test_only_what_was_made_here_is_markup():
     )
     assert text("a\x00\x1b[31m\u2066b\n") == "a\ufffd\ufffd[31m\ufffdb\n"
     assert "<td>&lt;td&gt;</td>" in table(["<h>"], [row(["<td>"])])
+
+
+def test_of_too_many_decisions_those_that_did_something_are_shown():
+    states = ({"vs-1": "off"}, {"vs-1": "ready"})
+    entries = [turns(90.0 + n / 1000, states=states[n % 2]) for n in range(12_000)]
+    entries.append(turns(120.0, states=states[0], actions=[act("start", "vs-1")]))
+    document = page.render(report(entries, Measured(1)), STYLE)
+    found = Parsed(document)
+    assert "Of 12,001 decisions 12,000 are left out, first those that did nothing" in found.text
+    assert "d-12000" in found.ids
+    assert len(document) < 1_000_000

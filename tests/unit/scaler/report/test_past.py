@@ -102,9 +102,9 @@ def test_events_are_starts_other_rules_incidents_and_new_troubles():
     ]
 
 
-def test_signals_are_those_of_every_turn():
+def test_the_cpu_is_that_of_every_turn():
     found = past([turns(100.0, 3, states=READY, signals={"cpu": 0.5})])
-    assert found.signals == {"cpu": ((100.0, 0.5), (101.0, 0.5), (102.0, 0.5))}
+    assert found.cpu == ((100.0, 0.5), (101.0, 0.5), (102.0, 0.5))
 
 
 def test_of_nothing_nothing_is_known():
