@@ -6,9 +6,7 @@ downloaded. The package fits the Debian release and the Python it was built with
 """
 
 import argparse
-import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +15,10 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_OWN = ("collector", "servicekit")
+sys.path.insert(0, str(ROOT / "deploy"))
+
+import parts  # noqa: E402
+
 _LIBRARY = Path("usr/lib/virtscale-collector")
 _UNITS = Path("usr/lib/systemd/system")
 _LAUNCHER = """\
@@ -81,13 +82,9 @@ def main() -> int:
 
 def _fill(tree: Path, project: dict[str, object]) -> None:
     library = tree / _LIBRARY
-    for own in _OWN:
-        shutil.copytree(ROOT / own, library / own, ignore=shutil.ignore_patterns("__pycache__"))
-    for needed in sorted(_needed(project)):
-        _copy(importlib.metadata.distribution(needed), library)
-    facts = library / f"virtscale-{project['version']}.dist-info" / "METADATA"
-    facts.parent.mkdir()
-    facts.write_text(f"Metadata-Version: 2.1\nName: virtscale\nVersion: {project['version']}\n")
+    parts.copy_own("collector", library)
+    parts.copy_needed("collector", project, library)
+    parts.write_facts(project, library)
     _put(tree / "usr/bin/virtscale-collector", _LAUNCHER, 0o755)
     for unit in ("virtscale-collector.service", "virtscale-collector.socket"):
         _put(tree / _UNITS / unit, (ROOT / "deploy/systemd" / unit).read_text(), 0o644)
@@ -95,38 +92,6 @@ def _fill(tree: Path, project: dict[str, object]) -> None:
     _put(tree / "etc/virtscale/collector.yaml", configuration, 0o644)
     license_text = (ROOT / "LICENSE").read_text()
     _put(tree / "usr/share/doc/virtscale-collector/copyright", license_text, 0o644)
-
-
-def _needed(project: dict[str, object]) -> set[str]:
-    """Names of the distributions that the collector needs, all the way down."""
-    extras = project["optional-dependencies"]
-    assert isinstance(extras, dict)
-    waiting = [*extras["collector"], *extras["servicekit"]]
-    found: set[str] = set()
-    while waiting:
-        requirement = waiting.pop()
-        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
-        if name == "virtscale" or name in found or re.search(r"\bextra\b", requirement):
-            continue
-        try:
-            waiting += importlib.metadata.distribution(name).requires or []
-        except importlib.metadata.PackageNotFoundError:
-            if ";" in requirement:
-                continue  # for another platform or an older Python
-            text = f"error: {name} is not installed; run this with the Python of .venv"
-            raise SystemExit(text) from None
-        found.add(name)
-    return found
-
-
-def _copy(distribution: importlib.metadata.Distribution, library: Path) -> None:
-    for file in distribution.files or ():
-        # Programs and manuals lie outside; the collector needs neither.
-        if ".." in file.parts or "__pycache__" in file.parts:
-            continue
-        target = library / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(distribution.locate_file(file)), target)
 
 
 def _control(tree: Path, project: dict[str, object], architecture: str) -> None:
