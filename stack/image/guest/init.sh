@@ -38,6 +38,7 @@ late() {
     load late
     ifconfig lo 127.0.0.1
     if [ "$network" = dhcp ]; then
+        ifconfig eth0 up
         udhcpc -i eth0 -s /bin/udhcpc.script -t 10 -T 1 -A 3 -S -b -q
     fi
     acpid -d -c /etc/acpi >/dev/null 2>&1 &
