@@ -1,8 +1,9 @@
 """Makes what is missing of a site's secrets and deals each container its own: see `prepare`.
 
-`make_secrets.py DIR UID:GID NAME...`: DIR/secrets is the site's, for root alone; DIR/SERVICE is what
-is mounted into that container. UID:GID is whom scaler and dispatcher run as, NAME... the addresses
-at which clients and guests reach the dispatcher. Doing it again renews what is near its end.
+`make_secrets.py DIR UID:GID NAME...`: DIR/secrets is the site's, for root alone; DIR/SERVICE is
+what is mounted into that container. UID:GID is whom scaler and dispatcher run as, NAME... the
+addresses at which clients and guests reach the dispatcher. Doing it again renews what is near its
+end.
 """
 
 import os
@@ -14,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, "/usr/lib/virtscale")  # in the image; elsewhere it is installed, or not there
 
-from stack import certificates, secrets_files, site_secrets  # noqa: E402
-from stack.certificates import Site, write_private  # noqa: E402
+from stack import certificates, secrets_files, site_secrets
+from stack.certificates import Site, write_private
 
 _NOBODY = (65534, 65534)
 _GRAFANA = (472, 0)

@@ -7,7 +7,6 @@ downloaded. The package fits the Debian release and the Python it was built with
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile

@@ -14,7 +14,7 @@ from tests.contract.hypervisor_libvirtd import PrivateLibvirtd, until
 from tests.free_ports import free_ports
 
 ENGINE = os.environ.get("VIRTSCALE_CONTAINER_ENGINE", "docker").split()
-IMAGE = os.environ.get("VIRTSCALE_COLLECTOR_IMAGE", "virtscale-collector")
+IMAGE = os.environ.get("VIRTSCALE_COLLECTOR_IMAGE", "virtscale-collector:0.1.0")
 
 
 def engine(*arguments):

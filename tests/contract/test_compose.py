@@ -238,3 +238,30 @@ def test_prepare_explains_itself():
     assert done.returncode == 0
     assert "--workers ADDRESS" in done.stdout
     assert "set -eu" not in done.stdout
+
+
+_LAY_OUT = """
+import pathlib, sys, tomllib
+sys.path.insert(0, "deploy")
+import parts
+service, library = sys.argv[1], pathlib.Path(sys.argv[2])
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+parts.copy_own(service, library)
+parts.copy_needed(service, project, library)
+parts.write_facts(project, library)
+"""
+
+
+@pytest.mark.parametrize("service", ["scaler", "dispatcher"])
+def test_a_service_starts_with_what_its_image_holds(service, tmp_path):
+    """The collector's is that of its Debian package, which has a test of its own."""
+    library = tmp_path / "library"
+    laid = run(sys.executable, "-c", _LAY_OUT, service, library)
+    assert laid.returncode == 0, laid.stderr
+    start = f"import sys; sys.path.insert(0, {str(library)!r})\n"
+    start += f"from {service}.__main__ import main; sys.exit(main(['--check-config']))"
+    # Without the packages of the environment that runs this test.
+    checked = run(sys.executable, "-I", "-S", "-c", start, cwd=tmp_path, HOME=str(tmp_path))
+    assert (checked.returncode, checked.stdout) == (0, "configuration OK\n"), checked.stderr
+    assert not (library / "rich").exists()
+    assert not (library / "stack").exists()
