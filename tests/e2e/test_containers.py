@@ -27,9 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ENGINE = os.environ.get("VIRTSCALE_CONTAINER_ENGINE", "docker").split()
 SERVICES = ("prometheus", "alertmanager", "collector", "dispatcher", "scaler")
-OURS = {
-    name: f"virtscale-{name}:0.1.0" for name in ("collector", "dispatcher", "scaler", "command")
-}
+OURS = [f"virtscale-{name}:0.1.0" for name in ("collector", "dispatcher", "scaler", "command")]
 THEIRS = {
     name: os.environ.get(f"{name.upper()}_IMAGE", f"virtscale-try-{name}:0.1.0")
     for name in ("prometheus", "alertmanager")
@@ -113,9 +111,12 @@ class Project:
         return self.compose("ps") + self.compose("logs", "--no-color", "--tail", "30")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images() -> None:
-    """Skips, and says so, where there is no engine or nothing for it to run."""
+    """Skips, and says so, where there is no engine or nothing for it to run.
+
+    Of the session, and named first: else the installation would come before it.
+    """
     if os.geteuid() != 0:
         pytest.skip("THE CONTAINERS ARE NOT TRIED: a system libvirtd of the test's own needs root")
     for program in (ENGINE[0], compose_command()[0]):
