@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import concurrent.futures
 import contextlib
 import fcntl
 import functools
@@ -43,12 +44,19 @@ from scaler.paced_source import PacedSource
 from scaler.policy_api import PolicyApi
 from scaler.policy_file import effective
 from scaler.policy_reload import PolicyReload
+from scaler.ports import FleetError
 from scaler.prometheus_history import PrometheusHistory
 from scaler.prometheus_source import PrometheusSource
 from scaler.reconciler import Ports, Reconciler
 from scaler.records import config_record, decision_record
 from scaler.report import command as report_command
 from scaler.shadows import Shadows
+from scaler.status_page.feed import TurnBell
+from scaler.status_page.gathering import Sources
+from scaler.status_page.load import Backlog, LoadError
+from scaler.status_page.outage_watch import OutageWatch
+from scaler.status_page.view import ShownAlert
+from scaler.status_page.web import StaticFiles
 from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import config as configuration
 from servicekit import lifecycle, logs
@@ -59,6 +67,7 @@ from servicekit.metrics import Application, new_registry
 from servicekit.tls import TokenFile, channel_credentials
 
 _READY_TURN_SECONDS = 30.0
+_BACKLOG_SECONDS = 3.0
 _HISTORY_TIMEOUT_SECONDS = 20.0
 """A query over days of samples may take longer than a turn; it is asked beside the turns."""
 
@@ -189,7 +198,7 @@ def _hypervisor(config: ScalerConfig, scaler: str) -> LibvirtHypervisor:
 @contextlib.asynccontextmanager
 async def _adapters(
     config: ScalerConfig, log: DecisionStore, holds: OverrideFile, scaler: str
-) -> AsyncIterator[Ports]:
+) -> AsyncIterator[tuple[Ports, DispatcherFleet]]:
     clock = SystemClock()
     credentials, token = _dispatcher_credentials(config)
     source = PrometheusSource(
@@ -202,7 +211,7 @@ async def _adapters(
     hypervisor = _hypervisor(config, scaler)
     fleet = DispatcherFleet(config.dispatcher, credentials=credentials, token=token)
     try:
-        yield Ports(metrics, hypervisor, fleet, log, holds, clock)
+        yield Ports(metrics, hypervisor, fleet, log, holds, clock), fleet
     finally:
         await fleet.close()
         hypervisor.close()
@@ -257,6 +266,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         registry = new_registry("scaler")
         telemetry = Telemetry(config.pool, registry)
         alert_telemetry = AlertTelemetry(config.pool, registry)
+        outages = OutageWatch()
         HistoryMetrics(registry, lambda: log.state)
         credentials = listener.Credentials(config)
         settings = pool_settings(config)
@@ -264,12 +274,32 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         lessons = LessonsFile(config.state_dir / "lessons.json")
         loop = asyncio.get_running_loop()
         scaler = own_identity(config.state_dir)
-        async with _adapters(config, log, holds, scaler) as ports:
+        async with _adapters(config, log, holds, scaler) as (ports, fleet):
+            static = StaticFiles()
+            sources = Sources(
+                pool=config.pool,
+                status=telemetry.status,
+                history=log,
+                overrides=holds.active,
+                alerts=functools.partial(_shown_alerts, desk),
+                outages=lambda: outages.outages,
+                limits=lambda: pool_settings(reload.current).limits,
+                policy_faults=lambda: reload.status()["faults"],
+                is_store_failing=lambda: log.state.is_failing,
+                is_dry_run=config.dry_run,
+                needs_token=credentials.control is not None,
+                version=static.version,
+            )
+            backlog = functools.partial(_backlog, loop, fleet)
+            page, feed = listener.status_page(config, sources, backlog, static)
             reconciler = Reconciler(
                 settings,
                 signal_queries(config),
                 replace(ports, alerts=desk, lessons=lessons),
-                [telemetry, ServiceLog(config.pool, is_dry_run=config.dry_run)],
+                [
+                    *(telemetry, outages, TurnBell(feed)),
+                    ServiceLog(config.pool, is_dry_run=config.dry_run),
+                ],
                 tick_seconds=config.tick_seconds,
                 is_dry_run=config.dry_run,
                 shadows=Shadows(pool_shadows(config), telemetry.judged),
@@ -288,6 +318,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 wake,
                 is_remote_control=config.remote_control,
                 token=credentials.control,
+                page_hosts=config.page_hosts,
                 gap_seconds=history_commands.gap_seconds(config),
             )
             routes: dict[str, Application] = {
@@ -302,11 +333,15 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 ),
                 **listener.alert_routes(desk, credentials, alert_telemetry, wake),
                 "/api/v1/policies": PolicyApi(
-                    reload.status, lambda: _run_in(loop, reload()), token=credentials.control
+                    reload.status,
+                    lambda: _run_in(loop, reload()),
+                    token=credentials.control,
+                    page_hosts=config.page_hosts,
                 ),
+                **page.routes(),
             }
             server = listener.server(
-                config, registry, credentials, lambda: _unready(telemetry), routes
+                config, registry, credentials, lambda: _unready(telemetry), routes, page.document
             )
             server.start()
             logs.get().info("scaler.started", pool=config.pool, port=server.port, scaler=scaler)
@@ -315,6 +350,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                 await reconciler.run(stop)
             finally:
                 listing.cancel()
+                feed.close()
                 server.close()
     logs.get().info("scaler.stopped", reason=stop.reason)
     return lifecycle.EXIT_OK
@@ -322,6 +358,22 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
 
 def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
     asyncio.run_coroutine_threadsafe(work, loop).result(_READY_TURN_SECONDS)
+
+
+def _backlog(loop: asyncio.AbstractEventLoop, fleet: DispatcherFleet) -> Backlog:
+    """For the threads of the page; the call itself is the loop's, like all of gRPC."""
+    asking = asyncio.run_coroutine_threadsafe(fleet.backlog(), loop)
+    try:
+        return asking.result(_BACKLOG_SECONDS)
+    except (FleetError, TimeoutError, concurrent.futures.CancelledError) as error:
+        raise LoadError(str(error).removeprefix("dispatcher: ") or "no answer in time") from None
+
+
+def _shown_alerts(desk: AlertDesk) -> list[ShownAlert]:
+    return [
+        ShownAlert(one.labels.get("alertname", "alert without a name"), one.labels, one.starts_at)
+        for one in desk.standings()
+    ]
 
 
 async def _list_alerts(
@@ -363,7 +415,7 @@ async def _evaluate(config: ScalerConfig) -> int:
     holds = OverrideFile(config.state_dir / "overrides.json", is_read_only=True)
     # One that has never run owns nothing.
     scaler = known_identity(config.state_dir) or "nobody"
-    async with _adapters(config, DecisionStore(None), holds, scaler) as ports:
+    async with _adapters(config, DecisionStore(None), holds, scaler) as (ports, _):
         ports = replace(ports, lessons=LessonsFile(config.state_dir / "lessons.json"))
         reconciler = Reconciler(pool_settings(config), signal_queries(config), ports)
         decision = await reconciler.evaluate()

@@ -55,6 +55,13 @@ class AlertDesk:
             firing = alerts.firing(self._book, self._ttl_seconds, now)
             return Sight(firing, self._bases)
 
+    def standings(self) -> tuple[Standing, ...]:
+        """The alerts that fire now, the oldest first. From any thread."""
+        with self._lock:
+            firing = alerts.firing(self._book, self._ttl_seconds, self._monotonic())
+            found = [self._book[one.fingerprint] for one in firing]
+        return tuple(sorted(found, key=lambda one: one.starts_at))
+
     def remember(self, bases: Mapping[str, Base]) -> None:
         """See `AlertBoard.remember`."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -38,6 +38,7 @@ class Api:
         *,
         is_remote_control: bool = False,
         token: TokenFile | None = None,
+        page_hosts: Collection[str] = (),
         gap_seconds: float = 30.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -49,6 +50,7 @@ class Api:
         self._wake = wake
         self._is_remote_control = is_remote_control
         self._token = token
+        self._page_hosts = page_hosts
         self._handlers: dict[tuple[str, str], Callable[[dict[str, Any]], Answer]] = {
             ("GET", "/api/v1/status"): self._get_status,
             ("GET", "/api/v1/decisions"): self._get_decisions,
@@ -156,7 +158,10 @@ class Api:
 
     def _set(self, hold: Hold | None, environ: dict[str, Any]) -> Answer:
         http_requests.need_right_to_order(
-            environ, is_remote_control=self._is_remote_control, token=self._token
+            environ,
+            is_remote_control=self._is_remote_control,
+            token=self._token,
+            page_hosts=self._page_hosts,
         )
         try:
             self._holds.set(hold)

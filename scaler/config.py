@@ -41,6 +41,7 @@ ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _MIB = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,20}\.?")
 
 
 class RateConfig(Settings):
@@ -238,6 +239,8 @@ class ScalerConfig(Settings):
     """Where alerts come from."""
     control_token_file: Path | None = None
     """File with the token that orders must show: pause, resume and overrides. Unset: none."""
+    page_hosts: tuple[str, ...] = ()
+    """Names besides addresses and `localhost` by which the status page is opened, without port."""
     tls: TlsFiles | None = None
     """TLS of `listen_address`, for metrics, API and webhook alike."""
     insecure: bool = False
@@ -281,6 +284,17 @@ class ScalerConfig(Settings):
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError("must be HOST:PORT, e.g. 127.0.0.1:9182")
         return value
+
+    @field_validator("page_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if _HOST_NAME.fullmatch(one) is None:
+                raise ValueError(
+                    f"{one[:80]!r} is no host name; write it as kvm1.example.org, without scheme "
+                    "and port"
+                )
+        return tuple(one.lower().removesuffix(".") for one in value)
 
     @field_validator("policies")
     @classmethod

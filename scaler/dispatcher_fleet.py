@@ -10,6 +10,7 @@ from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 
 from scaler.pool import WorkerRecord, WorkerState
 from scaler.ports import DrainEnd, FleetError
+from scaler.status_page.load import Backlog
 from servicekit.tls import TokenFile, handshake_hint
 
 _STATES = MappingProxyType(
@@ -90,6 +91,24 @@ class DispatcherFleet:
             await self._call(self._stub.UncordonWorker, request)
         except _UnknownWorkerError:
             return
+
+    async def backlog(self) -> Backlog:
+        """The counts of jobs, for the status page.
+
+        Raises:
+            FleetError: the dispatcher does not answer.
+
+        """
+        answer = await self._call(self._stub.GetBacklog, fleet_pb2.GetBacklogRequest())
+        oldest = answer.oldest_ready_age
+        has_oldest = answer.HasField("oldest_ready_age")
+        return Backlog(
+            ready=answer.ready,
+            leased=answer.leased,
+            done=answer.done,
+            failed=answer.failed,
+            oldest_seconds=oldest.seconds + oldest.nanos / 1e9 if has_oldest else None,
+        )
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -2,10 +2,11 @@
 
 import hmac
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scaler import web_origin
 from servicekit.metrics import StartResponse, respond
 from servicekit.tls import TokenFile, is_loopback
 
@@ -45,9 +46,19 @@ def reply(start_response: StartResponse, answer: Callable[[], Answer]) -> Iterab
     try:
         status, body = answer()
     except RefusedError as refusal:
-        status, body = refusal.status, {"error": str(refusal)}
-        if refusal.faults:
-            body["faults"] = [asdict(fault) for fault in refusal.faults]
+        return refuse(start_response, refusal)
+    return _respond(start_response, status, body)
+
+
+def refuse(start_response: StartResponse, refusal: RefusedError) -> Iterable[bytes]:
+    """A refusal as JSON, with every fault."""
+    body: dict[str, Any] = {"error": str(refusal)}
+    if refusal.faults:
+        body["faults"] = [asdict(fault) for fault in refusal.faults]
+    return _respond(start_response, refusal.status, body)
+
+
+def _respond(start_response: StartResponse, status: str, body: dict[str, Any]) -> Iterable[bytes]:
     text = json.dumps(body) + "\n"
     return respond(start_response, status, text, content_type="application/json")
 
@@ -85,20 +96,30 @@ def read_body(environ: Environment, most_bytes: int) -> dict[str, Any]:
 
 
 def need_right_to_order(
-    environ: Environment, *, is_remote_control: bool, token: TokenFile | None
+    environ: Environment,
+    *,
+    is_remote_control: bool,
+    token: TokenFile | None,
+    page_hosts: Collection[str] = (),
 ) -> None:
-    """Orders come from this host, unless others are wanted, and never from a web page.
+    """Orders come from this host, unless others are wanted, and of web pages from our own only.
 
     With `token` who gives them must show it: a guest may reach every port of its host's loopback.
+    Without one the page may give orders on this host only, whatever programs may.
 
     Raises:
         RefusedError: this one does not.
 
     """
-    if environ.get("HTTP_ORIGIN"):
-        # Only browsers send it: a web page must not pause a pool behind its reader's back.
-        raise RefusedError("403 Forbidden", "requests from web pages are refused")
-    if not (is_remote_control or is_loopback(str(environ.get("REMOTE_ADDR", "")))):
+    # A web page must not pause a pool behind its reader's back.
+    need_own_page(environ, page_hosts)
+    is_local = is_loopback(str(environ.get("REMOTE_ADDR", "")))
+    if not is_local and token is None and web_origin.is_of_a_page(environ):
+        raise RefusedError(
+            "403 Forbidden",
+            "the page gives orders from other hosts only with a token; set control_token_file",
+        )
+    if not (is_remote_control or is_local):
         raise RefusedError(
             "403 Forbidden",
             "orders are taken from this host only; set remote_control: true to take them "
@@ -106,6 +127,18 @@ def need_right_to_order(
         )
     if token is not None:
         need_token(environ, token)
+
+
+def need_own_page(environ: Environment, page_hosts: Collection[str]) -> None:
+    """The request is of no web page, or of the scaler's own.
+
+    Raises:
+        RefusedError: it is of another page, or was sent to a name that is not expected.
+
+    """
+    fault = web_origin.page_fault(environ, page_hosts)
+    if fault is not None:
+        raise RefusedError("403 Forbidden", fault)
 
 
 def need_token(environ: Environment, token: TokenFile) -> None:

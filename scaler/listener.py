@@ -1,4 +1,4 @@
-"""The scaler's HTTP listener: metrics, API, overrides and the webhook on one port."""
+"""The scaler's HTTP listener: status page, metrics, API, overrides and webhook on one port."""
 
 import ssl
 import time
@@ -12,6 +12,12 @@ from scaler.alert_telemetry import AlertTelemetry
 from scaler.config import ScalerConfig
 from scaler.override_api import OverrideApi, Store
 from scaler.stabilization import Limits
+from scaler.status_page.feed import Feed
+from scaler.status_page.gathering import Gathering, Sources
+from scaler.status_page.load import Backlog
+from scaler.status_page.load_watch import LoadWatch
+from scaler.status_page.prometheus_load import PrometheusLoad
+from scaler.status_page.web import StaticFiles, StatusPage
 from servicekit import logs
 from servicekit.config import ConfigError
 from servicekit.metrics import Application, MetricsServer, Readiness
@@ -85,7 +91,27 @@ def override_routes(
         domains=domains,
         is_remote_control=config.remote_control,
         token=credentials.control,
+        page_hosts=config.page_hosts,
     ).routes()
+
+
+def status_page(
+    config: ScalerConfig,
+    sources: Sources,
+    backlog: Callable[[], Backlog],
+    static: StaticFiles,
+) -> tuple[StatusPage, Feed]:
+    """The page, and the feed that is to be told of turns and closed at the end."""
+    gathering = Gathering(sources)
+    source = PrometheusLoad(
+        config.prometheus_url, config.pool, timeout_seconds=config.metrics_timeout_seconds
+    )
+    watch = LoadWatch(source, backlog)
+    feed = Feed(lambda: gathering.view(watch.newest), watch.fresh)
+    page = StatusPage(
+        lambda: gathering.view(watch.fresh()), feed, static, page_hosts=config.page_hosts
+    )
+    return page, feed
 
 
 def server(
@@ -94,6 +120,7 @@ def server(
     credentials: Credentials,
     ready: Readiness,
     routes: dict[str, Application],
+    landing: Application | None = None,
 ) -> MetricsServer:
     """The listener, bound and not yet answering.
 
@@ -109,5 +136,6 @@ def server(
         port=port,
         ready=ready,
         routes=routes,
+        landing=landing,
         tls=credentials.tls,
     )

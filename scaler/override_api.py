@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from scaler import http_requests, overrides
@@ -72,6 +72,7 @@ class OverrideApi:
         domains: Callable[[], list[str] | None] = lambda: None,
         is_remote_control: bool = False,
         token: TokenFile | None = None,
+        page_hosts: Collection[str] = (),
     ) -> None:
         self._store = store
         self._wake = wake
@@ -79,6 +80,7 @@ class OverrideApi:
         self._domains = domains
         self._is_remote_control = is_remote_control
         self._token = token
+        self._page_hosts = page_hosts
 
     def routes(self) -> dict[str, Application]:
         """For `MetricsServer`."""
@@ -123,7 +125,10 @@ class OverrideApi:
 
     def _need_right(self, environ: Environment) -> None:
         http_requests.need_right_to_order(
-            environ, is_remote_control=self._is_remote_control, token=self._token
+            environ,
+            is_remote_control=self._is_remote_control,
+            token=self._token,
+            page_hosts=self._page_hosts,
         )
 
     def _remove(self, override_id: str, environ: Environment) -> Answer:

@@ -1,6 +1,6 @@
 """`/api/v1/policies`: the policies in effect, and the order to read their file again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from scaler import http_requests
@@ -24,10 +24,12 @@ class PolicyApi:
         reload: Callable[[], None],
         *,
         token: TokenFile | None = None,
+        page_hosts: Collection[str] = (),
     ) -> None:
         self._status = status
         self._reload = reload
         self._token = token
+        self._page_hosts = page_hosts
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
@@ -43,7 +45,9 @@ class PolicyApi:
             return "405 Method Not Allowed" if is_known else "404 Not Found", {"error": there_is}
         if not is_loopback(str(environ.get("REMOTE_ADDR", ""))):
             return "403 Forbidden", {"error": "taken from this host only; there SIGHUP does it too"}
-        http_requests.need_right_to_order(environ, is_remote_control=False, token=self._token)
+        http_requests.need_right_to_order(
+            environ, is_remote_control=False, token=self._token, page_hosts=self._page_hosts
+        )
         before = self._status()
         if before["policies_file"] is None:
             text = "the scaler has no policies_file; set one and start it again"

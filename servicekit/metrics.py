@@ -21,6 +21,8 @@ StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 _REQUEST_TIMEOUT_SECONDS = 10.0
+_MOST_CONNECTIONS = 512
+"""Each has a thread. Further ones are closed at once: better than to run out of memory."""
 
 
 class Readiness(Protocol):
@@ -56,9 +58,10 @@ def new_registry(service: str) -> CollectorRegistry:
 class MetricsServer:
     """Serves /metrics, /-/healthy, /-/ready and a landing page in threads of its own.
 
-    `routes` adds applications by path prefix, longest first. A slow or silent client holds only its
-    own thread, for at most 10 s. `tls` gives the context of the next connection; without it nothing
-    is encrypted.
+    `routes` adds applications by path prefix, longest first; `landing` takes the place of the
+    landing page. A slow or silent client holds only its own thread, for at most 10 s; an
+    application that goes on writing holds it for as long as it does, and has to bound how many do.
+    `tls` gives the context of the next connection; without it nothing is encrypted.
     """
 
     def __init__(
@@ -70,14 +73,17 @@ class MetricsServer:
         port: int,
         ready: Readiness = lambda: None,
         routes: dict[str, Application] | None = None,
+        landing: Application | None = None,
+        most_connections: int = _MOST_CONNECTIONS,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._registry = registry
         self._service = service
         self._ready = ready
         self._routes = sorted((routes or {}).items(), key=lambda item: -len(item[0]))
+        self._landing = landing
         try:
-            self._server = _Server((host, port), _Handler)
+            self._server = _Server((host, port), _Handler, most_connections)
         except OSError as error:
             raise StartError(listen_error(f"{service} metrics", host, port, error)) from None
         self._server.tls = tls
@@ -110,6 +116,8 @@ class MetricsServer:
         for prefix, application in self._routes:
             if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
                 return application(environ, start_response)
+        if path == "/" and self._landing is not None:
+            return self._landing(environ, start_response)
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return respond(start_response, "405 Method Not Allowed", "only GET\n")
         if path == "/metrics":
@@ -148,14 +156,16 @@ def respond(
     text: str,
     *,
     content_type: str = "text/plain",
+    headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
     """A short UTF-8 WSGI answer."""
     body = text.encode()
-    headers = [
+    told = [
         ("Content-Type", f"{content_type}; charset=utf-8"),
         ("Content-Length", str(len(body))),
+        *headers,
     ]
-    start_response(status, headers)
+    start_response(status, told)
     return [body]
 
 
@@ -185,7 +195,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     # Without it a second service could share the port and take half of the scrapes.
     allow_reuse_port = False
 
-    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[WSGIRequestHandler], most_connections: int
+    ) -> None:
+        self._room = threading.BoundedSemaphore(most_connections)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
 
@@ -198,6 +211,25 @@ class _Server(ThreadingMixIn, WSGIServer):
             connection, server_side=True, do_handshake_on_connect=False
         )
         return wrapped, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Gives the connection a thread, when there is room for one."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # The system gives no more threads.
+            self._room.release()
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """See `ThreadingMixIn`."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that breaks off, or speaks no TLS, is no news; a fault of ours is."""

@@ -56,11 +56,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class RealPrometheus:
-    def __init__(self):
+    def __init__(self, *, past=None):
+        """`past`: samples of before, as OpenMetrics with times."""
         self.exposition = Exposition()
         self.root = Path(tempfile.mkdtemp(prefix="vs-prometheus-"))
         config = self.root / "prometheus.yml"
         config.write_text(_CONFIG.format(port=self.exposition.server_address[1]))
+        if past is not None:
+            (self.root / "past").write_text(past)
+            blocks = ("tsdb", "create-blocks-from", "openmetrics", "--quiet")
+            subprocess.run(
+                ["promtool", *blocks, self.root / "past", self.root / "data"], check=True
+            )
         port = free_ports()
         self.url = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
