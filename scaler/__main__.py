@@ -41,7 +41,6 @@ from scaler.lessons_file import LessonsFile
 from scaler.libvirt_hypervisor import LibvirtHypervisor
 from scaler.override_file import OverrideFile
 from scaler.paced_source import PacedSource
-from scaler.policy_api import PolicyApi
 from scaler.policy_file import effective
 from scaler.policy_reload import PolicyReload
 from scaler.ports import FleetError
@@ -56,7 +55,6 @@ from scaler.status_page.gathering import Sources
 from scaler.status_page.load import Backlog, LoadError
 from scaler.status_page.outage_watch import OutageWatch
 from scaler.status_page.view import ShownAlert
-from scaler.status_page.web import StaticFiles
 from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import config as configuration
 from servicekit import lifecycle, logs
@@ -260,6 +258,26 @@ def _desk(config: ScalerConfig, settings: Settings) -> AlertDesk:
     )
 
 
+def _api(
+    config: ScalerConfig,
+    telemetry: Telemetry,
+    log: DecisionStore,
+    holds: OverrideFile,
+    credentials: listener.Credentials,
+    wake: Callable[[], None],
+) -> Api:
+    return Api(
+        telemetry.status,
+        log,
+        holds,
+        wake,
+        is_remote_control=config.remote_control,
+        token=credentials.control,
+        page_hosts=config.page_hosts,
+        gap_seconds=history_commands.gap_seconds(config),
+    )
+
+
 async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
     with _exclusive(config.state_dir), contextlib.closing(_store(config)) as log:
         holds = OverrideFile(config.state_dir / "overrides.json")
@@ -275,23 +293,11 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
         loop = asyncio.get_running_loop()
         scaler = own_identity(config.state_dir)
         async with _adapters(config, log, holds, scaler) as (ports, fleet):
-            static = StaticFiles()
-            sources = Sources(
-                pool=config.pool,
-                status=telemetry.status,
-                history=log,
-                overrides=holds.active,
-                alerts=functools.partial(_shown_alerts, desk),
-                outages=lambda: outages.outages,
-                limits=lambda: pool_settings(reload.current).limits,
-                policy_faults=lambda: reload.status()["faults"],
-                is_store_failing=lambda: log.state.is_failing,
-                is_dry_run=config.dry_run,
-                needs_token=credentials.control is not None,
-                version=static.version,
+            page, feed = listener.status_page(
+                config,
+                _page_sources(config, telemetry, log, holds, desk, outages, reload),
+                functools.partial(_backlog, loop, fleet),
             )
-            backlog = functools.partial(_backlog, loop, fleet)
-            page, feed = listener.status_page(config, sources, backlog, static)
             reconciler = Reconciler(
                 settings,
                 signal_queries(config),
@@ -311,18 +317,8 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
 
             reload.begin(config, take, telemetry.policies_read)
             wake = functools.partial(_wake, loop, reconciler)
-            api = Api(
-                telemetry.status,
-                log,
-                holds,
-                wake,
-                is_remote_control=config.remote_control,
-                token=credentials.control,
-                page_hosts=config.page_hosts,
-                gap_seconds=history_commands.gap_seconds(config),
-            )
             routes: dict[str, Application] = {
-                **api.routes(),
+                **_api(config, telemetry, log, holds, credentials, wake).routes(),
                 **listener.override_routes(
                     config,
                     holds,
@@ -332,11 +328,8 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
                     wake,
                 ),
                 **listener.alert_routes(desk, credentials, alert_telemetry, wake),
-                "/api/v1/policies": PolicyApi(
-                    reload.status,
-                    lambda: _run_in(loop, reload()),
-                    token=credentials.control,
-                    page_hosts=config.page_hosts,
+                **listener.policy_routes(
+                    config, credentials, reload.status, lambda: _run_in(loop, reload())
                 ),
                 **page.routes(),
             }
@@ -358,6 +351,30 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
 
 def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
     asyncio.run_coroutine_threadsafe(work, loop).result(_READY_TURN_SECONDS)
+
+
+def _page_sources(
+    config: ScalerConfig,
+    telemetry: Telemetry,
+    log: DecisionStore,
+    holds: OverrideFile,
+    desk: AlertDesk,
+    outages: OutageWatch,
+    reload: PolicyReload,
+) -> Sources:
+    return Sources(
+        pool=config.pool,
+        status=telemetry.status,
+        history=log,
+        overrides=holds.active,
+        alerts=functools.partial(_shown_alerts, desk),
+        outages=lambda: outages.outages,
+        limits=lambda: pool_settings(reload.current).limits,
+        policy_faults=lambda: reload.status()["faults"],
+        is_store_failing=lambda: log.state.is_failing,
+        is_dry_run=config.dry_run,
+        needs_token=config.control_token_file is not None,
+    )
 
 
 def _backlog(loop: asyncio.AbstractEventLoop, fleet: DispatcherFleet) -> Backlog:

@@ -7,10 +7,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from scaler import policy_api
 from scaler.alert_api import AlertApi, Desk
 from scaler.alert_telemetry import AlertTelemetry
 from scaler.config import ScalerConfig
 from scaler.override_api import OverrideApi, Store
+from scaler.policy_api import PolicyApi
 from scaler.stabilization import Limits
 from scaler.status_page.feed import Feed
 from scaler.status_page.gathering import Gathering, Sources
@@ -95,14 +97,25 @@ def override_routes(
     ).routes()
 
 
+def policy_routes(
+    config: ScalerConfig,
+    credentials: Credentials,
+    status: Callable[[], dict[str, Any]],
+    reload: Callable[[], None],
+) -> dict[str, Application]:
+    """Those of the policies file."""
+    api = PolicyApi(status, reload, token=credentials.control, page_hosts=config.page_hosts)
+    return {policy_api.PATH: api}
+
+
 def status_page(
     config: ScalerConfig,
     sources: Sources,
     backlog: Callable[[], Backlog],
-    static: StaticFiles,
 ) -> tuple[StatusPage, Feed]:
     """The page, and the feed that is to be told of turns and closed at the end."""
-    gathering = Gathering(sources)
+    static = StaticFiles()
+    gathering = Gathering(sources, static.version)
     source = PrometheusLoad(
         config.prometheus_url, config.pool, timeout_seconds=config.metrics_timeout_seconds
     )

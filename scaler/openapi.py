@@ -25,6 +25,7 @@ from scaler.api_models import (
     Policies,
     Status,
 )
+from scaler.status_page.models import PageEvent, PageView
 
 _SECURITY = {
     "control": {
@@ -50,7 +51,7 @@ class Parameter:
     description: str
     kind: str = "string"
     is_repeated: bool = False
-    place: Literal["query", "path"] = "query"
+    place: Literal["query", "path", "header"] = "query"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Operation:
     """Which one `Authorization: Bearer` shows, where one is configured."""
     may_be_empty: bool = False
     """The body may be left out."""
+    media: str = "application/json"
+    """What the answer is; of a stream, what its events carry is the model."""
 
 
 OPERATIONS = (
@@ -103,6 +106,16 @@ OPERATIONS = (
         ),
     ),
     Operation("GET", "/api/v1/openapi.json", "This description", ()),
+    Operation("GET", "/api/v1/view", "What the status page shows", (PageView,)),
+    Operation(
+        "GET",
+        "/api/v1/events",
+        "Server-sent events for the status page: `state`, then `change` by `change`; the markup in "
+        "them is the page's own and may change with any version",
+        (PageEvent,),
+        (Parameter("Last-Event-ID", "Goes on after this event, if it is known.", place="header"),),
+        media="text/event-stream",
+    ),
     Operation(
         *("POST", "/api/v1/pause", "Take no action until resumed", (Paused,), (), PauseOrder),
         token="control",
@@ -175,7 +188,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "operationId": f"{operation.method.lower()}_{name}",
         "summary": operation.summary,
         "responses": {
-            operation.status: {"description": "Done", "content": _json(_one_of(operation.answers))},
+            operation.status: {"description": "Done", "content": _content(operation)},
             "default": {"description": "Refused, with the reason", "content": _json(_ref(Error))},
         },
     }
@@ -190,6 +203,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         # Without `control_token_file` none is asked for.
         found["security"] = [{operation.token: []}, {}]
     return found
+
+
+def _content(operation: Operation) -> dict[str, Any]:
+    return {operation.media: {"schema": _one_of(operation.answers)}}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

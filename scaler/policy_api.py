@@ -7,8 +7,8 @@ from scaler import http_requests
 from servicekit.metrics import StartResponse
 from servicekit.tls import TokenFile, is_loopback
 
-_PATH = "/api/v1/policies"
-OPERATIONS = (("GET", _PATH), ("POST", f"{_PATH}/reload"))
+PATH = "/api/v1/policies"
+OPERATIONS = (("GET", PATH), ("POST", f"{PATH}/reload"))
 
 
 class PolicyApi:
@@ -36,12 +36,12 @@ class PolicyApi:
         return http_requests.reply(start_response, lambda: self._answer(environ))
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", _PATH)
-        if method in ("GET", "HEAD") and path == _PATH:
+        method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", PATH)
+        if method in ("GET", "HEAD") and path == PATH:
             return "200 OK", self._status()
-        if method != "POST" or path != f"{_PATH}/reload":
-            there_is = f"there is: GET {_PATH}, POST {_PATH}/reload"
-            is_known = path in (_PATH, f"{_PATH}/reload")
+        if method != "POST" or path != f"{PATH}/reload":
+            there_is = f"there is: GET {PATH}, POST {PATH}/reload"
+            is_known = path in (PATH, f"{PATH}/reload")
             return "405 Method Not Allowed" if is_known else "404 Not Found", {"error": there_is}
         if not is_loopback(str(environ.get("REMOTE_ADDR", ""))):
             return "403 Forbidden", {"error": "taken from this host only; there SIGHUP does it too"}

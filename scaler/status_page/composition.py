@@ -187,21 +187,16 @@ def _since(outage: Outage, facts: Facts) -> str:
     begun = facts.clock(outage.since)
     if outage.is_older:
         begun = f"{begun} or before (this scaler's first turn)"
-    ago = duration(max(0.0, facts.now - outage.since))
-    detail = f", {outage.detail}" if outage.detail else ""
-    return f"{begun} ({ago} ago{detail})"
+    return f"{begun} ({outage.detail})" if outage.detail else begun
 
 
 def _late(facts: Facts) -> list[Notice]:
     if facts.status is None:
         return []
-    age = facts.now - facts.status["time"]
-    if age < _LATE_SECONDS:
+    if facts.now - facts.status["time"] < _LATE_SECONDS:
         return []
     at = facts.clock(facts.status["time"])
-    return [
-        Notice(Tone.BAD, f"The last turn was at {at}, {duration(age)} ago: all of this is old.")
-    ]
+    return [Notice(Tone.BAD, f"The last turn was at {at}: all of this is old.")]
 
 
 def _pauses(facts: Facts) -> list[Notice]:
@@ -220,13 +215,16 @@ def _state_notices(facts: Facts) -> list[Notice]:
     found = []
     if facts.settings.is_dry_run or any(one["kind"] == "dry_run" for one in facts.overrides):
         found.append(Notice(Tone.WARN, "Dry run: actions are decided and none is carried out."))
-    breaker = (facts.status or {}).get("breaker") or {}
+    # Moments, not ages: what changes all the time would be read out all the time.
+    at, breaker = 0.0, {}
+    if facts.status is not None:
+        at, breaker = facts.status["time"], facts.status["breaker"]
     if breaker.get("retry_in_seconds"):
         found.append(
             Notice(
                 Tone.BAD,
-                f"{breaker['failures']} boots in a row failed: nothing is started for another "
-                f"{duration(breaker['retry_in_seconds'])}.",
+                f"{breaker['failures']} boots in a row failed: nothing is started until "
+                f"{facts.clock(at + breaker['retry_in_seconds'])}.",
             )
         )
     found += [

@@ -51,11 +51,14 @@ class Feed:
         refresh: Callable[[], object],
         *,
         most_streams: int = MOST_STREAMS,
+        kept_changes: int = _KEPT_CHANGES,
+        shortest_seconds: float = _SHORTEST_SECONDS,
         key: str | None = None,
     ) -> None:
         self._look = look
         self._refresh = refresh
         self._most_streams = most_streams
+        self._shortest_seconds = shortest_seconds
         self._key = secrets.token_hex(4) if key is None else key
         self._state = threading.Condition()
         self._streams = 0
@@ -66,7 +69,7 @@ class Feed:
         """Of the threads that compose now; those of the next time have another."""
         self._newest: Fragments | None = None
         self._number = 0
-        self._changes: deque[tuple[int, str]] = deque(maxlen=_KEPT_CHANGES)
+        self._changes: deque[tuple[int, str]] = deque(maxlen=kept_changes)
         self._whole: tuple[int, str] | None = None
 
     @property
@@ -161,7 +164,7 @@ class Feed:
             else:
                 self._publish(found)
             # Several turns may follow at once, each with one step of an action.
-            leaving.wait(_SHORTEST_SECONDS)
+            leaving.wait(self._shortest_seconds)
             self._news.wait(max(0.0, _PERIOD_SECONDS - (time.monotonic() - began)))
 
     def _ask(self, leaving: threading.Event) -> None:

@@ -32,15 +32,17 @@ class Sources:
     is_store_failing: Callable[[], bool]
     is_dry_run: bool
     needs_token: bool
-    version: str
 
 
 class Gathering:
-    """Makes views. `load` is what is known of queue and CPU at the time."""
+    """Makes views. `load` is what is known of queue and CPU at the time; `version` the page's."""
 
-    def __init__(self, sources: Sources, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, sources: Sources, version: str = "", wall: Callable[[], float] = time.time
+    ) -> None:
         self._sources = sources
         self._entries = RecentEntries(sources.history)
+        self._version = version
         self._wall = wall
 
     def view(self, load: Load) -> View:
@@ -66,6 +68,6 @@ class Gathering:
             clock=lambda moment: clock_text(moment, now=now),
             needs_token=sources.needs_token,
             is_store_failing=sources.is_store_failing(),
-            version=sources.version,
+            version=self._version,
         )
         return compose(facts)

@@ -109,13 +109,13 @@ def page(view: View, zone: str) -> str:
 <p id="summary" class="unseen" role="status" aria-live="polite"></p>
 <main>
 <section class="top" aria-labelledby="h-pool"><h1 id="h-pool" class="unseen">Pool</h1>
+<div id="notices">{told["notices"]}</div>
 <div id="headline">{told["headline"]}</div>
 <div id="capacity">{told["capacity"]}</div>
 <div id="controls" role="group" aria-label="Orders for the pool" hidden>{told["controls"]}</div>
 <noscript><p class="hint">Without JavaScript this page is read anew every {REFRESH_SECONDS} s and
 gives no orders; <code>virtscale override</code> does.</p></noscript>
 </section>
-<div id="notices">{told["notices"]}</div>
 <section class="queue" aria-labelledby="h-queue"><h2 id="h-queue">Queue</h2>
 <div id="queue">{told["queue"]}</div></section>
 <section class="domains" aria-labelledby="h-domains" id="domains" tabindex="-1">
@@ -306,7 +306,7 @@ def _cells(row: DomainRow) -> list[str]:
         _text(row.name),
         _tag(row.tone, row.label) + note,
         cpu,
-        _spark(row.history, 1.0, "spark") if has_history else '<span class="hint">none</span>',
+        _spark(row.history, 1.0, "spark") if has_history else "\N{EN DASH}",
         "\N{EN DASH}" if row.leases is None else f"{row.leases:,}",
         slots,
         _text(row.tier or "\N{EN DASH}"),
@@ -373,7 +373,7 @@ def _overrides(view: View) -> str:
 def _alerts(view: View) -> str:
     rows = (
         [
-            f'{_text(one.name)}<span class="note"> {_text(one.labels)}</span>',
+            f'{_text(one.name)}<span class="note line"> {_text(one.labels)}</span>',
             _text(one.since),
             _text(one.effect),
         ]

@@ -1,4 +1,4 @@
-"""A real scaler process with a real Prometheus, and what it needs besides, for a browser to look at.
+"""A real scaler process with a real Prometheus, and what it needs besides, for a browser.
 
 The domains are those of libvirt's test driver, the workers and the queue those of a small stand-in
 for the dispatcher, which a test can change while somebody looks.
@@ -39,7 +39,7 @@ _RUNNING, _OFF = 1, 5
 
 
 class Fleet(fleet_pb2_grpc.FleetServiceServicer):
-    """Stands for the dispatcher. `workers` (name -> leases) and `ready` are the test's to change."""
+    """Stands for the dispatcher. `workers` (name -> leases) and `ready` are the test's."""
 
     def __init__(self, workers):
         self.workers = dict(workers)
@@ -106,6 +106,10 @@ def load_series(domains, moment):
     series['pool:libvirt_domain_cpu_utilisation:avg5s{pool="default"}'] = mean
     waiting = max(0.0, 8 * math.sin(moment / 120))
     series['pool:virtscale_waiting_jobs:current{pool="default"}'] = waiting
+    for limit, share in (("0.1", 0.3), ("1", 0.7), ("5", 1.0), ("+Inf", 1.0)):
+        name = f'virtscale_dispatcher_job_wait_seconds_bucket{{le="{limit}"}}'
+        series[name] = moment % 100_000 * share
+    series['virtscale_dispatcher_job_service_seconds_count{kind="x"}'] = moment % 100_000 * 1.5
     return series
 
 
@@ -114,12 +118,14 @@ def _quoted(name):
     return f'"{text}"'
 
 
-def past(domains, now):
-    """Ten minutes of it as OpenMetrics with times."""
+def past(domains, now, instance):
+    """Ten minutes of it as OpenMetrics with times, as if that instance had been scraped."""
     found = {}
+    scraped = f'{{job="test",instance="{instance}",'
     for moment in range(int(now) - 660, int(now) - 2, 5):
         for name, value in load_series(domains, moment).items():
-            found.setdefault(name, []).append(f"{name} {value:.4f} {moment}\n")
+            line = f"{name.replace('{', scraped, 1)} {value:.4f} {moment}\n"
+            found.setdefault(name, []).append(line)
     families = {}
     for name, lines in found.items():
         families.setdefault(name.partition("{")[0], []).extend(lines)
@@ -134,13 +140,13 @@ class Scene:
         self.folder = Path(folder)
         self.running = list(running)
         self.fleet = Fleet({name: place % 3 for place, name in enumerate(self.running)})
-        self.prometheus = RealPrometheus(past=past(self.running, time.time()))
+        self.prometheus = RealPrometheus(past=lambda one: past(self.running, time.time(), one))
         self.prometheus.exposition.text = self._exposition
         self.port = free_ports()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.log = self.folder / "scaler.log"
-        self.token_file = self._secret("control.token", TOKEN) if token else None
+        self.token_file = self._secret("control.token", TOKEN)
         domains = [
             *(_DOMAIN.format(name=escape(name), state=_RUNNING) for name in self.running),
             *(_DOMAIN.format(name=escape(name), state=_OFF) for name in off),
@@ -171,7 +177,11 @@ class Scene:
         self.config = self.folder / "scaler.yaml"
         self.config.write_text(yaml.safe_dump(config))
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _secret(self, name, text):
         path = self.folder / name
@@ -234,12 +244,15 @@ class Scene:
                     return
             except (requests.RequestException, OSError):
                 pass
-            assert self.process.poll() is None, f"the scaler ended: {self.log.read_text()}"
+            assert self.process.poll() is None, f"the scaler ended: {self._logged()}"
             pause.wait(0.05)
-        raise AssertionError(f"not in time: {what}\n{self.log.read_text()[-3000:]}")
+        raise AssertionError(f"not in time: {what}\n{self._logged()}")
+
+    def _logged(self):
+        return self.log.read_text()[-3000:] if self.log.exists() else "nothing was logged"
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(PATIENCE_SECONDS)
         self.fleet.close()

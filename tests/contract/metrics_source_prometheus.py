@@ -57,13 +57,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 class RealPrometheus:
     def __init__(self, *, past=None):
-        """`past`: samples of before, as OpenMetrics with times."""
+        """`past`: the samples of before of an instance, as OpenMetrics with times."""
         self.exposition = Exposition()
         self.root = Path(tempfile.mkdtemp(prefix="vs-prometheus-"))
         config = self.root / "prometheus.yml"
         config.write_text(_CONFIG.format(port=self.exposition.server_address[1]))
         if past is not None:
-            (self.root / "past").write_text(past)
+            instance = f"127.0.0.1:{self.exposition.server_address[1]}"
+            (self.root / "past").write_text(past(instance))
             blocks = ("tsdb", "create-blocks-from", "openmetrics", "--quiet")
             subprocess.run(
                 ["promtool", *blocks, self.root / "past", self.root / "data"], check=True
@@ -97,9 +98,12 @@ class RealPrometheus:
             assert time.monotonic() < end, "Prometheus does not come to it"
             time.sleep(0.05)
 
-    def close(self):
+    def stop(self):
         self._process.terminate()
         self._process.wait(20)
+
+    def close(self):
+        self.stop()
         self.exposition.shutdown()
         self.exposition.server_close()
         shutil.rmtree(self.root, ignore_errors=True)

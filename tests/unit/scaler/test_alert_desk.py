@@ -50,6 +50,15 @@ def test_alerts_and_bases_survive_a_restart(clock, path):
     assert firing(after, clock) == []
 
 
+def test_what_fires_is_shown_the_oldest_first(clock):
+    shown = desk(clock)
+    shown.hear([notice(starts_at=5.0), Notice("g", BUSY, 2.0, is_firing=True)])
+    shown.hear([Notice("h", BUSY, 1.0, is_firing=False)])
+    assert [one.starts_at for one in shown.standings()] == [2.0, 5.0]
+    clock.now += 60.0
+    assert shown.standings() == ()
+
+
 def test_an_end_survives_a_restart(clock, path):
     before = desk(clock, path)
     before.hear([notice(firing=False)])

@@ -7,6 +7,7 @@ from scaler.api import Api
 from scaler.decision import Hold
 from scaler.decision_store import DecisionStore
 from scaler.override_file import OverrideFile
+from servicekit.tls import TokenFile
 
 
 class Client:
@@ -111,6 +112,37 @@ def test_a_web_page_cannot_pause(client):
     code, _ = client.call("POST", "/api/v1/pause", HTTP_ORIGIN="https://example.org")
     assert code == 403
     assert client.holds.get() is None
+
+
+OWN = {"HTTP_HOST": "127.0.0.1:9182", "HTTP_ORIGIN": "http://127.0.0.1:9182"}
+
+
+def test_the_own_page_may_pause_from_this_host(client):
+    assert client.call("POST", "/api/v1/pause", **OWN)[0] == 200
+    rebound = {"HTTP_HOST": "evil.example", "HTTP_ORIGIN": "http://evil.example"}
+    assert client.call("POST", "/api/v1/resume", **rebound)[0] == 403
+    assert client.call("POST", "/api/v1/resume", **OWN, HTTP_SEC_FETCH_SITE="cross-site")[0] == 403
+    assert client.holds.get() is not None
+
+
+def test_from_another_host_the_page_gives_orders_only_with_a_token(client, tmp_path):
+    there = {"REMOTE_ADDR": "192.0.2.7"}
+    client.api = Api(lambda: {}, client.log, client.holds, client._wake, is_remote_control=True)
+    code, answer = client.call("POST", "/api/v1/pause", **there, **OWN)
+    assert (code, "set control_token_file" in answer["error"]) == (403, True)
+    assert client.call("POST", "/api/v1/pause", **there)[0] == 200
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef0123456789abcdef\n")
+    file.chmod(0o600)
+    token = TokenFile(file)
+    client.api = Api(
+        *(lambda: {}, client.log, client.holds, client._wake),
+        is_remote_control=True,
+        token=token,
+    )
+    assert client.call("POST", "/api/v1/resume", **there, **OWN)[0] == 401
+    shown = {"HTTP_AUTHORIZATION": f"Bearer {token.read()}"}
+    assert client.call("POST", "/api/v1/resume", **there, **OWN, **shown)[0] == 200
 
 
 def test_another_host_may_look_but_not_pause_unless_that_is_wanted(client):

@@ -11,6 +11,7 @@ from virtscale.v1 import fleet_pb2, fleet_pb2_grpc
 from scaler.dispatcher_fleet import DispatcherFleet
 from scaler.pool import WorkerRecord, WorkerState
 from scaler.ports import DrainEnd, FleetError
+from scaler.status_page.load import Backlog
 
 
 class Service(fleet_pb2_grpc.FleetServiceServicer):
@@ -18,6 +19,7 @@ class Service(fleet_pb2_grpc.FleetServiceServicer):
         self.requests = []
         self.outcome = fleet_pb2.DRAIN_OUTCOME_DRAINED
         self.is_known = True
+        self.ready = 3
 
     async def ListWorkers(self, request, context):
         return fleet_pb2.ListWorkersResponse(
@@ -34,6 +36,12 @@ class Service(fleet_pb2_grpc.FleetServiceServicer):
                 fleet_pb2.Worker(worker_id="b", state=fleet_pb2.WORKER_STATE_DISCONNECTED),
                 fleet_pb2.Worker(worker_id="c", state=77),
             ]
+        )
+
+    async def GetBacklog(self, request, context):
+        oldest = Duration(seconds=1, nanos=500_000_000) if self.ready else None
+        return fleet_pb2.GetBacklogResponse(
+            ready=self.ready, leased=2, done=1, oldest_ready_age=oldest
         )
 
     async def CordonWorker(self, request, context):
@@ -75,6 +83,12 @@ async def test_translates_workers(scene):
         WorkerRecord("b", WorkerState.DISCONNECTED, 0, 0, 0, None, None),
         WorkerRecord("c", WorkerState.DISCONNECTED, 0, 0, 0, None, None),
     )
+
+
+async def test_tells_of_the_queue_and_of_none(scene):
+    assert await scene.fleet.backlog() == Backlog(3, 2, 1, 0, 1.5)
+    scene.service.ready = 0
+    assert await scene.fleet.backlog() == Backlog(0, 2, 1, 0, None)
 
 
 async def test_cordons_with_a_limit_or_without(scene):

@@ -159,7 +159,7 @@ def test_refusals_say_what_is_wrong(client, method, path, status, text):
         (b" " * 10_001, {}, 413, "10000 bytes"),
         (b"{}", {"CONTENT_LENGTH": "9"}, 400, "cut short"),
         (b"", {"HTTP_TRANSFER_ENCODING": "chunked"}, 411, "its length"),
-        (b'{"kind": "pause"}', {"HTTP_ORIGIN": "https://example.org"}, 403, "web pages"),
+        (b'{"kind": "pause"}', {"HTTP_ORIGIN": "https://example.org"}, 403, "other web pages"),
         (b'{"kind": "pause"}', {"REMOTE_ADDR": "192.0.2.7"}, 403, "remote_control"),
     ],
 )

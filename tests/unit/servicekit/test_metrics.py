@@ -1,4 +1,5 @@
 import socket
+import time
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -76,6 +77,33 @@ def test_the_landing_page_links_everything(serve):
     assert all(f'href="{path}"' in page for path in ("/metrics", "/-/ready", "/api"))
     assert get(server, "/api/decisions")[1] == "/api/decisions"
     assert get(server, "/apiary")[0] == 404
+
+
+def test_a_service_may_have_a_landing_page_of_its_own(serve):
+    def answer(environ, start_response):
+        return respond(start_response, "200 OK", "mine", headers=[("X-Mine", "yes")])
+
+    server = serve(landing=answer)
+    status, body, headers = get(server, "/")
+    assert (status, body, headers["X-Mine"]) == (200, "mine", "yes")
+    assert get(server, "/-/healthy")[0] == 200
+    assert get(server, "/nothing")[0] == 404
+
+
+def test_connections_are_bounded_and_their_places_given_back(serve):
+    server = serve(most_connections=2)
+    silent = [socket.create_connection((LOOPBACK, server.port), timeout=10) for _ in range(2)]
+    with closing(socket.create_connection((LOOPBACK, server.port), timeout=10)) as third:
+        assert third.recv(1) == b""
+    for one in silent:
+        one.close()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert get(server, "/-/healthy")[0] == 200
+            return
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline
 
 
 def test_the_longest_route_wins(serve):
