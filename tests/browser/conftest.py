@@ -73,8 +73,22 @@ class Window:
 
 
 @pytest.fixture
-def look(browser: Browser, scene: Scene):
-    """Opens windows; afterwards nothing may have gone wrong in them."""
+def own_scene(tmp_path: Path):
+    """Makes a scene that a test may spoil."""
+    made: list[Scene] = []
+
+    def begin(*arguments, **options) -> Scene:
+        made.append(Scene(tmp_path, *arguments, **options))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def look(browser: Browser, scene: Scene, own_scene):
+    """Opens windows; afterwards nothing may have gone wrong in them. They close before scenes."""
     windows: list[Window] = []
 
     def opened(url: str = "", **options) -> Window:

@@ -104,7 +104,7 @@ def test_cpu_queue_and_leases_come_from_their_sources(scene):
     figures = {one.name: one.value for one in view.queue}
     assert figures["Waiting"] == "3"
     assert figures["Wait, 95 %"].startswith("under")
-    assert figures["Results"] == "1.5/s"
+    assert re.fullmatch(r"1\.\d/s", figures["Results"])
 
 
 def test_the_stream_shows_a_change_at_once_and_can_be_resumed(scene, stream):
