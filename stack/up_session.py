@@ -362,7 +362,7 @@ class UpSession:
         self._screen.tell(
             f"dispatcher {HOST}:{settings.port('dispatcher_port')} (gRPC) | "
             f"Prometheus http://{HOST}:{settings.port('prometheus_port')} | "
-            f"scaler http://{HOST}:{settings.port('scaler_port')}"
+            f"status page http://{HOST}:{settings.port('scaler_port')}/"
         )
         self._screen.tell(f"libvirt {self._bring_up.stack.uri}")
         self._screen.tell(f"follow the logs with: tail -f {self._state.logs}/*.log")

@@ -148,6 +148,9 @@ def _headline(status: Record, base: View) -> tuple[str, Tone]:
         return "Scaling out", Tone.RISING
     if leaving or desired < status["current"]:
         return "Scaling in", Tone.LEAVING
+    signals = status["decision"]["signals"].values()
+    if signals and not any(one.get("value") is not None for one in signals):
+        return "Load unknown", Tone.WARN
     return "Steady", Tone.GOOD
 
 

@@ -230,8 +230,10 @@ def _capacity(view: View) -> str:
 
 def _queue(view: View) -> str:
     figures = "".join(map(_figure, view.queue))
-    most = max((one for one in view.waiting if one is not None), default=0.0)
-    curves = _curve("Waiting jobs, last 10 min", view.waiting, max(1.0, most), f"most {most:,.0f}")
+    jobs = [one for one in view.waiting if one is not None]
+    most = max(jobs, default=0.0)
+    told = f"most {most:,.0f}" if jobs else ""
+    curves = _curve("Waiting jobs, last 10 min", view.waiting, max(1.0, most), told)
     known = [one for one in view.pool_cpu if one is not None]
     last = f"now {known[-1]:.0%}" if known and view.pool_cpu[-1] is not None else ""
     curves += _curve("Mean CPU of the pool, last 10 min", view.pool_cpu, 1.0, last)

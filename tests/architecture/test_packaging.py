@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import venv
+import zipfile
 
 import pytest
 
@@ -57,6 +58,14 @@ def install(wheel, constraints, tmp_path):
         return home / "bin"
 
     return installed
+
+
+def test_the_status_page_s_files_are_in_the_wheel(wheel, sources):
+    folder = "scaler/status_page/static"
+    names = {path.name for path in sources.paths if sources.name(path).startswith(folder)}
+    with zipfile.ZipFile(wheel) as opened:
+        assert {f"{folder}/{name}" for name in names} <= set(opened.namelist())
+    assert len(names) >= 3
 
 
 @pytest.mark.parametrize("service", HOST_SERVICES)

@@ -136,11 +136,14 @@ def past(domains, now, instance):
 class Scene:
     """`running` and `off` are names of domains."""
 
-    def __init__(self, folder, running, off=(), *, token=True, signals=True, **settings):
+    def __init__(
+        self, folder, running, off=(), *, token=True, signals=True, has_past=True, **settings
+    ):
         self.folder = Path(folder)
         self.running = list(running)
         self.fleet = Fleet({name: place % 3 for place, name in enumerate(self.running)})
-        self.prometheus = RealPrometheus(past=lambda one: past(self.running, time.time(), one))
+        before = (lambda one: past(self.running, time.time(), one)) if has_past else None
+        self.prometheus = RealPrometheus(past=before)
         self.prometheus.exposition.text = self._exposition
         self.port = free_ports()
         self.address = f"127.0.0.1:{self.port}"

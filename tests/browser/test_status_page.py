@@ -1,24 +1,18 @@
 """The status page as people meet it: in a browser, on a real scaler."""
 
 import re
-from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Page
 
 from tests.browser.contrast import CONTRASTS
 from tests.browser.scene import EVIL, TOKEN
+from tests.browser.window import keep
 
 pytestmark = pytest.mark.timeout(120)
 
 SIZES = {"phone": (390, 844), "desk": (1280, 800), "wall": (2560, 1440)}
 SHOWN = {"Authorization": f"Bearer {TOKEN}"}
-
-
-def keep(page: Page, path: Path, **options: bool) -> None:
-    # Not by its `path`: to write the file Playwright would begin a thread that stays.
-    path.write_bytes(page.screenshot(**options))
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +228,9 @@ def test_prometheus_and_then_the_scaler_away_are_told_at_once(look, own_scene, s
 
 
 def test_a_thousand_domains_stay_quick(look, own_scene, screenshots):
-    page = look(own_scene([f"vs-{number}" for number in range(1000)]).url).open_live()
+    page = look(
+        own_scene([f"vs-{number}" for number in range(1000)], has_past=False).url
+    ).open_live()
     page.get_by_text("100 of 1000 domains shown").wait_for()
     assert page.locator("#domain-table tbody tr").count() == 100
     page.get_by_label("Filter").fill("vs-77")

@@ -13,6 +13,7 @@ from grafana import check
 from grafana.filling import Window
 from grafana.prometheus_api import Prometheus
 from tests.e2e import machine
+from tests.e2e.status_page_visit import visit
 
 pytestmark = pytest.mark.e2e
 
@@ -56,6 +57,7 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
         client = machine.Client(stack)
         try:
             _scale_out(stack, client)
+            visit(stack, tmp_path)
             _kill_a_guest(stack, client)
             for service in machine.SERVICES:
                 _kill_a_service(stack, client, service)

@@ -53,6 +53,8 @@ def test_a_steady_pool():
         ({"states": {"ready": 2, "draining": 1}}, "Scaling in"),
         ({"states": {"ready": 2}, "desired": 1}, "Scaling in"),
         ({"desired": None, "states": {}}, "Blind"),
+        ({"signals": {"cpu": {"kind": "stale", "age_seconds": 9.0}}}, "Load unknown"),
+        ({"signals": {}}, "Steady"),
     ],
 )
 def test_the_headline_says_where_it_goes(fields, headline):
