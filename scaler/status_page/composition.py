@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.explanation import explain
 from scaler.sentences import count, words
 from scaler.status_page import domain_rows, timeline
 from scaler.status_page.domain_rows import duration
@@ -94,7 +93,7 @@ def _of_turn(facts: Facts, status: Record, base: View) -> View:
     decision = status["decision"]
     headline, tone = _headline(status, base)
     ordered = {one["domain"] for one in facts.overrides if one["kind"] == "drain"}
-    told = explain(decision, facts.clock).headline.partition("  ")[2]
+    told = timeline.why(_recorded(facts, decision), facts.clock)
     passed = max(0.0, facts.now - status["time"])
     desired, current = status["desired"], status["current"]
     size = "" if desired is None else f" {current} of {desired} wanted domains serve."
@@ -134,6 +133,15 @@ def _of_turn(facts: Facts, status: Record, base: View) -> View:
         alerts=tuple(_alert(one, decision["alerts"], facts.clock) for one in facts.alerts),
         version=base.version,
     )
+
+
+def _recorded(facts: Facts, decision: Record) -> Record:
+    """The newest turn as it is recorded: with what held it, which the status does not have."""
+    for entry in reversed(facts.entries):
+        if entry.get("type") == "decision":
+            is_newest = entry.get("last", 0.0) >= decision["time"]
+            return entry if is_newest else decision
+    return decision
 
 
 def _headline(status: Record, base: View) -> tuple[str, Tone]:

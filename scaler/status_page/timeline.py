@@ -1,5 +1,6 @@
 """Recorded turns and results as a timeline: what was done stands out, stillness is folded. Pure."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,17 @@ _TOLD_OUTCOMES = {
     "refused": Tone.NOTE,
     "cancelled": Tone.NOTE,
 }
+_REASON_NAME = re.compile(r" \[[a-z_]+\]")
 _ARROW = "\N{RIGHTWARDS ARROW}"
+
+
+def why(record: Record, clock: Clock) -> str:
+    """A turn in one sentence, without the values of signals and the names of reasons.
+
+    The page has both beside it, and the whole in the details.
+    """
+    told = explain({**record, "signals": {}}, clock).headline.partition("  ")[2]
+    return _REASON_NAME.sub("", told)
 
 
 def events(records: Iterable[Record], clock: Clock) -> tuple[Event, ...]:
@@ -94,6 +105,7 @@ def _decision(record: Record, clock: Clock) -> Event:
     kind, tone = _kind(record, {str(one["action"]) for one in actions})
     told = explain(record, clock)
     headline = told.headline.partition("  ")[2]
+    sentence = why(record, clock)
     title = ", ".join(f"{_plain(one['action'])} {one['domain']}" for one in actions[:3])
     if len(actions) > 3:
         title += f" and {len(actions) - 3} more"
@@ -103,10 +115,10 @@ def _decision(record: Record, clock: Clock) -> Event:
         ]
         title = ", ".join(incidents[:3]) or "trouble"
     reasons = dict.fromkeys(str(one["reason"]) for one in actions)
-    why = "; ".join(words(reason) for reason in reasons)
-    if kind in ("out", "in") or not why:
+    because = "; ".join(words(reason) for reason in reasons)
+    if kind in ("out", "in") or not because:
         # Why the size changed says more than that it did.
-        why = headline.partition(": ")[2] or headline
+        because = sentence.partition(": ")[2] or sentence
     return Event(
         key=record["id"],
         kind=kind,
@@ -116,7 +128,7 @@ def _decision(record: Record, clock: Clock) -> Event:
         until="",
         title=title,
         change=_change(record),
-        why=why,
+        why=because,
         details=(headline, *(line.strip() for line in told.details)),
     )
 

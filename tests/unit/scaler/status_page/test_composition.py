@@ -12,6 +12,7 @@ from tests.unit.scaler.status_page.facts import (
     alert,
     decision,
     domain,
+    entry,
     facts,
     load,
     override,
@@ -59,6 +60,19 @@ def test_a_steady_pool():
 )
 def test_the_headline_says_where_it_goes(fields, headline):
     assert compose(facts(status=status([domain("vs-1")], **fields))).headline == headline
+
+
+def test_what_holds_it_comes_from_the_record_of_the_turn():
+    held = [{"reason": "max", "until": None}]
+    wish = {**decision()["proposals"][0], "desired": 9}
+    fields = {"reason": "max", "proposals": [wish]}
+    told = facts(status=status([], **fields), entries=[entry(1, **fields, held=held)])
+    assert compose(told).why == (
+        "No domain was started: backlog wanted 9 (so many domains are needed for the jobs that "
+        "wait and run), 2 served; held by: the pool's maximum"
+    )
+    old = facts(status=status([], **fields), entries=[entry(-5, **fields, held=held)])
+    assert compose(old).why.endswith("held by: nothing")
 
 
 def test_the_queue_is_told_in_numbers():

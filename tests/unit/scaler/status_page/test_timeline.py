@@ -19,6 +19,9 @@ def test_the_newest_is_first_and_says_what_was_done_and_why():
     assert (first.kind, first.title, first.change) == ("in", "drain vs-1", "2 \u2192 1")
     assert (second.kind, second.title, second.tone) == ("out", "start vs-2", Tone.GOOD)
     assert second.why.startswith("backlog wanted 2")
+    # Values of signals and names of reasons stand in the details alone.
+    assert not set("[;") & set(second.why)
+    assert "cpu" in second.details[0]
     assert any(line.startswith("policy:") for line in second.details)
 
 
