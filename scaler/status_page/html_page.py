@@ -205,7 +205,7 @@ def _capacity(view: View) -> str:
     size = view.capacity
     if size is None:
         return ""
-    desired = "?" if size.desired is None else size.desired
+    desired = "?" if size.desired is None else f"{size.desired:,}"
     total = max(1, sum(one.count for one in size.shares))
     bars, at = [], 0.0
     for one in size.shares:

@@ -13,6 +13,7 @@ Clock = Callable[[float], str]
 
 _OUT = frozenset({"start", "resume", "restore", "cancel_drain"})
 _IN = frozenset({"drain", "shutdown"})
+_TROUBLE = frozenset({"destroy", "roll_back"})
 _STANDBY = frozenset({"prepare", "suspend", "save", "discard"})
 _TOLD_OUTCOMES = {
     "failed": Tone.BAD,
@@ -21,6 +22,7 @@ _TOLD_OUTCOMES = {
     "cancelled": Tone.NOTE,
 }
 _REASON_NAME = re.compile(r" \[[a-z_]+\]")
+_ACTIONS_TOLD = 3
 _ARROW = "\N{RIGHTWARDS ARROW}"
 
 
@@ -29,8 +31,18 @@ def why(record: Record, clock: Clock) -> str:
 
     The page has both beside it, and the whole in the details.
     """
-    told = explain({**record, "signals": {}}, clock).headline.partition("  ")[2]
+    brief = {**record, "signals": {}, "actions": _first(record.get("actions") or ())}
+    told = explain(brief, clock).headline.partition("  ")[2]
     return _REASON_NAME.sub("", told)
+
+
+def _first(actions: Sequence[Record]) -> list[Record]:
+    """A few of them; the last one stands for all that are left out."""
+    if len(actions) <= _ACTIONS_TOLD:
+        return list(actions)
+    *some, last = actions[:_ACTIONS_TOLD]
+    more = len(actions) - _ACTIONS_TOLD
+    return [*some, {**last, "domain": f"{last['domain']} and {more} more"}]
 
 
 def events(records: Iterable[Record], clock: Clock) -> tuple[Event, ...]:
@@ -106,9 +118,7 @@ def _decision(record: Record, clock: Clock) -> Event:
     told = explain(record, clock)
     headline = told.headline.partition("  ")[2]
     sentence = why(record, clock)
-    title = ", ".join(f"{_plain(one['action'])} {one['domain']}" for one in actions[:3])
-    if len(actions) > 3:
-        title += f" and {len(actions) - 3} more"
+    title = ", ".join(f"{_plain(one['action'])} {one['domain']}" for one in _first(actions))
     if not title:
         incidents = [
             f"{one['domain']}: {_plain(one['incident'])}" for one in record.get("incidents") or ()
@@ -134,12 +144,13 @@ def _decision(record: Record, clock: Clock) -> Event:
 
 
 def _kind(record: Record, actions: set[str]) -> tuple[str, Tone]:
+    # First: what went wrong must not hide behind what is done about it.
+    if actions & _TROUBLE or (record.get("errors") and not actions):
+        return "trouble", Tone.BAD
     if actions & _OUT:
         return "out", Tone.GOOD
     if actions & _IN:
         return "in", Tone.LEAVING
-    if "destroy" in actions or "roll_back" in actions or (record.get("errors") and not actions):
-        return "trouble", Tone.BAD
     if actions & _STANDBY:
         return "standby", Tone.WAITING
     return "upkeep", Tone.OFF

@@ -15,7 +15,8 @@ _SHOTS = os.environ.get(SHOTS_VARIABLE, "")
 """Read before a test begins: tests do not see variables of virtscale's (tests/conftest.py)."""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright's own loop lives in the process, no other can run there.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
@@ -62,7 +63,7 @@ def look(browser: Browser, scene: Scene, own_scene):
         assert [url for url in one.asked if not url.startswith(one.url)] == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     names = [f"vs-{number}" for number in range(1, 5)]
     scene = Scene(tmp_path_factory.mktemp("scene"), [*names, EVIL], ["vs-5", "vs-6"])

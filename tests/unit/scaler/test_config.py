@@ -213,3 +213,15 @@ def test_the_digest_names_what_decides_and_nothing_else():
     assert digest(config()) == digest(config(loglevel="debug", state_dir="/tmp/x"))
     assert digest(config()) != digest(config(max=5))
     assert pool_settings(config()).digest == digest(config())
+
+
+def test_names_of_the_page_are_host_names():
+    given = {"page_hosts": ["KVM1.example.org.", "kvm-2", "xn--bcher-kva.example"]}
+    names = check(ScalerConfig, given, source="test").page_hosts
+    assert names == ("kvm1.example.org", "kvm-2", "xn--bcher-kva.example")
+
+
+@pytest.mark.parametrize("name", ["", "http://kvm1", "kvm1:9182", "*", "*.example.org", "a b", "ä"])
+def test_what_is_no_host_name_is_told_with_the_fix(name):
+    with pytest.raises(ConfigError, match=r"page_hosts.*without scheme and port"):
+        check(ScalerConfig, {"page_hosts": [name]}, source="test")

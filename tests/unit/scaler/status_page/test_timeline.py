@@ -1,4 +1,4 @@
-from scaler.status_page.timeline import events
+from scaler.status_page.timeline import events, why
 from scaler.status_page.view import Tone
 from tests.unit.scaler.status_page.facts import NOW, action, entry
 
@@ -69,11 +69,17 @@ def test_kinds():
     found = told(*(entry(number, actions=one) for number, one in enumerate(kinds)))
     assert [event.kind for event in found] == ["out", "trouble", "standby", "upkeep"]
     assert found[3].why == "its worker has said Hello"
+    both = [action("start", "a"), action("destroy", "b", "boot_deadline")]
+    (failed,) = told(entry(1, actions=both))
+    assert failed.kind == "trouble"
+    assert failed.why.endswith("its worker did not say Hello in time")
 
 
 def test_many_actions_are_counted():
     many = [action("start", f"vs-{number}") for number in range(7)]
-    assert told(entry(1, actions=many))[0].title == "start vs-0, start vs-1, start vs-2 and 4 more"
+    (event,) = told(entry(1, actions=many))
+    assert event.title == "start vs-0, start vs-1, start vs-2 and 4 more"
+    assert why(entry(1, actions=many), clock).startswith(f"{event.title}: backlog wanted 2")
 
 
 def test_incidents_and_errors_are_news_by_themselves():
