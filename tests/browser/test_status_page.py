@@ -249,3 +249,21 @@ _LONGEST_TASK = """() => new Promise((done) => {
   new PerformanceObserver((list) => found.push(...list.getEntries())).observe({type: "longtask"});
   setTimeout(() => done(Math.max(0, ...found.map((one) => one.duration))), 2500);
 })"""
+
+
+def test_a_page_too_many_is_read_anew_instead(look, own_scene):
+    scene = own_scene(["vs-1"])
+    streams = []
+    for _ in range(16):
+        streams.append(requests.get(f"{scene.url}/api/v1/events", stream=True, timeout=30))
+        assert streams[-1].ok
+    try:
+        window = look(scene.url)
+        page = window.open()
+        page.get_by_text("every 10 s; as of").wait_for()
+        assert page.locator('tr[data-name="vs-1"]').count() == 1
+        assert all("503" in fault for fault in window.faults), window.faults
+        window.faults.clear()
+    finally:
+        for one in streams:
+            one.close()

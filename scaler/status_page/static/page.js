@@ -6,6 +6,9 @@ const FIRST_ROWS = 100;
 const SILENCE_MS = 15000;
 const RETRY_MS = 10000;
 const ANNOUNCE_MS = 5000;
+const PATIENCE_MS = 4000;
+const HIDDEN_MS = 60000;
+const LOST = "connection lost; as of";
 const CELL_CLASSES = ["name", "state", "cpu", "spark", "leases", "slots", "tier", "orders"];
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +18,8 @@ const shownEvents = new Map();
 let showsAll = false;
 let stream = null;
 let heardAt = 0;
+let losing = null;
+let leaving = null;
 
 document.documentElement.classList.add("js");
 for (const id of ["controls", "filter", "quiet-switch"]) $(id).hidden = false;
@@ -190,17 +195,32 @@ function follow() {
   heardAt = Date.now();
   const hear = (isWhole) => (event) => {
     heardAt = Date.now();
+    clearTimeout(losing);
+    losing = null;
     setLive("live", "live");
     take(JSON.parse(event.data), isWhole);
   };
   stream.addEventListener("state", hear(true));
   stream.addEventListener("change", hear(false));
   stream.addEventListener("error", () => {
-    setLive("lost", "connection lost; as of");
+    // A stream that has become old ends, and the browser is back in two seconds: nothing to tell.
+    if (losing === null) losing = setTimeout(() => setLive("lost", LOST), PATIENCE_MS);
     // After an answer that is no stream the browser gives up: too many pages, or an old scaler.
     if (stream.readyState === EventSource.CLOSED) readAnew();
   });
 }
+
+// Nobody looks at a hidden page, and a browser has six connections to a server for all its tabs.
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(leaving);
+  if (document.hidden) {
+    leaving = setTimeout(() => {
+      stream.close();
+      stream = null;
+      setLive("static", "as of");
+    }, HIDDEN_MS);
+  } else if (!stream) follow();
+});
 
 async function readAnew() {
   try {
@@ -208,12 +228,14 @@ async function readAnew() {
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       take(readPage(page), true);
+      clearTimeout(losing);
+      losing = null;
       setLive("static", "every 10 s; as of");
     }
   } catch {
     // The scaler is away; `live` says so already.
   }
-  setTimeout(follow, RETRY_MS);
+  setTimeout(() => stream && follow(), RETRY_MS);
 }
 
 // The page's own state, out of a document.
@@ -239,7 +261,7 @@ function readPage(page) {
 setInterval(() => {
   // A connection that died without a word: the scaler says something each second.
   if (stream && stream.readyState === EventSource.OPEN && Date.now() - heardAt > SILENCE_MS) {
-    setLive("lost", "connection lost; as of");
+    setLive("lost", LOST);
     follow();
   }
 }, 5000);
