@@ -153,15 +153,19 @@ class Feed:
 
     def _compose(self, leaving: threading.Event) -> None:
         """Until nobody looks."""
+        told = ""
         while self._goes_on():
             began = time.monotonic()
             self._news.clear()
             try:
                 found = fragments(self._look())
             except Exception as error:
-                # A fault in the page must be seen, and must not end it for good.
-                logs.get().error("page.failed", error=repr(error))
+                # A fault in the page must be seen, once, and must not end it for good.
+                if repr(error) != told:
+                    told = repr(error)
+                    logs.get().error("page.failed", error=told)
             else:
+                told = ""
                 self._publish(found)
             # Several turns may follow at once, each with one step of an action.
             leaving.wait(self._shortest_seconds)

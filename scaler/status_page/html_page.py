@@ -15,6 +15,12 @@ REFRESH_SECONDS = 5
 COLUMNS = ("Domain", "State", "CPU", "Last 10 min", "Leases", "Slots", "Tier", "Orders")
 _COLUMN_KEYS = ("name", "state", "cpu", "spark", "leases", "slots", "tier", "orders")
 _WIDTH, _HEIGHT = 120, 22
+_SIDE: Mapping[str, str] = {
+    "overrides": "Overrides",
+    "alerts": "Alerts that scale",
+    "signals": "Signals",
+    "policies": "Policies",
+}
 _MARKS: Mapping[str, str] = {
     "out": "\N{BLACK UP-POINTING TRIANGLE}",
     "in": "\N{BLACK DOWN-POINTING TRIANGLE}",
@@ -78,26 +84,10 @@ def page(view: View, zone: str) -> str:
     """The whole document. `zone` names the zone of its times."""
     parts = fragments(view)
     told = parts.sections
-    rows = "".join(_row(name, cells) for name, cells in parts.rows.items())
-    events = "".join(parts.events.values())
-    heads = "".join(
-        f'<th scope="col" class="c-{key}">{_text(name)}</th>'
-        for name, key in zip(COLUMNS, _COLUMN_KEYS, strict=True)
-    )
     need = "yes" if view.needs_token else "no"
     return f"""<!doctype html>
 <html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{_text(view.pool)} - virtscale</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="robots" content="noindex">
-<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>
-<link rel="icon" href="/page/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/page/page.css?{_text(view.version)}">
-<script src="/page/page.js?{_text(view.version)}" defer></script>
-</head>
+{_head(view)}
 <body data-version="{_text(view.version)}" data-needs-token="{need}">
 <a class="skip" href="#domains">To the domains</a>
 <header>
@@ -118,33 +108,13 @@ gives no orders; <code>virtscale override</code> does.</p></noscript>
 </section>
 <section class="queue" aria-labelledby="h-queue"><h2 id="h-queue">Queue</h2>
 <div id="queue">{told["queue"]}</div></section>
-<section class="domains" aria-labelledby="h-domains" id="domains" tabindex="-1">
-<div class="head"><h2 id="h-domains">Domains <span id="domain-count" class="count">{
-        told["domain-count"]
-    }</span></h2>
-<form id="filter" role="search" hidden><label>Filter
-<input id="filter-text" type="search" autocomplete="off" spellcheck="false"></label></form></div>
-<p id="cpu-note" class="hint">{told["cpu-note"]}</p>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="h-domains">
-<table id="domain-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
-<p class="more"><span id="shown"></span>
-<button id="more" type="button" hidden>Show all</button></p>
-</section>
+{_domain_section(parts)}
 <section class="timeline" aria-labelledby="h-timeline"><div class="head">
 <h2 id="h-timeline">Decisions</h2>
 <label id="quiet-switch" class="switch" hidden><input id="quiet" type="checkbox" checked>
 with stretches in which nothing was done</label></div>
-<ol id="timeline">{events}</ol></section>
-<div class="side">
-<section aria-labelledby="h-overrides"><h2 id="h-overrides">Overrides</h2>
-<div id="overrides">{told["overrides"]}</div></section>
-<section aria-labelledby="h-alerts"><h2 id="h-alerts">Alerts that scale</h2>
-<div id="alerts">{told["alerts"]}</div></section>
-<section aria-labelledby="h-signals"><h2 id="h-signals">Signals</h2>
-<div id="signals">{told["signals"]}</div></section>
-<section aria-labelledby="h-policies"><h2 id="h-policies">Policies</h2>
-<div id="policies">{told["policies"]}</div></section>
-</div>
+<ol id="timeline">{"".join(parts.events.values())}</ol></section>
+<div class="side">{_side(told)}</div>
 </main>
 <footer><nav aria-label="For programs"><a href="/metrics">metrics</a>
 <a href="/api/v1/view">this page as JSON</a> <a href="/api/v1/openapi.json">API</a>
@@ -154,6 +124,49 @@ with stretches in which nothing was done</label></div>
 </body>
 </html>
 """
+
+
+def _head(view: View) -> str:
+    version = _text(view.version)
+    return f"""<head>
+<meta charset="utf-8">
+<title>{_text(view.pool)} - virtscale</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>
+<link rel="icon" href="/page/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/page/page.css?{version}">
+<script src="/page/page.js?{version}" defer></script>
+</head>"""
+
+
+def _domain_section(parts: Fragments) -> str:
+    rows = "".join(_row(name, cells) for name, cells in parts.rows.items())
+    heads = "".join(
+        f'<th scope="col" class="c-{key}">{_text(name)}</th>'
+        for name, key in zip(COLUMNS, _COLUMN_KEYS, strict=True)
+    )
+    count, note = parts.sections["domain-count"], parts.sections["cpu-note"]
+    return f"""<section class="domains" aria-labelledby="h-domains" id="domains" tabindex="-1">
+<div class="head"><h2 id="h-domains">Domains <span id="domain-count" class="count">{count}</span>
+</h2>
+<form id="filter" role="search" hidden><label>Filter
+<input id="filter-text" type="search" autocomplete="off" spellcheck="false"></label></form></div>
+<p id="cpu-note" class="hint">{note}</p>
+<div class="scroll" tabindex="0" role="region" aria-labelledby="h-domains">
+<table id="domain-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
+<p class="more"><span id="shown"></span>
+<button id="more" type="button" hidden>Show all</button></p>
+</section>"""
+
+
+def _side(sections: Mapping[str, str]) -> str:
+    return "".join(
+        f'<section aria-labelledby="h-{key}"><h2 id="h-{key}">{title}</h2>'
+        f'<div id="{key}">{sections[key]}</div></section>'
+        for key, title in _SIDE.items()
+    )
 
 
 _DIALOG = """<dialog id="order" aria-labelledby="order-title"><form method="dialog" novalidate>

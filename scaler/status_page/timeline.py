@@ -23,6 +23,7 @@ _TOLD_OUTCOMES = {
 }
 _REASON_NAME = re.compile(r" \[[a-z_]+\]")
 _ACTIONS_TOLD = 3
+_MOST_EVENTS = 60
 _ARROW = "\N{RIGHTWARDS ARROW}"
 
 
@@ -46,7 +47,7 @@ def _first(actions: Sequence[Record]) -> list[Record]:
 
 
 def events(records: Iterable[Record], clock: Clock) -> tuple[Event, ...]:
-    """Newest first. `records` are entries as the API shows them, oldest first."""
+    """The newest, newest first. `records` are entries as the API shows them, oldest first."""
     told: list[Event] = []
     stretch: list[Record] = []
 
@@ -69,7 +70,7 @@ def events(records: Iterable[Record], clock: Clock) -> tuple[Event, ...]:
         end()
         told.append(event)
     end()
-    return tuple(reversed(told))
+    return tuple(reversed(told))[:_MOST_EVENTS]
 
 
 def _is_news(record: Record) -> bool:

@@ -82,6 +82,11 @@ def test_many_actions_are_counted():
     assert why(entry(1, actions=many), clock).startswith(f"{event.title}: backlog wanted 2")
 
 
+def test_only_the_newest_are_told():
+    found = told(*(entry(number, actions=[action("start", "a")]) for number in range(100)))
+    assert [found[0].key, found[-1].key, len(found)] == [99, 40, 60]
+
+
 def test_incidents_and_errors_are_news_by_themselves():
     lost = [{"domain": "vs-1", "incident": "guest_crashed"}]
     second, first = told(
