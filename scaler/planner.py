@@ -90,7 +90,6 @@ class _Draft:
         self.actions: list[Action] = []
         self.reasons: list[Reason] = []
         self.moments: list[float] = []
-        self.missing_standby = (0, 0)
 
     def add(self, kind: ActionKind, domain: DomainView, reason: Reason) -> None:
         self.actions.append(Action(kind, domain.name, reason))
@@ -102,14 +101,9 @@ class _Draft:
         if reason not in self.reasons:
             self.reasons.append(reason)
 
-    def finish(self, now: float) -> Plan:
-        later = [moment for moment in self.moments if moment > now]
-        return Plan(
-            tuple(self.actions),
-            min(later, default=None),
-            tuple(self.reasons),
-            self.missing_standby,
-        )
+    def finish(self, now: float, missing_standby: tuple[int, int]) -> Plan:
+        wake_at = min((moment for moment in self.moments if moment > now), default=None)
+        return Plan(tuple(self.actions), wake_at, tuple(self.reasons), missing_standby)
 
 
 def plan(
@@ -132,7 +126,7 @@ def plan(
     returned = _roll_back(rollout, draft)
     chosen = won_back | started | leaving | returned
     places = Places(pool, desired, permissions.ceiling, permissions.standby, permissions.budget)
-    draft.missing_standby = max(0, places.paused), max(0, places.saved)
+    missing_standby = max(0, places.paused), max(0, places.saved)
     for domain in pool.irregular:
         if domain.operation is None and domain.state in _WITHOUT_OBLIGATION:
             if domain.is_proof and domain.in_flight is None and domain.name not in chosen:
@@ -142,7 +136,7 @@ def plan(
             _oblige(domain, desired, pool, permissions, timing, places, draft, now)
     _keep_standby(pool, desired, permissions, places, draft, now)
     _claim(pool, draft)
-    return draft.finish(now)
+    return draft.finish(now, missing_standby)
 
 
 _CLAIMS_AT_ONCE = 16
