@@ -25,6 +25,7 @@ from stack import terminal
 
 _QUIET_SECONDS = 1.0
 _LINE_SECONDS = 5.0
+_DRAW_SECONDS = 0.1
 
 
 class Progress:
@@ -50,6 +51,7 @@ class Progress:
         self._monotonic = monotonic
         self._began = monotonic()
         self._next_line = self._began + _LINE_SECONDS
+        self._next_draw = self._began
         self._can_move = terminal.can_move(self._stream)
         self._console = terminal.console_of(self._stream)
         counted: list[ProgressColumn] = [MofNCompleteColumn()] if noun else [TaskProgressColumn()]
@@ -84,6 +86,9 @@ class Progress:
         if self._is_silent or now - self._began < _QUIET_SECONDS:
             return
         if self._can_move:
+            if now < self._next_draw:
+                return
+            self._next_draw = now + _DRAW_SECONDS
             if not self._is_shown:
                 self._bar.start()
                 self._is_shown = True

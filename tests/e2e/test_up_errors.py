@@ -83,7 +83,7 @@ def refused(*arguments: str, given: str = "", environ: Mapping[str, str] | None 
     ("arguments", "words"),
     [
         (["--flag-that-is-not"], ["--flag-that-is-not"]),
-        (["--delta", "soon"], ["--delta", "valid number"]),
+        (["--delta", "soon"], ["--delta", "'soon'", "a number"]),
         (["--delta", "0"], ["delta = 0", "greater than 0"]),
         (["--load", "heavy"], ["load = 'heavy'", "collision"]),
         (["--load", "collision", "--difficulty", "99"], ["difficulty = 99", "1 to 40"]),
