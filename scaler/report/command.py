@@ -168,10 +168,9 @@ def _run(options: argparse.Namespace, config: ScalerConfig, sources: Sources, no
     asked = _asked(options, config, sources, now)
     report = _report(asked, config, sources, options, now)
     if not report.past.turns and not any(report.measured.series.values()):
-        faults = [*asked.faults, *report.measured.faults]
         raise StartError(
             f"nothing is known of {report.full(asked.since)} to {report.clock(asked.until)}"
-            + "".join(f"; {one}" for one in faults)
+            + "".join(f"; {one}" for one in report.measured.faults)
         )
     _write(options, report)
 

@@ -77,7 +77,7 @@ def _ask(directory: Any, arguments: list[str]) -> Any:
     except PermissionError:
         # Tells whose it is.
         is_running = bool(endpoints.read(directory))
-    if is_running or not scaler_history.has_run(directory):
+    if is_running:
         return scaler_history.run(directory, ["report", *arguments])
     with contextlib.ExitStack() as stack:
         try:

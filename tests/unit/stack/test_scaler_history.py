@@ -55,6 +55,9 @@ def test_a_quiet_period_says_so():
         (["explain"], 1, "no stack is running in"),
         (["replay", "--from", "-2h", "--to", "-3h"], 2, "must be before"),
         (["replay"], 1, "no such file"),
+        (["report"], 1, "no scaler has run with this state directory yet"),
+        (["report", "--price=-1"], 2, "must be a number of money"),
+        (["report", "--out", "run.txt"], 2, "ends in .html"),
     ],
 )
 def test_without_a_stack_the_fault_is_named(tmp_path, arguments, code, text):
