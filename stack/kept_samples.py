@@ -76,7 +76,10 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         if process.poll() is not None:
-            raise StartError(f"prometheus ended at once with code {process.returncode}")
+            raise StartError(
+                f"prometheus ended at once with code {process.returncode}; if one of an earlier "
+                "run is left, end it with: virtscale down"
+            )
         with contextlib.suppress(urllib.error.URLError, OSError):
             opener.open(f"http://{HOST}:{port}/-/ready", timeout=1.0).close()
             return

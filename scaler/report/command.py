@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--to", dest="until", default="", metavar="TIME",
-        help="the same; default: now, or the last turn of a scaler that does not run",
+        help="the same; default: the last turn that was recorded",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="FILE", help="the page; default: report-DATE-TIME.html here; - prints it"
@@ -186,7 +186,7 @@ def _asked(
     gap = _gap_seconds(config)
     since, until = _moment("--from", options.since, now), _moment("--to", options.until, now)
     if until is None:
-        until = now if history is None else _last(history, now, gap)
+        until = now if history is None else _last(history, now)
     if since is None:
         since = until - _HOUR if history is None else _begin(history, until, gap)
     if until - since < _LEAST_SECONDS:
@@ -202,12 +202,10 @@ def _gap_seconds(config: ScalerConfig) -> float:
     return 30.0 + 2 * config.tick_seconds
 
 
-def _last(history: History, now: float, gap_seconds: float) -> float:
-    """Now, or the last turn of a scaler that does not run."""
+def _last(history: History, now: float) -> float:
+    """The last turn: what comes after it is not recorded, or not yet."""
     newest = history.entries(Page(limit=1, until=now, kinds=("decision",)))
-    if not newest or now - newest[0].last <= gap_seconds:
-        return now
-    return math.ceil(newest[0].last)
+    return min(now, math.ceil(newest[0].last)) if newest else now
 
 
 def _begin(history: History, until: float, gap_seconds: float) -> float:

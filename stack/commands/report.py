@@ -33,7 +33,7 @@ def report(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--to", metavar="TIME", help="The same; default: now, or the run's end."),
+        typer.Option("--to", metavar="TIME", help="The same; default: the last turn recorded."),
     ] = None,
     out: Annotated[
         Path | None,
