@@ -23,7 +23,7 @@ from stack.hypervisor import access, libvirtd, pool
 from tests.e2e import machine, own_libvirt
 from tests.free_ports import free_ports
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ENGINE = os.environ.get("VIRTSCALE_CONTAINER_ENGINE", "docker").split()
 SERVICES = ("prometheus", "alertmanager", "collector", "dispatcher", "scaler")
@@ -74,13 +74,20 @@ class Project:
     def compose(self, *words: str) -> str:
         return run(*compose_command(), "--env-file", self.env_file, "-p", self.name, *words)
 
-    def inspect(self, service: str) -> dict[str, Any]:
-        found = self.compose("ps", "-q", service).strip()
-        return dict(json.loads(run(*ENGINE, "inspect", found))[0])
+    def facts(self) -> dict[str, Any]:
+        """What the engine knows of each service's container."""
+        label = f"label=com.docker.compose.project={self.name}"
+        found = json.loads(
+            run(*ENGINE, "inspect", *run(*ENGINE, "ps", "-aq", "--filter", label).split())
+        )
+        return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
 
     def are_healthy(self) -> bool:
-        states = [self.inspect(service)["State"] for service in SERVICES]
+        states = [one["State"] for one in self.facts().values()]
         return all(state["Running"] and state["Health"]["Status"] == "healthy" for state in states)
+
+    def started(self) -> set[str]:
+        return {one["State"]["StartedAt"] for one in self.facts().values()}
 
     def query(self, text: str) -> list[Any]:
         """Answer of Prometheus to an instant query."""
@@ -196,6 +203,11 @@ def test_a_guest_hashes_and_killed_containers_come_back(
     images, project, libvirt_of_its_own, stack_state, virtscale
 ) -> None:
     define_guests(project, libvirt_of_its_own, stack_state, virtscale)
+    machine.wait_for(
+        "a worker says Hello",
+        lambda: project.value("virtscale_dispatcher_workers") > 0,
+        within=180,
+    )
     numbers = [f"KA-47-UT-{9000 + index}" for index in range(20)]
     hashes = project.submit(virtscale, numbers)
     for number, text in zip(numbers, hashes, strict=True):
@@ -203,8 +215,9 @@ def test_a_guest_hashes_and_killed_containers_come_back(
         assert hashlib.sha256((salt + number).encode()).hexdigest() == digest
     machine.wait_for("everything is scraped", lambda: project.value("up") == 5, within=30)
     machine.wait_for("everything is healthy", project.are_healthy, within=60)
-    for service in SERVICES:
-        facts = project.inspect(service)
+    containers = project.facts()
+    assert sorted(containers) == sorted(SERVICES)
+    for facts in containers.values():
         process = Path(f"/proc/{facts['State']['Pid']}/status").read_text()
         assert "\nUid:\t0\t" not in process
         assert "\nCapEff:\t0000000000000000\n" in process
@@ -222,15 +235,11 @@ def test_a_guest_hashes_and_killed_containers_come_back(
         *("--config", "/etc/virtscale/dispatcher.yaml", "--backup", backup),
     )
 
-    started = {name: project.inspect(name)["State"]["StartedAt"] for name in SERVICES}
-    for service in SERVICES:
-        os.kill(project.inspect(service)["State"]["Pid"], 9)
+    before = project.started()
+    for facts in containers.values():
+        os.kill(facts["State"]["Pid"], 9)
     machine.wait_for(
-        "every container is there again",
-        lambda: all(
-            project.inspect(name)["State"]["StartedAt"] != started[name] for name in SERVICES
-        ),
-        within=60,
+        "every container is there again", lambda: not before & project.started(), within=60
     )
     machine.wait_for("everything is healthy again", project.are_healthy, within=60)
     more = [f"KA-47-UT-{9100 + index}" for index in range(5)]
