@@ -154,7 +154,7 @@ def _domain_section(parts: Fragments) -> str:
 <form id="filter" role="search" hidden><label>Filter
 <input id="filter-text" type="search" autocomplete="off" spellcheck="false"></label></form></div>
 <p id="cpu-note" class="hint">{note}</p>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="h-domains">
+<div class="scroll" tabindex="0" role="region" aria-label="Table of domains">
 <table id="domain-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 <p class="more"><span id="shown"></span>
 <button id="more" type="button" hidden>Show all</button></p>

@@ -168,6 +168,8 @@ def test_a_screen_reader_finds_its_way(look):
         assert part in tree, tree
     page.wait_for_function("document.querySelector('#summary').textContent.length > 10")
     assert re.search(r"\d of \d wanted domains serve", page.text_content("#summary") or "")
+    regions = re.findall(r'- region "([^"]+)"', tree)
+    assert len(regions) == len(set(regions))
     # Every control has a name, every id is there once, every reference leads somewhere.
     assert page.evaluate(_NAMELESS) == []
     assert page.evaluate(_BROKEN_REFERENCES) == []
