@@ -1,4 +1,6 @@
 import io
+import os
+import select
 
 import pytest
 
@@ -60,3 +62,20 @@ def test_nobody_at_the_other_end_stops_no_work(clock):
     clock.now = 60.0
     progress.advance()
     progress.close()
+
+
+def test_at_a_terminal_it_is_a_bar_drawn_ten_times_a_second_at_most(clock, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = os.openpty()
+    written = ""
+    with os.fdopen(slave, "w") as stream:
+        progress = Progress("hashing", total=3000, noun="numbers", stream=stream, monotonic=clock)
+        for number in range(3000):
+            clock.now = number / 1000
+            progress.advance()
+            while select.select([master], [], [], 0)[0]:
+                written += os.read(master, 65_536).decode("utf-8", "replace")
+        progress.close()
+    os.close(master)
+    # Nothing in the first second, then ten a second.
+    assert 15 <= written.count("/3000") <= 25
