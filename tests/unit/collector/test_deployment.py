@@ -68,12 +68,12 @@ def test_the_shipped_configuration_is_right_also_with_its_examples():
 
 def test_variables_named_in_the_files_exist():
     known = {f"{flags.ENVIRONMENT_PREFIX}{name.upper()}" for name in CollectorSettings.model_fields}
-    for path in (*SYSTEMD.iterdir(), DEPLOY / "container" / "collector" / "Containerfile"):
+    for path in (*SYSTEMD.iterdir(), DEPLOY / "container" / "Containerfile"):
         for name in re.findall(rf"{flags.ENVIRONMENT_PREFIX}[A-Z_]+", path.read_text()):
             assert name in known, path.name
 
 
 def test_the_container_copies_what_exists():
-    text = (DEPLOY / "container" / "collector" / "Containerfile").read_text()
+    text = (DEPLOY / "container" / "Containerfile").read_text()
     for source in re.findall(r"^COPY (?!--from)(\S+)", text, re.M):
         assert (DEPLOY.parent / source).exists()
