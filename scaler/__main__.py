@@ -53,7 +53,9 @@ from scaler.shadows import Shadows
 from scaler.status_page.feed import TurnBell
 from scaler.status_page.gathering import Sources
 from scaler.status_page.load import Backlog, LoadError
+from scaler.status_page.load_watch import LoadWatch
 from scaler.status_page.outage_watch import OutageWatch
+from scaler.status_page.prometheus_load import PrometheusLoad
 from scaler.status_page.view import ShownAlert
 from scaler.telemetry import ServiceLog, Telemetry
 from servicekit import config as configuration
@@ -296,7 +298,7 @@ async def _serve(config: ScalerConfig, stop: Stop, reload: PolicyReload) -> int:
             page, feed = listener.status_page(
                 config,
                 _page_sources(config, telemetry, log, holds, desk, outages, reload),
-                functools.partial(_backlog, loop, fleet),
+                _load_watch(config, loop, fleet),
             )
             reconciler = Reconciler(
                 settings,
@@ -375,6 +377,15 @@ def _page_sources(
         is_dry_run=config.dry_run,
         needs_token=config.control_token_file is not None,
     )
+
+
+def _load_watch(
+    config: ScalerConfig, loop: asyncio.AbstractEventLoop, fleet: DispatcherFleet
+) -> LoadWatch:
+    source = PrometheusLoad(
+        config.prometheus_url, config.pool, timeout_seconds=config.metrics_timeout_seconds
+    )
+    return LoadWatch(source, functools.partial(_backlog, loop, fleet))
 
 
 def _backlog(loop: asyncio.AbstractEventLoop, fleet: DispatcherFleet) -> Backlog:

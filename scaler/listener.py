@@ -16,9 +16,7 @@ from scaler.policy_api import PolicyApi
 from scaler.stabilization import Limits
 from scaler.status_page.feed import Feed
 from scaler.status_page.gathering import Gathering, Sources
-from scaler.status_page.load import Backlog
 from scaler.status_page.load_watch import LoadWatch
-from scaler.status_page.prometheus_load import PrometheusLoad
 from scaler.status_page.web import StaticFiles, StatusPage
 from servicekit import logs
 from servicekit.config import ConfigError
@@ -111,18 +109,14 @@ def policy_routes(
 def status_page(
     config: ScalerConfig,
     sources: Sources,
-    backlog: Callable[[], Backlog],
+    load: LoadWatch,
 ) -> tuple[StatusPage, Feed]:
     """The page, and the feed that is to be told of turns and closed at the end."""
     static = StaticFiles()
     gathering = Gathering(sources, static.version)
-    source = PrometheusLoad(
-        config.prometheus_url, config.pool, timeout_seconds=config.metrics_timeout_seconds
-    )
-    watch = LoadWatch(source, backlog)
-    feed = Feed(lambda: gathering.view(watch.newest), watch.fresh)
+    feed = Feed(lambda: gathering.view(load.newest), load.fresh)
     page = StatusPage(
-        lambda: gathering.view(watch.fresh()), feed, static, page_hosts=config.page_hosts
+        lambda: gathering.view(load.fresh()), feed, static, page_hosts=config.page_hosts
     )
     return page, feed
 
