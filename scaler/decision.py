@@ -208,7 +208,9 @@ def wish(
     is not: those are not rules on trial. Production, shadows and replay call it; only production
     lets alerts and orders change it and makes a plan of it.
     """
-    context = PolicyContext(pool, state.ready_changed_at, now, observation.wall)
+    context = PolicyContext(
+        pool, state.ready_changed_at, now, observation.wall, settings.limits.headroom
+    )
     proposals, remembered = recommendation.recommend(
         settings.policies, observation.readings, context, state.policy_memory
     )

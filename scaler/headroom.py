@@ -1,22 +1,11 @@
 """Spare domains on top of what the load needs."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from scaler.policies.proposal import Proposal
+from scaler.policies.proposal import Headroom, Proposal
 
-
-@dataclass(frozen=True, slots=True)
-class Headroom:
-    """Domains on top of a wish: so many, or such a share of it, whichever is more."""
-
-    domains: int = 0
-    ratio: float = 0.0
-
-    def on(self, wish: int) -> int:
-        """Spare domains for a wish."""
-        return max(self.domains, math.ceil(wish * self.ratio - 1e-9))
+__all__ = ["Headroom", "with_headroom"]
 
 
 def with_headroom(proposals: Sequence[Proposal], headroom: Headroom) -> tuple[Proposal, ...]:

@@ -1,5 +1,6 @@
 """What a policy is given and what it answers. Every policy module knows this and no other one."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,6 +44,18 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Headroom:
+    """Domains on top of a wish: so many, or such a share of it, whichever is more."""
+
+    domains: int = 0
+    ratio: float = 0.0
+
+    def on(self, wish: int) -> int:
+        """Spare domains for a wish."""
+        return max(self.domains, math.ceil(wish * self.ratio - 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyContext:
     """What the policies may look at besides their readings."""
 
@@ -52,6 +65,8 @@ class PolicyContext:
     now: float
     wall: float | None = None
     """Seconds since the Unix epoch, for policies that follow the calendar; None: not known."""
+    headroom: Headroom = Headroom()
+    """What is put on top of a wish that takes it, so that what runs holds it too."""
 
 
 class Policy(Protocol):

@@ -24,6 +24,7 @@ TYPED = {
     "restore": "{dir}/none.backup",
     "simulate": "--shape steady --length 60 --job-seconds 1",
     "replay": "",
+    "report": "--out {dir}/report.html",
     "adopt": "--url test:///default",
     "image build": "--state /proc/none",
     "image show": "",

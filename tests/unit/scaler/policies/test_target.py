@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.policies.proposal import PolicyContext
+from scaler.policies.proposal import Headroom, PolicyContext
 from scaler.policies.target import Measure, TargetPolicy
 from scaler.pool import DomainState, DomainView, Lifecycle, PoolView
 from scaler.readings import Empty, Failed, Known, NotANumber, Partial, Stale
@@ -81,6 +81,19 @@ def test_a_total_is_shared_among_the_domains(total, current, wanted, reason):
     proposal = ask(policy, float(total), current)
     assert (proposal.desired, proposal.reason) == (wanted, reason)
     assert proposal.takes_headroom is (reason is Reason.TARGET)
+
+
+def test_a_load_that_has_used_up_the_spare_domains_is_not_within_tolerance():
+    policy = TargetPolicy(measure=Measure.TOTAL, target=3.0)
+
+    def ask_with_headroom(total, current):
+        context = PolicyContext(pool_of(current, 0), None, 0.0, headroom=Headroom(2))
+        return policy.propose({"target.value": Known(total, 1.0)}, context, None)[0]
+
+    used_up = ask_with_headroom(3.0, 1)
+    assert (used_up.desired, used_up.reason, used_up.takes_headroom) == (1, Reason.TARGET, True)
+    fits = ask_with_headroom(3.0, 3)
+    assert (fits.desired, fits.reason) == (3, Reason.WITHIN_TOLERANCE)
 
 
 def test_the_tolerance_can_be_narrower():
