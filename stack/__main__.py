@@ -16,6 +16,7 @@ from stack.commands import (
     override,
     pepper,
     policy,
+    pool,
     replay,
     report,
     simulate,
@@ -50,6 +51,7 @@ app.add_typer(image.app, name="image")
 app.add_typer(certs.app, name="certs")
 app.add_typer(pepper.app, name="pepper")
 app.add_typer(policy.app, name="policy")
+app.add_typer(pool.app, name="pool")
 app.add_typer(override.app, name="override")
 
 

@@ -145,3 +145,10 @@ def usage_error(text: str) -> typer.Exit:
     """Prints the sentence; raise what it returns."""
     typer.echo(f"error: {text}", err=True)
     return typer.Exit(EXIT_USAGE)
+
+
+def failure(text: str) -> typer.Exit:
+    """Prints each line as a fault; raise what it returns."""
+    for line in text.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    return typer.Exit(EXIT_FAILED)

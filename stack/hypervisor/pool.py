@@ -207,9 +207,10 @@ def _ours(
             )
     for name, found in sorted(marked.items()):
         if name not in ours and found in {spec.pool for spec in specs}:
+            whose = "is a clone" if _of(present[name], "template") else "was not made by virtscale"
             raise HypervisorError(
-                f"the domain {name!r} at {connection.getURI()} is in the pool {found!r} and was "
-                "not made by virtscale: use the pool as it is, without --define, or choose "
+                f"the domain {name!r} at {connection.getURI()} is in the pool {found!r} and "
+                f"{whose}: use the pool as it is, without --define, or choose "
                 "another with --pool NAME"
             )
     return ours
@@ -252,8 +253,12 @@ def pool_of(domain: libvirt.virDomain) -> str | None:
 
 
 def _is_made_by_us(domain: libvirt.virDomain) -> bool:
-    """True when virtscale defined it: somebody's own domain, lent to a pool, says no owner."""
-    return _of(domain, "owner") == _OWNER
+    """True when it is one of these definitions.
+
+    Somebody's own domain, lent to a pool, says no owner; a clone names its template, and has disks
+    that `virtscale pool` alone knows how to remove.
+    """
+    return _of(domain, "owner") == _OWNER and _of(domain, "template") is None
 
 
 def _of(domain: libvirt.virDomain, attribute: str) -> str | None:
