@@ -43,8 +43,11 @@ class Overlays(Protocol):
 
 
 class LocalOverlays:
-    """Made with qemu-img. What root makes belongs to the owner of its directory, who runs QEMU or
-    is root, for whose libvirt it does not matter."""
+    """Made with qemu-img.
+
+    What root makes gets the owner of its directory: who runs QEMU there, or root, whose libvirt
+    gives files to QEMU's user by itself.
+    """
 
     def __init__(self, directory: str) -> None:
         self.directory = directory

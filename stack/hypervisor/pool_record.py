@@ -37,12 +37,12 @@ class Record:
 
 def element(record: Record) -> ElementTree.Element:
     """The record as metadata of a definition."""
-    return _element(record, f"{{{RECORD_URI}}}record")
+    return _element(record, f"{{{RECORD_URI}}}")
 
 
 def text(record: Record) -> str:
     """The record as libvirt takes it when it sets one element of metadata."""
-    return ElementTree.tostring(_element(record, "record"), encoding="unicode")
+    return ElementTree.tostring(_element(record, ""), encoding="unicode")
 
 
 def of(root: ElementTree.Element) -> Record | None:
@@ -86,17 +86,18 @@ def write(
         root.remove(metadata)
 
 
-def _element(record: Record, tag: str) -> ElementTree.Element:
+def _element(record: Record, namespace: str) -> ElementTree.Element:
     facts = {"kind": record.kind, "pool": record.pool, "template": record.template}
-    made = ElementTree.Element(tag, {name: value for name, value in facts.items() if value})
+    facts = {name: value for name, value in facts.items() if value}
+    made = ElementTree.Element(f"{namespace}record", facts)
     for name, values in (("added", record.added), ("overlay", record.overlays)):
         for value in values:
-            ElementTree.SubElement(made, name, {"value": value})
+            ElementTree.SubElement(made, namespace + name, {"value": value})
     return made
 
 
 def _values(found: ElementTree.Element, name: str) -> tuple[str, ...]:
-    # libvirt gives the namespace to the outer element alone when it sets one by itself.
+    # Set by itself, the element has no namespace on its way to libvirt and has one on its way back.
     return tuple(one.get("value", "") for one in found if one.tag.rpartition("}")[2] == name)
 
 
