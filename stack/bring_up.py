@@ -262,9 +262,8 @@ class BringUp:
             url, pool = self._settings.url, self._settings.pool
             raise StartError(
                 f"no domain at {url} is in the pool {pool!r}; let virtscale define some there "
-                "with --define, or lend it one of yours (docs/OPERATIONS.md, 'Your own domains'): "
-                f"virsh -c '{url}' metadata NAME --config --uri urn:virtscale:domain:1 "
-                f"--key virtscale --set '<domain pool=\"{pool}\"/>'"
+                "with --define, lend it one of yours, or clone one (docs/OPERATIONS.md, 'Your own "
+                f"domains'): virtscale pool adopt NAME --pool {pool} --url '{url}'"
             )
 
     async def _connect(self, domains: LibvirtDomains) -> None:

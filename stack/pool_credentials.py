@@ -18,7 +18,8 @@ from stack import certificates, privilege
 from stack.certificates import Site
 from stack.hypervisor import access, overlays
 from stack.hypervisor.credentials import Credentials
-from stack.site_secrets import SiteSecrets
+from stack.paths import StateDirectory
+from stack.site_secrets import AUTHORITY, SiteSecrets
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _KEY = "tls-key"
@@ -32,11 +33,13 @@ class GuestFacts:
     site: Site
     has_key_files: bool
     """True: the key is left in its file, which QEMU runs as the right user to read."""
+    state: StateDirectory | None = None
+    """Where the site is, if it is the stack's own: its authority is made when it is missing."""
 
     @property
     def has_authority(self) -> bool:
         """True when certificates can be made."""
-        return self.site.ca.exists
+        return self.state is not None or self.site.ca.exists
 
     def announced(self, name: str, dispatcher: str) -> Credentials:
         """What `made` will make, with words in the place of certificates; nothing is made."""
@@ -57,7 +60,11 @@ class GuestFacts:
         if not self.has_authority:
             return Credentials(strings)
         try:
+            if self.state is not None:
+                _create(self.state)
             with _acting_as_owner(self.site.directory):
+                if not self.site.ca.exists:
+                    self.site.make_ca(AUTHORITY, time.time())
                 tls = SiteSecrets(self.site).workers([name], time.time())[name].credentials()
         except OSError as error:
             raise StartError(f"{error.filename}: {error.strerror}") from None
@@ -69,20 +76,35 @@ class GuestFacts:
         return {_KEY: str(self.site.pair("worker", name).key)} if self.has_key_files else {}
 
 
-def facts(connection: libvirt.virConnect, uri: str, site: Site) -> GuestFacts:
-    """How guests there are told.
+def facts(
+    connection: libvirt.virConnect, uri: str, site: Site, state: StateDirectory | None
+) -> GuestFacts:
+    """How guests there are told; `state` if the site is that of the stack.
 
     Raises:
         HypervisorError: with libvirt's reason.
+        StartError: there is no user to run the stack as.
 
     """
     # QEMU of another user could not read the file, and would be given it for good if it could.
-    has_key_files = (
-        overlays.is_here(uri)
-        and site.directory.exists()
-        and site.directory.stat().st_uid == _qemu_user(connection, uri)
-    )
-    return GuestFacts(site, has_key_files)
+    has_key_files = overlays.is_here(uri) and _owner(site.directory) == _qemu_user(connection, uri)
+    return GuestFacts(site, has_key_files, state)
+
+
+def _owner(directory: Path) -> int:
+    if directory.exists():
+        return directory.stat().st_uid
+    return privilege.account().pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
+def _create(state: StateDirectory) -> None:
+    if os.geteuid() != 0:
+        state.create()
+        return
+    user = privilege.account()
+    privilege.own(state.root, user)
+    with privilege.acting_as(user):
+        state.create()
 
 
 def _qemu_user(connection: libvirt.virConnect, uri: str) -> int:
@@ -100,7 +122,7 @@ def _qemu_user(connection: libvirt.virConnect, uri: str) -> int:
 @contextlib.contextmanager
 def _acting_as_owner(directory: Path) -> Iterator[None]:
     """What root makes there belongs to the stack's user, who has to read it."""
-    owner = directory.stat().st_uid
+    owner = _owner(directory)
     if os.geteuid() != 0 or owner == 0:
         yield
         return

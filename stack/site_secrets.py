@@ -12,6 +12,7 @@ from stack.certificates import Kind, Site
 from stack.guest_credentials import GuestTls
 from stack.paths import StateDirectory
 
+AUTHORITY = "virtscale"
 UP, SCALER, COMMANDS = "up", "scaler", "commands"
 ALERTS = "alerts"
 """Shown by Alertmanager to the scaler; the dispatcher does not know it."""
@@ -43,7 +44,7 @@ class SiteSecrets:
 
         """
         if not self.site.ca.exists:
-            self.site.make_ca("virtscale", now)
+            self.site.make_ca(AUTHORITY, now)
         self._ensure("server", "dispatcher", certificates.server_names([]), now)
         for name, roles in _ROLES.items():
             self._ensure_token(name, roles)

@@ -12,6 +12,7 @@ from stack.commands import options
 
 if TYPE_CHECKING:
     from stack.certificates import Site
+    from stack.hypervisor.clones import ClonePlan
     from stack.hypervisor.credentials import Credentials
     from stack.hypervisor.marks import Seen
     from stack.pool_credentials import GuestFacts
@@ -86,8 +87,9 @@ def adopt(
 
     _check_name(pool)
     _check_tier(tier)
+    own = options.state_directory(state) if directory is None else None
     with _opened(url, state, directory) as (connection, uri, site):
-        told = _Told(connection, uri, site, dispatcher, has_none=no_credentials)
+        told = _Told(connection, uri, site, dispatcher, state=own, has_none=no_credentials)
         scaler = _own_scaler(state)
         first = Adoption(pool, tier, lambda name: told.announced(name), scaler)
         steps = members.plan_adoption(connection, domains, first)
@@ -185,21 +187,15 @@ def create(
     order = CloneOrder(
         name, template, count, storage, tier, memory, vcpus, has_instance_id=not no_instance_id
     )
+    own = options.state_directory(state) if directory is None else None
     with _opened(url, state, directory) as (connection, uri, site):
-        told = _Told(connection, uri, site, dispatcher, has_none=no_credentials, source=template)
+        told = _Told(
+            connection, uri, site, dispatcher, state=own, has_none=no_credentials, source=template
+        )
         planned = clones.plan(connection, uri, order)
         told.announced(name)
         told.warn()
-        for one in planned.made:
-            disks = ", ".join(
-                f"{disk.target} over {disk.path} in {planned.places[disk.target].directory}"
-                for disk in planned.disks
-            )
-            typer.echo(f"to make: {one} ({disks or 'no disk of its own'})")
-        for seen in planned.surplus:
-            typer.echo(f"to remove: {seen.name}")
-        for one in planned.kept:
-            typer.echo(f"kept: {one} is active; shut it down and do this again to remove it")
+        _tell_plan(planned)
         if dry_run:
             return
         clones.carry_out(connection, uri, planned, told.made, _tell)
@@ -286,10 +282,14 @@ class _Told:
         site: "Site",
         dispatcher: str | None,
         *,
+        state: Any,
         has_none: bool,
         source: str = "",
     ) -> None:
-        """`source`: the domain that says what network the guests have; empty: each says its own."""
+        """Of the stack's own site if `state` is given.
+
+        `source`: the domain that says what network the guests have; empty: each says its own.
+        """
         from stack import pool_credentials
 
         self._connection = connection
@@ -297,7 +297,7 @@ class _Told:
         self._source = source
         self._facts: GuestFacts | None = None
         if not has_none:
-            self._facts = pool_credentials.facts(connection, uri, site)
+            self._facts = pool_credentials.facts(connection, uri, site, state)
             if dispatcher is not None:
                 pool_credentials.check_dispatcher(dispatcher, site)
         elif dispatcher is not None:
@@ -413,6 +413,19 @@ def _is_agreed(yes: bool, question: str) -> bool:
     if not sys.stdin.isatty():
         raise options.usage_error("nobody is here to be asked: say --yes, or --dry-run to look")
     return typer.confirm(question)
+
+
+def _tell_plan(planned: "ClonePlan") -> None:
+    for one in planned.made:
+        disks = ", ".join(
+            f"{disk.target} over {disk.path} in {planned.places[disk.target].directory}"
+            for disk in planned.disks
+        )
+        typer.echo(f"to make: {one} ({disks or 'no disk of its own'})")
+    for seen in planned.surplus:
+        typer.echo(f"to remove: {seen.name}")
+    for one in planned.kept:
+        typer.echo(f"kept: {one} is active; shut it down and do this again to remove it")
 
 
 def _tell(text: str) -> None:

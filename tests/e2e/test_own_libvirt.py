@@ -1,15 +1,14 @@
 """`virtscale up --url` on a libvirt with other domains in it, which must not notice."""
 
 import contextlib
+import dataclasses
 import os
 import re
-import shlex
 import shutil
 import socket
 import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,9 +17,8 @@ import libvirt
 import pytest
 from virtscale.v1 import job_pb2
 
-from stack import image, site_secrets
+from stack import image
 from stack.hypervisor import domain_xml, libvirtd, pool
-from stack.paths import StateDirectory
 from tests.e2e import machine, own_libvirt
 from tests.free_ports import free_ports
 
@@ -83,7 +81,7 @@ def test_a_pool_is_defined_for_the_run_and_foreign_domains_do_not_notice(
     assert own.looks("foreign", "vs-9") == before
 
 
-def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
+def test_a_clone_of_the_users_template_is_used_and_the_template_stays_his(
     session_libvirt, stack_state, virtscale
 ) -> None:
     uri = session_libvirt.uri
@@ -91,57 +89,67 @@ def test_a_domain_of_the_users_is_used_once_it_is_marked_and_stays_his(
     code, text = machine.run_to_end(virtscale, "image", "build", *state, within=250)
     assert code == 0, text
     port = free_ports(8)
-    base = ("--port-base", str(port))
+    base = ("--port-base", str(port), "--pool", "mine")
     code, text = machine.run_to_end(virtscale, "up", *state, *base, "--url", uri)
     assert code == 1
     assert "--define" in text
-    mark = re.search(r"virsh .*", text)
-    assert mark, text
-    before = _define_users_domain(session_libvirt, stack_state, "mine-1", port)
-    subprocess.run(shlex.split(mark[0].replace(" NAME ", " mine-1 ")), check=True, timeout=10)
+    assert f"virtscale pool adopt NAME --pool mine --url '{uri}'" in text
+    before = _define_template(session_libvirt, stack_state, "golden")
+    disks = stack_state / "clones"
+    disks.mkdir()
+    os.chown(disks, own_libvirt.stack_user().pw_uid, own_libvirt.stack_user().pw_gid)
+    own = (*state, "--url", uri)
+    create = ("pool", "create", "mine", "--template", "golden", "--count", "1")
+    reached = ("--dispatcher", f"10.0.2.2:{port + 6}", "--storage", str(disks))
+    code, text = machine.run_to_end(virtscale, *create, *reached, *own)
+    assert code == 0, text
 
     refused_code, refused = machine.run_to_end(
         virtscale, "up", *state, *base, "--url", uri, "--define"
     )
-    arguments = ("--url", uri, "--max", "1", "--no-load")
+    arguments = ("--url", uri, "--max", "1", "--no-load", "--pool", "mine")
     with machine.running_stack(stack_state, *arguments, command=virtscale, port_base=port) as stack:
         work_once(stack, "mine-1")
         assert stack.stop() == 0
-    assert (refused_code, session_libvirt.names()) == (1, ["mine-1"])
+    assert (refused_code, session_libvirt.names()) == (1, ["golden", "mine-1"])
     assert "'mine-1'" in refused
     assert "without --define" in refused
+    code, text = machine.run_to_end(virtscale, "pool", "destroy", "mine", "--yes", *own)
+    assert code == 0, text
+    assert (session_libvirt.names(), list(disks.iterdir())) == (["golden"], [])
     with session_libvirt.connected() as connection:
-        domain = connection.lookupByName("mine-1")
-        assert not domain.isActive()
-        assert _without_metadata(domain) == before
+        assert _without_metadata(connection.lookupByName("golden")) == before
 
 
-def _define_users_domain(own: own_libvirt.OwnLibvirt, state: Path, name: str, port: int) -> str:
-    """As in docs/OPERATIONS.md, with the stack's image for the want of another."""
+def _define_template(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str:
+    """The stack's image for the want of another, on a disk that its guest may write to."""
     newest = image.latest(state)
     assert newest is not None
-    key = (state / "secrets" / "join.key").read_bytes()
-    with own_libvirt.acting_as_stack_user():
-        tls = site_secrets.of(StateDirectory(state)).workers([name], time.time())[name]
     common = pool.PoolSpec(
         pool="any",
         image=newest,
         kind="tcg",
-        dispatcher=f"10.0.2.2:{port + 6}",
+        dispatcher="nowhere:1",
         logs=libvirtd.guest_logs(state),
-        prefix=name.removesuffix("-1"),
+        prefix=name,
     )
-    secrets = {name: pool.DomainSecrets(tls.credentials())}
-    (spec,) = pool.domain_specs(common, 1, key, secrets)
-    root = ElementTree.fromstring(domain_xml.render(spec))
-    for parent, tag in ((root, "metadata"), (root.find("devices"), "serial")):
-        assert parent is not None
-        child = parent.find(tag)
-        assert child is not None
-        parent.remove(child)
+    (spec,) = pool.domain_specs(common, 1, b"")
+    root = ElementTree.fromstring(domain_xml.render(dataclasses.replace(spec, name=name)))
+    for path in ("metadata", "sysinfo", "devices/serial", "devices/disk/readonly"):
+        _remove(root, path)
+    _remove(root, "devices/disk/shareable")
     with own.connected() as connection:
         domain = connection.defineXML(ElementTree.tostring(root, encoding="unicode"))
         return _without_metadata(domain)
+
+
+def _remove(root: ElementTree.Element, path: str) -> None:
+    above, _, tag = path.rpartition("/")
+    parent = root.find(above) if above else root
+    assert parent is not None
+    child = parent.find(tag)
+    assert child is not None
+    parent.remove(child)
 
 
 def _without_metadata(domain: libvirt.virDomain) -> str:
