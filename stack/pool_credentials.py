@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import libvirt
-
 from servicekit.config import ConfigError
 from servicekit.lifecycle import StartError
 from stack import certificates, privilege
 from stack.certificates import Site
 from stack.hypervisor import access, overlays
 from stack.hypervisor.credentials import Credentials
+from stack.hypervisor.marks import Connection
 from stack.paths import StateDirectory
 from stack.site_secrets import AUTHORITY, SiteSecrets
 
@@ -76,9 +75,7 @@ class GuestFacts:
         return {_KEY: str(self.site.pair("worker", name).key)} if self.has_key_files else {}
 
 
-def facts(
-    connection: libvirt.virConnect, uri: str, site: Site, state: StateDirectory | None
-) -> GuestFacts:
+def facts(connection: Connection, uri: str, site: Site, state: StateDirectory | None) -> GuestFacts:
     """How guests there are told; `state` if the site is that of the stack.
 
     Raises:
@@ -107,7 +104,7 @@ def _create(state: StateDirectory) -> None:
         state.create()
 
 
-def _qemu_user(connection: libvirt.virConnect, uri: str) -> int:
+def _qemu_user(connection: Connection, uri: str) -> int:
     """As whom QEMU runs on this machine."""
     found = access.qemu_user(connection)
     if found is not None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from stack.certificates import Site
     from stack.hypervisor.clones import ClonePlan
     from stack.hypervisor.credentials import Credentials
-    from stack.hypervisor.marks import Seen
+    from stack.hypervisor.marks import Connection, Seen
+    from stack.paths import StateDirectory
     from stack.pool_credentials import GuestFacts
 
 _FEWEST, _MOST = 1, 1000
@@ -277,12 +278,12 @@ class _Told:
 
     def __init__(
         self,
-        connection: Any,
+        connection: "Connection",
         uri: str,
         site: "Site",
         dispatcher: str | None,
         *,
-        state: Any,
+        state: "StateDirectory | None",
         has_none: bool,
         source: str = "",
     ) -> None:
@@ -336,18 +337,14 @@ class _Told:
             )
 
     def _address(self, name: str) -> str:
-        import libvirt
-
-        from stack.hypervisor import membership
+        from stack.hypervisor import marks, membership
 
         if self._dispatcher is not None:
             return self._dispatcher
         asked = self._source or name
-        try:
-            xml = self._connection.lookupByName(asked).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-        except libvirt.libvirtError:
-            return membership.USER_NETWORK_DISPATCHER  # that it is missing is told elsewhere
-        if not membership.has_user_network(xml):
+        xml = marks.definition_of(self._connection, asked)
+        # That there is none is told elsewhere.
+        if xml is not None and not membership.has_user_network(xml):
             raise options.usage_error(
                 f"{asked!r} is on no user-mode network: say how its guest reaches the dispatcher "
                 "with --dispatcher HOST:PORT (docs/OPERATIONS.md, 'A dispatcher for other "
@@ -361,13 +358,13 @@ def _opened(
     url: str | None, state: Path | None, directory: Path | None
 ) -> Iterator[tuple[Any, str, "Site"]]:
     """The libvirt and the site's directory; faults become one sentence each."""
-    from stack import certificates, endpoints, guests, up_entry
+    from stack import certificates, guests, up_entry
     from stack.hypervisor import marks
     from stack.hypervisor.errors import HypervisorError
 
     with options.plain_errors():
         found = options.state_directory(state)
-        uri = url or endpoints.read(found).uri
+        uri = url or _running_uri(found)
         if uri.endswith(":///session"):
             # Root's means that of the stack's user, as with `./run`.
             up_entry.prepare(found)
@@ -379,6 +376,19 @@ def _opened(
             raise options.failure(guests.refusal(str(error), uri)) from None
         except HypervisorError as error:
             raise options.failure(str(error)) from None
+
+
+def _running_uri(state: Any) -> str:
+    from servicekit.lifecycle import StartError
+    from stack import endpoints
+
+    try:
+        return endpoints.read(state).uri
+    except StartError:
+        raise options.usage_error(
+            f"no stack is running in {state.root}: say which libvirt with --url URI, such as "
+            "qemu:///system"
+        ) from None
 
 
 def _own_scaler(state: Path | None) -> str:

@@ -24,6 +24,9 @@ _STATES = {
 }
 
 
+Connection = libvirt.virConnect
+
+
 class NoConnection(HypervisorError):
     """libvirt cannot be reached."""
 
@@ -76,6 +79,16 @@ def see_all(connection: libvirt.virConnect) -> dict[str, Seen]:
         with contextlib.suppress(libvirt.libvirtError):
             found[domain.name()] = see(domain)
     return dict(sorted(found.items()))
+
+
+def definition_of(connection: libvirt.virConnect, name: str) -> str | None:
+    """What a domain's next start follows; None: there is none of that name."""
+    try:
+        return str(connection.lookupByName(name).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return None
 
 
 def define(connection: libvirt.virConnect, xml: str) -> libvirt.virDomain:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +16,7 @@ from typer.testing import CliRunner, Result
 from scaler.libvirt_domains import METADATA_URI
 from stack.certificates import Site
 from stack.commands.pool import app
+from stack.hypervisor import pool as pool_definitions
 from stack.hypervisor.pool_record import RECORD_URI
 from tests.contract.hypervisor_libvirtd import PrivateLibvirtd, until
 
@@ -169,6 +172,23 @@ def test_adopt_marks_tells_and_release_takes_back_exactly_that(
     assert pool.text("mine") == before
 
 
+def test_the_first_of_all_makes_the_stacks_authority(pool: Machine) -> None:
+    user = pwd.getpwnam("virtscale").pw_uid if os.geteuid() == 0 else os.geteuid()
+    pool.define("mine")
+    # Below a directory of pytest's the stack's user may not pass.
+    with tempfile.TemporaryDirectory(prefix="vs-") as above:
+        Path(above).chmod(0o755)
+        state = Path(above) / "state"
+        arguments = ["mine", "--url", pool.uri, "--state", str(state)]
+        done = CliRunner().invoke(app, ["adopt", *arguments, "--dry-run"])
+        assert (done.exit_code, state.exists()) == (0, False)
+        done = CliRunner().invoke(app, ["adopt", *arguments, "--yes"])
+        assert done.exit_code == 0, done.output
+        made = [path for path in (state / "secrets" / "tls").rglob("*") if path.is_file()]
+        assert {path.name for path in made} == {"ca.key", "ca.pem", "mine.key", "mine.pem"}
+        assert {path.stat().st_uid for path in made} == {user}
+
+
 def test_a_running_domain_is_marked_live_when_its_guest_needs_nothing(
     pool: Machine, site: Site
 ) -> None:
@@ -250,6 +270,8 @@ def test_clones_are_made_added_removed_and_destroyed(pool: Machine, site: Site, 
         ("web-2", "clone", "running"),
     ]
 
+    # What `up --define` has made and removes at its end is something else.
+    assert pool_definitions.undefine_pool(pool.connection, "web") == []
     pool("destroy", "web", "--yes", code=2, says="active: web-2")
     pool("destroy", "web", "--yes", "--force", "--timeout", "0", says="its power is cut")
     assert (pool.names(), pool.files()) == (["golden", "mine"], [disk.name])
@@ -319,3 +341,5 @@ def test_the_list_of_nothing_and_no_libvirt(pool: Machine) -> None:
     pool("list", says="is in a pool")
     done = CliRunner().invoke(app, ["list", "--url", "qemu+unix:///session?socket=/nowhere"])
     assert (done.exit_code, "--url" in done.output) == (1, True)
+    done = CliRunner().invoke(app, ["list", "--state", str(pool.site.parent)])
+    assert (done.exit_code, "--url URI" in done.output) == (2, True)
