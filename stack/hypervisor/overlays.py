@@ -73,6 +73,8 @@ class LocalOverlays:
                 f"{' '.join(done.stderr.split())}; give a directory that this user may write to "
                 "with --storage DIR, or make it a storage pool of libvirt (virsh pool-define-as)"
             )
+        # What a guest writes is nobody else's to read.
+        os.chmod(path, 0o600)
         if os.geteuid() == 0:
             owner = os.stat(self.directory)
             os.chown(path, owner.st_uid, owner.st_gid)

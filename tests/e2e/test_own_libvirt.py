@@ -121,6 +121,35 @@ def test_a_clone_of_the_users_template_is_used_and_the_template_stays_his(
         assert _without_metadata(connection.lookupByName("golden")) == before
 
 
+def test_clones_run_whoever_qemu_is_and_go_without_a_trace(own, stack_state, virtscale) -> None:
+    before = own.looks("foreign", "vs-9")
+    disks = Path(tempfile.mkdtemp(prefix="own-", dir="/var/tmp"))
+    disks.chmod(0o711)
+    os.chown(disks, own_libvirt.stack_user().pw_uid, own_libvirt.stack_user().pw_gid)
+    disk = disks / "golden.raw"
+    own.define_template("golden", disk)
+    content = disk.read_bytes()
+    where = ("--state", str(stack_state), "--url", own.uri)
+    create = ("pool", "create", "web", "--template", "golden", "--count", "2")
+    code, text = machine.run_to_end(virtscale, *create, *where)
+    assert code == 0, text
+    with own.connected() as connection:
+        for name in ("web-1", "web-2"):
+            connection.lookupByName(name).create()
+        assert connection.lookupByName("web-2").isActive()
+    overlays = sorted(path.name for path in disks.iterdir() if path != disk)
+    assert overlays == ["web-1-vda.qcow2", "web-2-vda.qcow2"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in disks.iterdir()} == {0o600}
+    destroy = ("pool", "destroy", "web", "--yes", "--force", "--timeout", "0")
+    code, text = machine.run_to_end(virtscale, *destroy, *where)
+    assert code == 0, text
+    assert own.names() == ["foreign", "golden", "vs-9"]
+    assert list(disks.iterdir()) == [disk]
+    assert disk.read_bytes() == content
+    assert own.looks("foreign", "vs-9") == before
+    shutil.rmtree(disks)
+
+
 def _define_template(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str:
     """The stack's image for the want of another, on a disk that its guest may write to."""
     newest = image.latest(state)
