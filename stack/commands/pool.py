@@ -422,7 +422,10 @@ def _is_agreed(yes: bool, question: str) -> bool:
         return True
     if not sys.stdin.isatty():
         raise options.usage_error("nobody is here to be asked: say --yes, or --dry-run to look")
-    return typer.confirm(question)
+    is_agreed = typer.confirm(question)
+    if not is_agreed:
+        typer.echo("nothing was changed")
+    return is_agreed
 
 
 def _tell_plan(planned: "ClonePlan") -> None:

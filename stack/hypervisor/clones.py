@@ -57,6 +57,8 @@ class ClonePlan:
     """Surplus clones that are active."""
     places: Mapping[str, Overlays] = field(default_factory=dict)
     """Who makes overlays, by the disk's target."""
+    stamps: tuple[str, ...] = ()
+    """When the template's disks were last written to."""
 
 
 def plan(connection: libvirt.virConnect, uri: str, order: CloneOrder) -> ClonePlan:
@@ -71,6 +73,14 @@ def plan(connection: libvirt.virConnect, uri: str, order: CloneOrder) -> ClonePl
     clones = _clones(present, order)
     volumes = overlays.volume_paths(connection, clone_xml.volumes_of(template.xml))
     disks = tuple(clone_xml.template_disks(template.xml, volumes))
+    stamps = tuple(found for disk in disks if (found := overlays.stamp(uri, disk.path)))
+    known = () if template.record is None else template.record.stamps
+    # Who may not look into the directory sees none.
+    if known and stamps and known != stamps:
+        raise HypervisorError(
+            f"--template {order.template}: its disk was written to since clones were made of it; "
+            "they may be ruined: destroy their pools, and create them anew"
+        )
     wanted = [f"{order.pool}-{number}" for number in range(1, order.count + 1)]
     missing = tuple(name for name in wanted if name not in clones)
     for name in missing:
@@ -94,6 +104,7 @@ def plan(connection: libvirt.virConnect, uri: str, order: CloneOrder) -> ClonePl
         surplus=tuple(seen for seen in surplus if not seen.is_active),
         kept=tuple(seen.name for seen in surplus if seen.is_active),
         places=places,
+        stamps=stamps,
     )
 
 
@@ -113,7 +124,7 @@ def carry_out(
     """
     with contextlib.ExitStack() as undo:
         if planned.made and planned.template.record is None:
-            marks.mark(planned.template, planned.template.attributes or None, Record("template"))
+            marks.mark(planned.template, None, Record("template", stamps=planned.stamps))
             undo.callback(_quietly, _unmark, planned.template)
         for number, name in enumerate(planned.made, start=1):
             _make(connection, planned, name, credentials(name), undo)

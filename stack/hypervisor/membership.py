@@ -16,6 +16,9 @@ USER_NETWORK_DISPATCHER = "10.0.2.2:15052"
 """The stack's port for guests, as they reach it on QEMU's user-mode network."""
 
 _SECRET = re.compile(r"(virtscale\.(?:tls-key|join-token)=)[^<]*")
+_THEIRS = re.compile(
+    r"(io\.systemd\.credential[^:<]*:(?!virtscale\.)[^=<]+=)[^<]*|(passwd=\")[^\"]*"
+)
 _LONG = re.compile(r"(virtscale\.tls-[a-z]+=)[^<]{60,}")
 _KEPT = ("scaler", "operation", "operation_since", "token", "generation")
 
@@ -159,6 +162,7 @@ def _belonging_faults(root: ElementTree.Element, name: str, pool: str, scaler: s
 
 def _shown(text: str) -> list[str]:
     hidden = _SECRET.sub(r"\1(secret)", text)
+    hidden = _THEIRS.sub(r"\1\2(secret)", hidden)
     return _LONG.sub(r"\1(certificate)", hidden).splitlines()
 
 

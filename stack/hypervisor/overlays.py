@@ -148,6 +148,16 @@ def is_here(uri: str) -> bool:
     return not urlsplit(uri).netloc
 
 
+def stamp(uri: str, path: str) -> str:
+    """When a file on this machine was last written to; empty where that cannot be seen."""
+    if not is_here(uri):
+        return ""
+    try:
+        return f"{os.stat(path).st_mtime_ns} {path}"
+    except OSError:
+        return ""
+
+
 def find(connection: libvirt.virConnect, uri: str, place: str) -> Overlays:
     """Who makes overlays in a directory, or in the storage pool of that name.
 

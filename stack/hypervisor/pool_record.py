@@ -33,6 +33,8 @@ class Record:
     """Parts of the definition that taking the domain in has added, in that order."""
     overlays: tuple[str, ...] = ()
     """Files made for a clone and for nobody else."""
+    stamps: tuple[str, ...] = ()
+    """Of a template: when each of its disks was last written to, as `<nanoseconds> <path>`."""
 
 
 def element(record: Record) -> ElementTree.Element:
@@ -59,6 +61,7 @@ def of(root: ElementTree.Element) -> Record | None:
         template=found.get("template", ""),
         added=_values(found, "added"),
         overlays=_values(found, "overlay"),
+        stamps=_values(found, "stamp"),
     )
 
 
@@ -90,7 +93,8 @@ def _element(record: Record, namespace: str) -> ElementTree.Element:
     facts = {"kind": record.kind, "pool": record.pool, "template": record.template}
     facts = {name: value for name, value in facts.items() if value}
     made = ElementTree.Element(f"{namespace}record", facts)
-    for name, values in (("added", record.added), ("overlay", record.overlays)):
+    parts = {"added": record.added, "overlay": record.overlays, "stamp": record.stamps}
+    for name, values in parts.items():
         for value in values:
             ElementTree.SubElement(made, namespace + name, {"value": value})
     return made

@@ -331,6 +331,20 @@ def test_a_file_that_another_domain_uses_is_kept(pool: Machine) -> None:
     assert pool.names() == ["golden", "thrifty"]
 
 
+def test_a_template_that_was_started_after_all_gets_no_more_clones(pool: Machine) -> None:
+    disk = pool.disk("golden.raw")
+    template = pool.define("golden", disk)
+    create = ("create", "web", "--template", "golden", "--no-credentials", "--count")
+    pool(*create, "1")
+    template.create()
+    template.destroy()
+    pool(*create, "2")  # It wrote nothing.
+    os.utime(disk, (1, 1))
+    pool(*create, "3", code=1, says="may be ruined")
+    pool("destroy", "web", "--yes")
+    pool(*create, "1")
+
+
 def _output(*command: object) -> str:
     return subprocess.run(
         list(map(str, command)), check=True, capture_output=True, text=True

@@ -69,6 +69,20 @@ def test_the_difference_shows_no_secret() -> None:
     assert SECRET not in shown
 
 
+def test_the_owners_own_secrets_are_not_shown_either() -> None:
+    text = XML.replace("<devices>", "<devices><graphics type='vnc' passwd='hush'/>").replace(
+        "</os>",
+        "<smbios mode='sysinfo'/></os><sysinfo type='smbios'><oemStrings><entry>io.systemd"
+        ".credential.binary:passwd.root=aHVzaA</entry></oemStrings></sysinfo>",
+    )
+    # All of it: as a difference from nothing.
+    shown = membership.Change("", adopted(text).after).difference("golden")
+    assert "passwd.root=(secret)" in shown
+    assert 'passwd="(secret)"' in shown
+    assert "hush" not in shown
+    assert "aHVzaA" not in shown
+
+
 def test_a_mark_alone_changes_nothing_of_the_machine() -> None:
     assert not adopted(wanted=Credentials()).is_of_the_machine
     assert adopted().is_of_the_machine
@@ -148,6 +162,6 @@ _TEXTS = st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1), 
 @given(_TEXTS.map(tuple), _TEXTS.map(tuple))
 def test_a_record_is_read_as_it_was_written(added: tuple[str, ...], files: tuple[str, ...]) -> None:
     root = definition.parse(XML)
-    record = pool_record.Record("clone", "web", "golden", added=added, overlays=files)
+    record = pool_record.Record("clone", "web", "golden", added=added, overlays=files, stamps=added)
     pool_record.write(root, None, record)
     assert pool_record.of(definition.parse(definition.render(root))) == record
