@@ -53,10 +53,12 @@ def jobs(count: int) -> list[job_pb2.JobSpec]:
     return [job_pb2.JobSpec(number=f"KA-47-UT-{9000 + index}") for index in range(count)]
 
 
-def work_once(stack: machine.Stack, worker: str) -> None:
-    """The worker says Hello and finishes what it is given."""
+def work_once(stack: machine.Stack, *workers: str) -> None:
+    """The workers say Hello, and what they are given is finished."""
     client = machine.Client(stack)
-    machine.wait_for(f"{worker} says Hello", lambda: worker in client.workers(), within=180)
+    machine.wait_for(
+        f"{workers} say Hello", lambda: set(workers) <= set(client.workers()), within=180
+    )
     client.submit(jobs(5))
     machine.wait_for("every job is final", lambda: not client.unfinished(), within=60)
     client.check_every_result()
@@ -81,7 +83,7 @@ def test_a_pool_is_defined_for_the_run_and_foreign_domains_do_not_notice(
     assert own.looks("foreign", "vs-9") == before
 
 
-def test_a_clone_of_the_users_template_is_used_and_the_template_stays_his(
+def test_a_lent_domain_and_a_clone_work_and_the_users_domains_stay_his(
     session_libvirt, stack_state, virtscale
 ) -> None:
     uri = session_libvirt.uri
@@ -94,31 +96,35 @@ def test_a_clone_of_the_users_template_is_used_and_the_template_stays_his(
     assert code == 1
     assert "--define" in text
     assert f"virtscale pool adopt NAME --pool mine --url '{uri}'" in text
-    before = _define_template(session_libvirt, stack_state, "golden")
+    before = [_define(session_libvirt, stack_state, name) for name in ("golden", "lent")]
     disks = stack_state / "clones"
     disks.mkdir()
     os.chown(disks, own_libvirt.stack_user().pw_uid, own_libvirt.stack_user().pw_gid)
     own = (*state, "--url", uri)
     create = ("pool", "create", "mine", "--template", "golden", "--count", "1")
-    reached = ("--dispatcher", f"10.0.2.2:{port + 6}", "--storage", str(disks))
-    code, text = machine.run_to_end(virtscale, *create, *reached, *own)
-    assert code == 0, text
+    adopt = ("pool", "adopt", "lent", "--pool", "mine", "--yes")
+    reached = ("--dispatcher", f"10.0.2.2:{port + 6}")
+    for command in ((*create, "--storage", str(disks)), adopt):
+        code, text = machine.run_to_end(virtscale, *command, *reached, *own)
+        assert code == 0, text
 
     refused_code, refused = machine.run_to_end(
         virtscale, "up", *state, *base, "--url", uri, "--define"
     )
-    arguments = ("--url", uri, "--max", "1", "--no-load", "--pool", "mine")
+    arguments = ("--url", uri, "--min", "2", "--max", "2", "--no-load", "--pool", "mine")
     with machine.running_stack(stack_state, *arguments, command=virtscale, port_base=port) as stack:
-        work_once(stack, "mine-1")
+        work_once(stack, "mine-1", "lent")
         assert stack.stop() == 0
-    assert (refused_code, session_libvirt.names()) == (1, ["golden", "mine-1"])
-    assert "'mine-1'" in refused
+    assert (refused_code, session_libvirt.names()) == (1, ["golden", "lent", "mine-1"])
     assert "without --define" in refused
-    code, text = machine.run_to_end(virtscale, "pool", "destroy", "mine", "--yes", *own)
-    assert code == 0, text
-    assert (session_libvirt.names(), list(disks.iterdir())) == (["golden"], [])
+    for command in (("destroy", "mine"), ("release", "lent")):
+        code, text = machine.run_to_end(virtscale, "pool", *command, "--yes", *own)
+        assert code == 0, text
+    assert (session_libvirt.names(), list(disks.iterdir())) == (["golden", "lent"], [])
     with session_libvirt.connected() as connection:
-        assert _without_metadata(connection.lookupByName("golden")) == before
+        domains = [connection.lookupByName(name) for name in ("golden", "lent")]
+        assert [_without_metadata(domain) for domain in domains] == before
+        assert not any(domain.isActive() for domain in domains)
 
 
 def test_clones_run_whoever_qemu_is_and_go_without_a_trace(own, stack_state, virtscale) -> None:
@@ -150,8 +156,8 @@ def test_clones_run_whoever_qemu_is_and_go_without_a_trace(own, stack_state, vir
     shutil.rmtree(disks)
 
 
-def _define_template(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str:
-    """The stack's image for the want of another, on a disk that its guest may write to."""
+def _define(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str:
+    """The stack's image for the want of another; `golden` has a disk that it may write to."""
     newest = image.latest(state)
     assert newest is not None
     common = pool.PoolSpec(
@@ -164,9 +170,11 @@ def _define_template(own: own_libvirt.OwnLibvirt, state: Path, name: str) -> str
     )
     (spec,) = pool.domain_specs(common, 1, b"")
     root = ElementTree.fromstring(domain_xml.render(dataclasses.replace(spec, name=name)))
-    for path in ("metadata", "sysinfo", "devices/serial", "devices/disk/readonly"):
+    paths = ["metadata", "sysinfo", "devices/serial"]
+    if name == "golden":
+        paths += ["devices/disk/readonly", "devices/disk/shareable"]
+    for path in paths:
         _remove(root, path)
-    _remove(root, "devices/disk/shareable")
     with own.connected() as connection:
         domain = connection.defineXML(ElementTree.tostring(root, encoding="unicode"))
         return _without_metadata(domain)
