@@ -18,7 +18,7 @@ UNITS = ("virtscale-dispatcher.service", "virtscale-scaler.service", "virtscale.
 WORST_EXPOSURE = {
     "virtscale-dispatcher.service": 1.4,
     "virtscale-scaler.service": 1.6,
-    "virtscale.service": 1.5,
+    "virtscale.service": 1.6,
 }
 _PROGRAM = re.compile(r"^(ExecStart=)\S+", re.MULTILINE)
 
