@@ -296,6 +296,11 @@ def _clones(present: Mapping[str, Seen], order: CloneOrder) -> dict[str, Seen]:
                     f"the pool {order.pool!r} has clones of {seen.record.template!r}; destroy it "
                     f"first (virtscale pool destroy {order.pool}), or give another name"
                 )
+            if not seen.attributes:
+                raise HypervisorError(
+                    f"{name!r} was about to be removed when that ended early; finish it with: "
+                    f"virtscale pool destroy {order.pool}"
+                )
             clones[name] = seen
         elif is_made(seen):
             raise HypervisorError(

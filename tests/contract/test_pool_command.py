@@ -339,6 +339,12 @@ def test_a_template_that_was_started_after_all_gets_no_more_clones(pool: Machine
     template.create()
     template.destroy()
     pool(*create, "2")  # It wrote nothing.
+    # As a removal leaves it that was broken off.
+    clone = pool.connection.lookupByName("web-2")
+    clone.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, None, METADATA_URI, 2)
+    pool(*create, "3", code=1, says="finish it with: virtscale pool destroy web")
+    pool("destroy", "web", "--yes", says="web-2: undefined, 1 overlay(s) removed")
+    pool(*create, "1")
     os.utime(disk, (1, 1))
     pool(*create, "3", code=1, says="may be ruined")
     pool("destroy", "web", "--yes")
