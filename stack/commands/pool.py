@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stack.commands import options
+from stack.commands import manual, options
 
 if TYPE_CHECKING:
     from stack.certificates import Site
@@ -20,17 +20,15 @@ if TYPE_CHECKING:
 
 _FEWEST, _MOST = 1, 1000
 
-app = typer.Typer(
+app = manual.Application(
     help="Lend domains of your own to a pool, or make linked clones of a template.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     epilog="Examples:  virtscale pool adopt my-vm --pool web --url qemu:///system   |   "
     "virtscale pool create web --template golden --count 4 --url qemu:///system   |   "
     "virtscale pool list --url qemu:///system",
 )
 
 Domains = Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names of domains.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The pool.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the pool.")]
 Url = Annotated[
     str | None,
     typer.Option(
@@ -64,7 +62,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(
-    help="Make existing domains members of a pool: mark them, and tell their guests where the "
+    help="Make existing domains members of a pool. Mark them, and tell their guests where the "
     "dispatcher is and who they are. Shows what it changes and asks. Their definitions and disks "
     "stay yours. Again for a member: renews its certificate when half of its life is over.",
     epilog="Examples:  virtscale pool adopt my-vm --url qemu:///system   |   virtscale pool adopt "
@@ -72,7 +70,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 )
 def adopt(
     domains: Domains,
-    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="The pool.")] = "default",
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="NAME", help="Name of the pool.")
+    ] = "default",
     tier: Tier = "cold",
     no_credentials: NoCredentials = False,
     dispatcher: Dispatcher = None,
@@ -107,9 +107,9 @@ def adopt(
 
 
 @app.command(
-    help="Give adopted domains back: removes from their definitions what `adopt` has added, and "
+    help="Give adopted domains back. Removes from their definitions what `adopt` has added, and "
     "nothing else.",
-    epilog="Example:  virtscale pool release my-vm --url qemu:///system",
+    epilog="Examples:  virtscale pool release my-vm --url qemu:///system",
 )
 def release(
     domains: Domains,
@@ -135,7 +135,7 @@ def release(
 
 
 @app.command(
-    help="Make a pool of linked clones of a template domain, named NAME-1 and so on: each has an "
+    help="Make a pool of linked clones of a template domain, named NAME-1 and so on. Each has an "
     "overlay of every disk that the template writes to, its own name, UUID, addresses and "
     "certificate; all else is as in the template, which must be off and must not be started any "
     "more. Again with a bigger --count: adds; with a smaller one: removes those that are off.",
@@ -159,10 +159,12 @@ def create(
         ),
     ] = "",
     memory: Annotated[
-        int | None, typer.Option("--memory", metavar="MIB", min=16, help="Of each clone.")
+        int | None,
+        typer.Option("--memory", metavar="MIB", min=16, help="Memory of each clone."),
     ] = None,
     vcpus: Annotated[
-        int | None, typer.Option("--vcpus", metavar="N", min=1, max=512, help="Of each clone.")
+        int | None,
+        typer.Option("--vcpus", metavar="N", min=1, max=512, help="Virtual CPUs of each clone."),
     ] = None,
     tier: Tier = "cold",
     no_instance_id: Annotated[
@@ -256,7 +258,11 @@ def destroy(
         clones.destroy(connection, uri, made, seconds=seconds if force else None, tell=_tell)
 
 
-@app.command("list", help="List the pools at a libvirt: domains, whose they are, their state.")
+@app.command(
+    "list",
+    help="List the pools at a libvirt: domains, whose they are, their state.",
+    epilog="Examples:  virtscale pool list --url qemu:///system   |   virtscale pool list --json",
+)
 def list_(url: Url = None, state: options.State = None, json: options.Json = False) -> None:
     """Lists pools."""
     from stack.hypervisor import marks
