@@ -1,4 +1,4 @@
-"""Writes docs/CONFIGURATION.md from the settings themselves: `python docs/generate_configuration.py`.
+"""Writes docs/CONFIGURATION.md from the settings: `python docs/generate_configuration.py`.
 
 Key, kind, limits, default and meaning are those of the models that check a configuration, so that
 the document cannot say what the code does not do. `--check` fails when it is not current.
@@ -114,8 +114,7 @@ PROGRAMS = (
 def document() -> str:
     """The whole page."""
     parts = [_INTRODUCTION]
-    for one in PROGRAMS:
-        parts.append("\n".join(_program(one)))
+    parts += ["\n".join(_program(one)) for one in PROGRAMS]
     parts.append("\n".join(_policies_file()))
     parts.append("\n".join(_guest_worker()))
     parts.append("\n".join(_shared()))

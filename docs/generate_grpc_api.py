@@ -1,6 +1,6 @@
-"""Writes docs/GRPC_API.md from the comments in proto/virtscale/v1: `python docs/generate_grpc_api.py`.
+"""Writes docs/GRPC_API.md from the contract: `python docs/generate_grpc_api.py`.
 
-The files are read as text, because descriptors hold no comments. `--check` fails when the page is
+The files in proto/virtscale/v1 are read as text, because descriptors hold no comments. `--check` fails when the page is
 not current.
 """
 

@@ -18,11 +18,12 @@ def prose(path):
     return _FENCE.sub("", path.read_text(encoding="utf-8"))
 
 
+def slug(heading):
+    return re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
+
+
 def anchors(path):
-    headings = re.findall(r"^#+ (.+)$", prose(path), re.M)
-    return {
-        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
-    }
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", prose(path), re.M)}
 
 
 def test_every_link_leads_to_a_file_or_heading(sources):
@@ -36,6 +37,62 @@ def test_every_link_leads_to_a_file_or_heading(sources):
             if not file.exists() or (anchor and anchor not in anchors(file)):
                 broken.append(f"{sources.name(path)}: {link}")
     assert not broken
+
+
+HOSTS = {
+    "www.apache.org",
+    "docs.astral.sh",
+    "keepachangelog.com",
+    "semver.org",
+}
+"""Whom a reader is sent to. Another one is a choice, made by adding it here."""
+_URL = re.compile(r"https?://([A-Za-z0-9.-]+)")
+_HERE = re.compile(r"localhost|[\d.]+|.*\.example(\.(org|com|net))?")
+
+
+def test_links_lead_out_to_known_hosts_only(sources):
+    unknown = []
+    for path in documents(sources):
+        for link in _LINK.findall(prose(path)):
+            match = _URL.match(link)
+            if match and match[1] not in HOSTS and not _HERE.fullmatch(match[1]):
+                unknown.append(f"{sources.name(path)}: {link}")
+    assert not unknown
+
+
+def test_every_host_of_the_list_is_linked(sources):
+    links = [link for path in documents(sources) for link in _LINK.findall(prose(path))]
+    linked = {match[1] for match in map(_URL.match, links) if match}
+    assert linked >= HOSTS - {"www.apache.org"}
+
+
+def test_no_heading_stands_twice_on_a_page(sources):
+    """The second one would have another anchor than it seems to have."""
+    twice = []
+    for path in documents(sources):
+        found = [slug(heading) for heading in re.findall(r"^#+ (.+)$", prose(path), re.M)]
+        twice += [f"{sources.name(path)}: {one}" for one in found if found.count(one) > 1]
+    assert not twice
+
+
+def test_the_index_leads_to_every_page(sources):
+    index = (sources.root / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [*(sources.root / "docs").glob("*.md"), *(sources.root / "docs" / "howto").glob("*.md")]
+    names = {path.relative_to(sources.root / "docs").as_posix() for path in pages} - {"README.md"}
+    assert len(names) > 15
+    assert [name for name in sorted(names) if f"({name}" not in index] == []
+
+
+def test_the_readme_shows_three_pictures_at_most(sources):
+    text = (sources.root / "README.md").read_text(encoding="utf-8")
+    assert 1 <= len(re.findall(r"^!\[", text, re.M)) <= 3
+
+
+def test_every_picture_is_shown(sources):
+    shown = "".join(path.read_text(encoding="utf-8") for path in documents(sources))
+    pictures = sorted((sources.root / "docs" / "images").iterdir())
+    assert pictures
+    assert [one.name for one in pictures if f"images/{one.name})" not in shown] == []
 
 
 def test_every_file_named_in_a_document_exists(sources):

@@ -67,9 +67,7 @@ def test_every_command_of_a_howto_page_is_run_by_a_test(sources):
     assert not unknown, "add a test that runs it, and a row in IN_HOWTO"
 
 
-@pytest.mark.parametrize(
-    "test_id", sorted({*COVERED.values(), *IN_HOWTO.values(), TUTORIAL})
-)
+@pytest.mark.parametrize("test_id", sorted({*COVERED.values(), *IN_HOWTO.values(), TUTORIAL}))
 def test_the_named_test_exists(sources, test_id):
     file, _, name = test_id.partition("::")
     text = (sources.root / file).read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.e2e import machine
 
 DOCUMENT = machine.ROOT / "docs" / "TUTORIAL.md"
-FOLDER = "/tmp/tutorial"  # noqa: S108 - a place in a text, replaced by the test's own
+FOLDER = "/tmp/tutorial"
 STATE = "/var/lib/virtscale"
 
 _BLOCK = re.compile(r"^## (?P<title>[^\n]+)$|^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
