@@ -1,7 +1,7 @@
 """Writes docs/GRPC_API.md from the contract: `python docs/generate_grpc_api.py`.
 
-The files in proto/virtscale/v1 are read as text, because descriptors hold no comments. `--check` fails when the page is
-not current.
+The files in proto/virtscale/v1 are read as text, because descriptors hold no comments. `--check`
+fails when the page is not current.
 """
 
 import argparse

@@ -28,10 +28,10 @@ OpenAPI 3.1 at `/api/v1/openapi.json`; do not edit. In the examples long
 lists are cut.
 
 It answers on `listen_address` (127.0.0.1:9182), beside `/metrics` and the
-[status page](OPERATIONS.md#the-status-page). Reading is open to whoever reaches the port. Orders are taken from the same host
-only, unless `remote_control` is set, and with `control_token_file` (as under `./run`) they need
-`Authorization: Bearer` and its token. A refusal has a code from 400 on and an [Error](#error) that
-says what is wrong, with what value, and what to do.
+[status page](OPERATIONS.md#the-status-page). Reading is open to whoever reaches the port. Orders
+are taken from the same host only, unless `remote_control` is set, and with `control_token_file`
+(as under `./run`) they need `Authorization: Bearer` and its token. A refusal has a code from 400
+on and an [Error](#error) that says what is wrong, with what value, and what to do.
 """
 _TOKENS = {
     "control": "Needs the token of `control_token_file`, where one is configured.",
