@@ -143,6 +143,8 @@ class LoadGenerator:
     async def follow(self) -> None:
         """Records results for ever; cancel it."""
         async for exported in self._patient.results():
+            # The next submission may be a long time off.
+            self.state.trouble = ""
             self._journal.finished(exported.job)
 
     async def reconcile(self) -> None:

@@ -60,6 +60,15 @@ async def test_what_finished_unheard_is_found_by_asking(load, dispatcher, journa
     assert journal.completed == journal.submitted
 
 
+async def test_a_result_says_that_the_dispatcher_is_back(load, dispatcher, journal) -> None:
+    ids = await dispatcher_submit(load, dispatcher)
+    load.state.trouble = "the dispatcher does not answer"
+    following = asyncio.create_task(load.follow())
+    await until(lambda: journal.completed == len(ids))
+    assert load.state.trouble == ""
+    following.cancel()
+
+
 async def test_results_are_followed(load, dispatcher, journal) -> None:
     following = asyncio.create_task(load.follow())
     ids = await dispatcher_submit(load, dispatcher)
