@@ -1,8 +1,15 @@
 """Documents that nobody tests rot. Links lead somewhere, and files named in the text exist."""
 
+import ast
+import json
 import re
+import subprocess
+from xml.etree import ElementTree
 
 import pytest
+import yaml
+
+from tests.markdown_blocks import blocks
 
 _FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -106,6 +113,32 @@ def test_every_file_named_in_a_document_exists(sources):
             if not any(sources.root.glob(named.rstrip("/"))):
                 missing.append(f"{sources.name(path)}: {code}")
     assert not missing
+
+
+PARSERS = {
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+    "json": json.loads,
+    "python": ast.parse,
+    "xml": lambda text: ElementTree.fromstring(f"<all>{text}</all>"),
+}
+
+
+def test_every_block_shown_is_of_its_language(sources):
+    wrong = []
+    scripts = []
+    for path in documents(sources):
+        for language, text in blocks(path.read_text(encoding="utf-8")):
+            try:
+                PARSERS.get(language, str)(text)
+            except (yaml.YAMLError, ValueError, SyntaxError, ElementTree.ParseError) as error:
+                wrong.append(f"{sources.name(path)}: {text.splitlines()[0]}: {error}")
+            if language == "sh":
+                scripts.append((sources.name(path), text))
+    assert wrong == []
+    assert len(scripts) > 50
+    for name, text in scripts:
+        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
 
 
 def test_every_adr_is_listed_with_its_title(sources):

@@ -79,6 +79,16 @@ def test_the_pages_show_files_of_every_kind():
     assert kinds >= {"scaler.yaml", "policies.yaml", "dispatcher.yaml", *TOOLS, "firing.json"}
 
 
+def test_the_configurations_that_operations_shows_are_some():
+    found = 0
+    for language, text in blocks((ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")):
+        named = re.match(r"# (?:/[a-z/]+/)?([a-z.]+)\n", text)
+        if language == "yaml" and named and named[1] in MODELS:
+            check(MODELS[named[1]], yaml.safe_load(text), source="docs/OPERATIONS.md")
+            found += 1
+    assert found >= 3
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_file_shown_is_one_that_its_program_takes(page, tmp_path):
     for name, text in files(page):
