@@ -87,8 +87,8 @@ PROGRAMS = (
         UpSettings,
         UP_PREFIX,
         "`./run` and `virtscale up`. Every key is also a flag, with `-` for `_` (`--for` for "
-        "`for_seconds`, `--number-format` for `number_formats`): [CLI.md](CLI.md#virtscale-up). Where everything is kept is no setting "
-        "but `--state` or `VIRTSCALE_STATE`.",
+        "`for_seconds`, `--number-format` for `number_formats`): [CLI.md](CLI.md#virtscale-up). "
+        "Where everything is kept is no setting but `--state` or `VIRTSCALE_STATE`.",
     ),
     Program(
         "Scaler",

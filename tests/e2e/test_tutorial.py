@@ -91,6 +91,7 @@ class Reader:
         """Looks again and again, as the text says to."""
 
         def look() -> bool:
+            assert self._run is None or self._run.poll() is None, "./run has ended"
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=machine.ROOT,
