@@ -88,7 +88,7 @@ class Reader:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def sees(self, pattern: str, command: str, *, within: float = 60.0) -> None:
+    def sees(self, pattern: str, command: str, *, within: float = 120.0) -> None:
         """Looks again and again, as the text says to."""
 
         def look() -> bool:
@@ -136,7 +136,7 @@ def told(*patterns: str) -> Promise:
     return check
 
 
-def seen(pattern: str, command: str, *, within: float = 60.0) -> Promise:
+def seen(pattern: str, command: str, *, within: float = 120.0) -> Promise:
     """The command shows it, by and by."""
     return lambda reader: reader.sees(pattern, command, within=within)
 
@@ -183,7 +183,7 @@ PROMISES: dict[tuple[str, int], Promise] = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_the_tutorial_leads_through(untouched, folder) -> None:
     began = time.monotonic()
     reader = Reader(folder, untouched)
