@@ -117,8 +117,8 @@ def _dashboards_show_the_run(stack: machine.Stack, began: float) -> None:
         found = check.findings(prometheus, window)
     finally:
         prometheus.close()
-    # A killed guest is no incident when it was about to leave, and a killed scaler may not have been
-    # asked for what it had counted.
+    # Incidents may be missing: a killed guest is none when it was about to leave, and a scaler that
+    # was killed may not have been asked for what it had counted.
     assert not [one for one in found if one.excuse is None]
 
 
