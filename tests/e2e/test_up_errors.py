@@ -202,9 +202,19 @@ def test_without_disk_space_nothing_is_started(small_disk: Path) -> None:
     assert_nothing_runs(small_disk)
 
 
+def fill(directory: Path) -> None:
+    """Leaves no room for a file, and none for a directory."""
+    with (directory / "rest").open("wb", buffering=0) as rest:
+        for size in (1 << 20, 1 << 12, 1):
+            with pytest.raises(OSError, match="No space"):
+                while True:
+                    rest.write(bytes(size))
+                    # What is only promised a place may find one after all.
+                    os.fsync(rest.fileno())
+
+
 def test_without_any_disk_space_the_state_directory_is_named(small_disk: Path) -> None:
-    with pytest.raises(OSError, match="No space"), (small_disk / "rest").open("wb") as rest:
-        rest.write(bytes(40_000_000))
+    fill(small_disk)
     text = refused("up", "--state", str(small_disk), "--port-base", str(free_ports(8)))
     assert str(small_disk) in text
     assert "No space left on device" in text
