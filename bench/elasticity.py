@@ -167,7 +167,7 @@ def _show(result: dict[str, Any]) -> None:
             (
                 row["baseline"],
                 f"{theirs['machine_hours_until_done']['median']:.2f}",
-                f"{row['hours_ratio']:.3f}" + ("" if row["is_equal"] else " !"),
+                f"{row['hours_ratio']:.3f}" + _mark(row),
                 _interval(theirs["wait_p95"]),
                 _interval(ours["wait_p95"]),
                 _interval(theirs["starts_until_done"]),
@@ -193,13 +193,18 @@ def _show(result: dict[str, Any]) -> None:
     print_rows(rows)
 
 
+def _mark(row: Mapping[str, Any]) -> str:
+    return "" if row["is_equal"] else " <" if row["is_cheaper"] else " !"
+
+
 def _interval(found: dict[str, float]) -> str:
     return f"{found['median']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
 def totals(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Wins, ties and losses per baseline over all cells with equal machine-hours.
+    """Wins, ties and losses per baseline over all cells that can be judged.
 
+    Those with equal machine-hours, and those in which ours costs less and is in no figure worse.
     `won`: no loss in any figure and a shorter p95 wait. `lost_cells` names those with a loss.
     """
     counted: dict[str, dict[str, Any]] = {}
@@ -210,24 +215,27 @@ def totals(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             for row in each["rows"]
             if row["baseline"] == name
         ]
-        equal = [(cell, row["verdict"]) for cell, row in pairs if row["is_equal"]]
-        clean = [one for _, one in equal if Outcome.LOSS not in one.values()]
+        judged = [
+            (cell, row["verdict"]) for cell, row in pairs if row["is_equal"] or row["is_cheaper"]
+        ]
+        clean = [one for _, one in judged if Outcome.LOSS not in one.values()]
         counted[name] = {
             "cells": len(pairs),
-            "equal": len(equal),
+            "judged": len(judged),
+            "cheaper": sum(row["is_cheaper"] for _, row in pairs),
             **{
-                figure: dict(Counter(one[figure] for _, one in equal))
+                figure: dict(Counter(one[figure] for _, one in judged))
                 for figure in ("jobs_cut", "wait_p95", "starts")
             },
             "no_loss": len(clean),
             "won": sum(one["wait_p95"] == Outcome.WIN for one in clean),
-            "lost_cells": [cell for cell, one in equal if Outcome.LOSS in one.values()],
+            "lost_cells": [cell for cell, one in judged if Outcome.LOSS in one.values()],
         }
     return counted
 
 
 def _show_totals(found: Sequence[Mapping[str, Any]]) -> None:
-    print("\nwin/tie/loss of ours, over the cells with machine-hours equal within 2 %")
+    print("\nwin/tie/loss of ours, over the cells with machine-hours equal within 2 %, or less")
     rows: list[tuple[str, ...]] = [
         ("baseline", "cells", "jobs cut", "wait p95", "starts/h", "no loss at all", "and p95 won")
     ]
@@ -236,7 +244,7 @@ def _show_totals(found: Sequence[Mapping[str, Any]]) -> None:
         rows.append(
             (
                 name,
-                f"{counted['equal']}/{counted['cells']}",
+                f"{counted['judged']}/{counted['cells']}",
                 *("/".join(str(count.get(outcome, 0)) for outcome in Outcome) for count in figures),
                 f"{counted['no_loss']}",
                 f"{counted['won']}",

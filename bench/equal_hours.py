@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 EQUAL_RATIO = 0.02
 """Machine-hours that differ by no more than this share are equal."""
+_NEAR_RATIO = 0.75 * EQUAL_RATIO
+"""Near enough to look no further."""
 _LONGEST_SECONDS = 7200.0
-_FEW_SEEDS = 6
-_ROUNDS = 4
+_ROUNDS = 6
 _LADDER_RATIO = 1.05
 _REACH_RATIO = 1.4
 """So much cheaper a longer window for scaling out may make it."""
@@ -75,6 +76,9 @@ def choose(theirs: Figures, grid: Mapping[Knobs, Figures]) -> list[Start]:
             wait = _ratio(figures.wait_p95, theirs.wait_p95, _LEAST_WAIT_SECONDS)
             starts = _ratio(figures.starts, theirs.starts, 1e-3)
             losses = (wait > _CLEAR_RATIO) + (starts > _NO_MORE_RATIO)
+            if not losses and figures.machine_hours <= theirs.machine_hours:
+                # Who costs less and loses nothing need not cost as much.
+                distance = min(distance, 1)
             worst = max(wait, starts) if losses else wait
             start = Start(window.set_to(knobs, rung(seconds)), window.is_out)
             # Keys that do not bind change nothing: one candidate for all of them.
@@ -134,13 +138,10 @@ def rung(seconds: float) -> float:
 def equalise(start: Start, goal: Sequence[float], hours: Callable[[Knobs, int], float]) -> Knobs:
     """The knobs nearest to the machine-hours of `goal`, one per seed, from `start` on.
 
-    Where one window does not reach, the other one is turned. Most steps look at the first seeds
-    only.
+    Where one window does not reach, the other one is turned.
     """
-    few = goal[: min(_FEW_SEEDS, len(goal))]
     windows = (_OUT, _IN) if start.turns_out else (_IN, _OUT)
-    found, _ = _turned(start.knobs, few, hours, windows)
-    return _turned(found, goal, hours, windows)[0]
+    return _turned(start.knobs, goal, hours, windows)[0]
 
 
 def _turned(
@@ -205,8 +206,10 @@ def _searched(
     knobs = start
     for _ in range(rounds):
         mean = statistics.fmean(hours(knobs, seed) for seed in range(len(goal)))
-        tried[knobs] = mean / statistics.fmean(goal)
-        if abs(tried[knobs] - 1) <= EQUAL_RATIO / 2:
+        ratio = mean / statistics.fmean(goal)
+        turns_nothing = ratio in tried.values()
+        tried[knobs] = ratio
+        if abs(ratio - 1) <= _NEAR_RATIO or turns_nothing:
             break
         knobs = window.turned(knobs, tried)
         if knobs in tried:

@@ -30,20 +30,24 @@ def test_a_cell_holds_every_baseline_and_ours_cuts_no_job(cell):
     assert [row["baseline"] for row in cell["rows"]] == list(NAMES)
     for row in cell["rows"]:
         assert row["is_equal"] == (abs(row["hours_ratio"] - 1) <= 0.02)
+        is_lost = "loss" in row["verdict"].values()
+        assert row["is_cheaper"] == (row["hours_ratio"] < 0.98 and not is_lost)
         assert row["ours"]["jobs_cut_by_scale_in"] == 0
         assert row["ours"]["unfinished"] == 0
         assert set(row["verdict"].values()) <= {"win", "tie", "loss"}
     assert cell["default"]["jobs_cut_by_scale_in"] == 0
 
 
-def test_the_tally_counts_equal_pairs_only_and_names_the_cells_with_a_loss(cell):
-    row = {"baseline": "hpa_v2", "is_equal": True}
+def test_the_tally_counts_pairs_that_can_be_judged_and_names_the_cells_with_a_loss(cell):
+    row = {"baseline": "hpa_v2", "is_equal": True, "is_cheaper": False}
     won = {**row, "verdict": {"jobs_cut": "tie", "wait_p95": "win", "starts": "tie"}}
     lost = {**row, "verdict": {"jobs_cut": "tie", "wait_p95": "win", "starts": "loss"}}
     unequal = {**lost, "is_equal": False}
-    found = [{**cell, "rows": [one]} for one in (won, lost, unequal)]
+    cheaper = {**won, "is_equal": False, "is_cheaper": True}
+    found = [{**cell, "rows": [one]} for one in (won, lost, unequal, cheaper)]
     counted = totals(found)["hpa_v2"]
-    assert (counted["cells"], counted["equal"], counted["no_loss"], counted["won"]) == (3, 2, 1, 1)
+    assert (counted["cells"], counted["judged"], counted["cheaper"]) == (4, 3, 1)
+    assert (counted["no_loss"], counted["won"]) == (2, 2)
     assert counted["lost_cells"] == ["step/boot5"]
 
 
@@ -64,7 +68,7 @@ def test_cells_of_another_length_are_not_kept_nor_those_asked_for_again(tmp_path
     here = ("--json", str(file), "--resume")
     asked = Cell("step", "boot5", 120.0, 2)
     assert elasticity._kept(arguments(*here), [asked]) == [cell]
-    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 60.0, 2)]) == []
+    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 120.0, 2)]) == []
     assert elasticity._kept(arguments(*here, "--cells", "step/boot5"), [asked]) == []
 
 
