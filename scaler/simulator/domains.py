@@ -39,6 +39,8 @@ class SimulatedDomain:
     cause: str = ""
     operation: OperationKind | None = None
     operation_wall: float = 0.0
+    operation_since: float | None = None
+    """When it began, on the scaler's clock; None while the scaler knows it from metadata alone."""
     token: int = 0
     is_connected: bool = False
     is_cordoned: bool = False
@@ -122,6 +124,10 @@ class SimulatedPool:
     def wall(self) -> float:
         """The wall clock, which may be set while a run goes on."""
         return self.now + self.wall_offset
+
+    def dated(self, wall: float) -> float:
+        """A wall time on the scaler's clock; what lies ahead, left by a clock set back, is now."""
+        return min(self.now, wall - self.wall_offset)
 
     @property
     def unfinished(self) -> int:
@@ -360,8 +366,10 @@ class SimulatedPool:
         """The domain as libvirt tells it."""
         operation = None
         if domain.operation is not None:
-            since = min(self.now, domain.operation_wall - self.wall_offset)
-            operation = Operation(domain.operation, since, domain.token)
+            if domain.operation_since is None:
+                # As `scaler.moments.date`: once, so that a clock that jumps ends no deadline early.
+                domain.operation_since = self.dated(domain.operation_wall)
+            operation = Operation(domain.operation, domain.operation_since, domain.token)
         return DomainRecord(domain.name, domain.lifecycle, domain.cause, operation, domain.token)
 
     def worker(self, domain: SimulatedDomain) -> WorkerRecord | None:

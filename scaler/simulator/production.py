@@ -83,6 +83,7 @@ class ProductionScaler:
         self._turn += 1
         self._orders = [order + 1 for order in self._orders]
         for domain in self._pool.domains:
+            domain.operation_since = None
             # The dispatcher ends a drain whose caller has gone; the cordon stays.
             if domain.is_draining:
                 domain.is_draining = False
@@ -149,6 +150,7 @@ class ProductionScaler:
     def _note(self, domain: SimulatedDomain, kind: OperationKind | None) -> None:
         """Writes the operation into the domain's metadata."""
         domain.operation, domain.operation_wall = kind, self._pool.wall
+        domain.operation_since = self._pool.dated(domain.operation_wall)
         if kind is not None and self._state.token is not None:
             domain.token = self._state.token
         self._changed.add(domain)

@@ -108,6 +108,13 @@ def test_a_killed_scaler_goes_on():
     assert card.jobs_cut_by_scale_in == 0
 
 
+def test_a_clock_that_jumps_changes_nothing():
+    usual = replace(SCENARIOS["boot30"], boot=LENGTH)
+    jumps = tuple((0.05 * step, 3600.0 * (-1) ** step) for step in range(1, 20))
+    jumping = replace(usual, faults=Faults(clock_steps=jumps))
+    assert run(scenario=jumping).scorecard == run(scenario=usual).scorecard
+
+
 def test_a_clock_that_jumps_costs_no_job():
     card = run(scenario=replace(SCENARIOS["clock_step"], boot=LENGTH)).scorecard
     assert card.unfinished == 0
