@@ -307,6 +307,7 @@ async def test_a_drain_s_deadline_takes_jobs_back_at_no_cost(
     await other.answer(await other.take())
     (job,) = await dispatcher.finals([job_id])
     assert job.attempts == 0
+    await worker.was_told("leases_revoked")
     assert (held.lease.key, held.lease.epoch) in worker.revoked
 
 
@@ -411,7 +412,8 @@ async def test_a_stop_is_quick_and_clean(start: Start, connect: Connect) -> None
     loop = asyncio.get_running_loop()
     begin = loop.time()
     assert await asyncio.to_thread(dispatcher.end, signal.SIGTERM) == 0
-    assert loop.time() - begin < 2.0
+    # A fraction of a second on an idle machine; the lease, which nobody waits for, has ten.
+    assert loop.time() - begin < 9.0
     await worker.was_told("end")
     assert "drain" not in worker.told
     dispatcher.start()

@@ -32,10 +32,11 @@ def test_it_fills_the_terminal_and_follows_its_size(stack):
     with top(stack) as terminal:
         terminal.wait_for_text("2 domains: 2 booting  pool default")
         terminal.wait_for_text("current 2, desired 3")
-        assert terminal.shows("signals:  cpu 0.50")
-        assert terminal.shows("dispatcher is away since")
-        assert terminal.shows("prometheus is away since")
-        assert terminal.shows("q: leave")
+        # Each waited for: of the newest frame only a part may have come.
+        terminal.wait_for_text("signals:  cpu 0.50")
+        terminal.wait_for_text("dispatcher is away since")
+        terminal.wait_for_text("prometheus is away since")
+        terminal.wait_for_text("q: leave")
         terminal.resize(40, 10)
         terminal.wait_for("it is narrow", lambda: all(len(line) <= 40 for line in terminal.frame()))
         # What was drawn for the old size may still be under way.
@@ -127,7 +128,7 @@ def test_who_leaves_does_not_wait_for_what_hangs(stack):
             begin = time.monotonic()
             assert terminal.wait() == 0
             # The scaler would be waited for for ten seconds.
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < 9
 
 
 def test_a_stack_that_was_killed_is_told_as_a_fault(stack):
