@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -286,11 +287,15 @@ def running_stack(
 def short_scale_in(state: Path) -> tuple[str, ...]:
     """Options of `up` for tests that are about something else than how long it waits by default.
 
-    The mean CPU that the other policy goes by keeps half a minute of load in memory.
+    By default the averages that the two policies go by keep half a minute of load in memory.
     """
     file = state / "policies.yaml"
-    file.write_text("scale_in: {window_seconds: 3, cooldown_seconds: 1}\n", encoding="utf-8")
-    return ("--policy", "backlog", "--policies-file", str(file))
+    average = 'pool:virtscale_demand_slots:avg10s{pool="$pool"}'
+    backlog = {"kind": "backlog", "demand_average": {"query": average}}
+    scale_in = {"window_seconds": 3, "cooldown_seconds": 1}
+    rules = {"policies": [backlog], "scale_in": scale_in}
+    file.write_text(json.dumps(rules), encoding="utf-8")
+    return ("--policies-file", str(file))
 
 
 def run_to_end(command: Iterable[str], *arguments: str, within: float = 60.0) -> tuple[int, str]:

@@ -15,6 +15,7 @@ import pytest
 
 from stack import image, privilege
 from stack.hypervisor import libvirtd, pool
+from tests.e2e import machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -79,10 +80,15 @@ def daemon(state: Path, user: pwd.struct_passwd) -> Iterator[subprocess.Popen[by
 
 
 def test_two_domains_share_an_image_boot_and_switch_off(
-    state: Path, user: pwd.struct_passwd
+    installation: Path, virtscale: list[str], state: Path, user: pwd.struct_passwd
 ) -> None:
     libvirt.registerErrorHandler(lambda *_: None, None)
-    built = image.build(state)
+    # The installation's own, which later tests boot from, too.
+    build = ("image", "build", "--state", str(installation))
+    code, text = machine.run_to_end(virtscale, *build, within=250)
+    assert code == 0, text
+    built = image.latest(installation)
+    assert built is not None
     assert built.size_bytes <= 250_000_000
     assert built.build_seconds <= 120
     common = pool.PoolSpec(

@@ -12,7 +12,7 @@ from virtscale.v1 import job_pb2
 from grafana import check
 from grafana.filling import Window
 from grafana.prometheus_api import Prometheus
-from tests.e2e import machine
+from tests.e2e import machine, security
 from tests.e2e.status_page_visit import visit
 
 pytestmark = pytest.mark.e2e
@@ -52,11 +52,18 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
     with machine.running_stack(
         stack_state,
         *("--no-load", "--min", "1", "--max", "2", "--summary", str(tmp_path / "out.json")),
+        # tests/e2e/test_readme.py waits for as long as it takes by default.
+        *machine.short_scale_in(stack_state),
         command=virtscale,
     ) as stack:
         client = machine.Client(stack)
         try:
-            _scale_out(stack, client)
+            machine.wait_for(
+                "the first worker says Hello", lambda: len(client.workers()) == 1, within=180
+            )
+            (guest,) = map(stack.guest, stack.running())
+            security.nobody_else_gets_in(stack, client)
+            _scale_out(client)
             visit(stack, tmp_path)
             _kill_a_guest(stack, client)
             for service in machine.SERVICES:
@@ -72,6 +79,7 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
         finally:
             client.close()
         assert stack.stop() == 0
+        security.no_secret_was_told(stack, guest)
         assert stack.leftovers() == []
     summary = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert summary["domains_lost"] == 1
@@ -79,9 +87,7 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
     assert summary["scale_ins"] >= 1
 
 
-def _scale_out(stack: machine.Stack, client: machine.Client) -> None:
-    machine.wait_for("the first worker says Hello", lambda: len(client.workers()) == 1, within=180)
-    assert len(stack.running()) == 1
+def _scale_out(client: machine.Client) -> None:
     client.submit(jobs(30, seed=1, busy_seconds=1.0))
     _two_work(client)
 
