@@ -42,6 +42,20 @@ def test_no_test_sleeps(sources):
     assert not found, "wait for the condition instead"
 
 
+def test_real_guests_are_run_by_the_tests_of_their_folder_alone(sources):
+    """`./test` looks for them nowhere else."""
+    found = [
+        sources.name(path)
+        for path in sources.python("tests")
+        if "e2e" not in path.parts
+        and any(
+            isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.e2e"
+            for node in ast.walk(sources.tree(path))
+        )
+    ]
+    assert not found
+
+
 def test_no_test_patches_our_code(sources):
     """Where a test needs to patch, a port is missing."""
     found = [
