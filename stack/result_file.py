@@ -38,13 +38,17 @@ class ResultFile:
                 ) from None
             self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
+        self._has_header = False
 
     def write(self, result: LineResult) -> None:
         """Appends one line."""
+        if not self._has_header:
+            # Not before: who reads standard output need not tell a lone header from results.
+            self._has_header = True
+            self._writer.writerow(HEADER)
         self._writer.writerow((result.line, result.job.profile, result.job.hash))
 
     def __enter__(self) -> "ResultFile":
-        self._writer.writerow(HEADER)
         return self
 
     def __exit__(

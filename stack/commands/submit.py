@@ -54,7 +54,9 @@ def submit(
     patience: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="How long to wait for a dispatcher that goes away, in seconds."
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait for a dispatcher that is away, in seconds.",
         ),
     ] = _PATIENCE_SECONDS,
     state: options.State = None,
@@ -141,6 +143,7 @@ async def _run(
     import json
     import time
 
+    from virtscale.client.errors import DispatcherError
     from virtscale.client.retries import RetryPolicy
 
     from stack import progress
@@ -150,24 +153,32 @@ async def _run(
     begin = time.monotonic()
     done = failed = 0
     async with target.client() as client:
-        # A dispatcher that was never there is an error at once; one that goes away is waited for.
-        await client.backlog()
         with (
             ResultFile(out) as results,
             progress.shown("hashing", total=total, noun="numbers") as bar,
         ):
-            patient = client.with_retry(
-                RetryPolicy(deadline_seconds=patience),
-                lambda error: bar.say(f"waiting: {error}"),
-            )
-            async for result in hash_lines(patient, entries, profile):  # type: ignore[arg-type]
-                if result.job.state == "done":
-                    done += 1
-                else:
-                    failed += 1
-                    bar.say(f"line {result.line}: {result.job.state}: {result.job.failure}")
-                results.write(result)
-                bar.advance()
+
+            def wait_for(error: DispatcherError) -> None:
+                # A stream that ended while it was written to does not say why: the next one does.
+                if error.code != "INTERNAL":
+                    bar.say(f"waiting: {error}")
+
+            patient = client.with_retry(RetryPolicy(deadline_seconds=patience), wait_for)
+            try:
+                async for result in hash_lines(patient, entries, profile):  # type: ignore[arg-type]
+                    if result.job.state == "done":
+                        done += 1
+                    else:
+                        failed += 1
+                        bar.say(f"line {result.line}: {result.job.state}: {result.job.failure}")
+                    results.write(result)
+                    bar.advance()
+            except DispatcherError as error:
+                if not error.is_retryable or not patience:
+                    raise
+                raise options.failure(
+                    f"{error}; given up after {patience:g} s, --patience waits longer"
+                ) from None
     figures = {
         "submitted": done + failed,
         "completed": done,

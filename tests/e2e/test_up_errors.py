@@ -400,7 +400,7 @@ def test_down_without_a_stack_is_no_error(state: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("127.0.0.1:1", ["127.0.0.1:1", "does not answer"]),
+        ("127.0.0.1:1", ["127.0.0.1:1", "does not answer", "given up after 1 s, --patience"]),
         ("nonsense", ["nonsense", "HOST:PORT"]),
         ("192.0.2.1:15051", ["192.0.2.1:15051", "--ca"]),
     ],
@@ -410,7 +410,7 @@ def test_a_dispatcher_that_cannot_be_used_is_named(
 ) -> None:
     plates = state / "plates.txt"
     plates.write_text("KA-47-UT-9173\n", encoding="utf-8")
-    text = refused("submit", str(plates), "--dispatcher", address)
+    text = refused("submit", str(plates), "--dispatcher", address, "--patience", "1")
     for word in words:
         assert word in text
 
