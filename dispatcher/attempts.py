@@ -64,6 +64,9 @@ class Attempts:
     def __init__(self) -> None:
         self._records: dict[JobKey, _Record] = {}
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     def restore(self, key: JobKey, attempts: int) -> None:
         """Takes over what the store kept; all of it counts as doubtful."""
         self._records[key] = _Record(attempts, attempts)

@@ -20,11 +20,11 @@ class Unfinished(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """Jobs taken for leases: `size` keys from `key` on."""
+    """Jobs taken for leases: `size` keys from `key` on; `first_leases` of them had none before."""
 
     key: JobKey
     facts: Facts
-    is_first: bool
+    first_leases: int
     size: int = 1
 
 
@@ -40,6 +40,9 @@ class Backlog:
     ) -> None:
         self.counts = Counts() if counts is None else counts
         self.is_recovering = False
+        self.has_missing_workers = False
+        """Workers from before the restart stayed away: what they held cannot be told apart from
+        what nobody ever had."""
         self.attempts = Attempts()
         self.suspects = Suspects()
         self._returned = ReadyQueue()
@@ -98,8 +101,23 @@ class Backlog:
             if len(queue) and (run := queue.take(profiles, most)) is not None:
                 self.counts.ready -= run.size
                 self.counts.leased += run.size
-                return Taken(run.first, run.facts, queue is self._fresh, run.size)
+                return Taken(run.first, run.facts, self._first_leases(queue, run), run.size)
         return None
+
+    def _first_leases(self, queue: ReadyQueue, run: Run) -> int:
+        """How many of the jobs no worker has had, as far as that is known.
+
+        Leases are not on disk. But workers that come back name what they hold, so that a job from
+        before the restart that nobody named, and of which no attempt failed, was never leased.
+        """
+        if queue is self._fresh:
+            return run.size
+        if queue is not self._recovered or self.has_missing_workers:
+            return 0
+        if not self.attempts:
+            return run.size
+        keys = range(run.first, run.first + run.size)
+        return sum(not self.attempts.of(JobKey(key)) for key in keys)
 
     def claim(self, key: JobKey) -> Facts | None:
         """Takes a named job, for a worker that already has it; None when it is not ready."""

@@ -57,7 +57,8 @@ class Telemetry:
         )
         self._wait = Distribution(
             "virtscale_dispatcher_job_wait_seconds",
-            "Wall time from a job's acceptance to its first lease, since this process started.",
+            "Wall time from a job's acceptance to its first lease, since this process started. "
+            "Jobs from before that count, too, unless a worker may have had them already.",
             _WAIT_SECONDS,
         )
         for distribution in (self._service, self._wait):

@@ -38,6 +38,9 @@ _RATE_SECONDS = 30.0
 _RATE_POINTS = 4
 FINAL = ("done", "failed", "cancelled")
 OPEN = ("ready", "leased")
+_SERVED = ("leased", "done", "failed")
+_TOLD_SHARE = 0.001
+"""Of the jobs: fewer without a known wait may be an accident of the moment of a scrape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Jobs:
     """Of the time in which the dispatcher was scraped."""
 
     accepted: int
+    open_before: int
+    """Accepted before, and neither final nor given up at the first sample."""
     done: int
     failed: int
     cancelled: int
@@ -76,6 +81,9 @@ class Waits:
     """From a job's acceptance to its first lease, in seconds, out of a histogram's buckets."""
 
     jobs: int
+    unknown: int
+    """Jobs that got a worker in this time without being counted: a dispatcher that was killed took
+    along what it had counted since the last scrape, and workers that stayed away what they held."""
     p50: float
     p95: float
     p99: float
@@ -319,6 +327,7 @@ def jobs(measured: Measured) -> Jobs | None:
     def grown(state: str) -> int:
         return round(samples.increase(by_state.get(state, ())) or 0.0)
 
+    first = {state: points[0][1] for state, points in by_state.items() if points}
     last = {state: points[-1][1] for state, points in by_state.items() if points}
     ever = measured.points(asking.ACCEPTED)[-1][1]
     requeued = {
@@ -327,6 +336,7 @@ def jobs(measured: Measured) -> Jobs | None:
     }
     return Jobs(
         accepted=round(accepted),
+        open_before=round(sum(first.get(state, 0.0) for state in OPEN)),
         done=grown("done"),
         failed=grown("failed"),
         cancelled=grown("cancelled"),
@@ -346,7 +356,16 @@ def waits(measured: Measured) -> Waits | None:
     buckets = [
         (bound, round(count)) for bound, count in zip(found.bounds, found.counts, strict=True)
     ]
-    return Waits(round(found.total), p50, p95, p99, buckets)
+    return Waits(round(found.total), _unknown(found.total, measured), p50, p95, p99, buckets)
+
+
+def _unknown(counted: float, measured: Measured) -> int:
+    """Jobs that left the queue for the first time and whose wait was not counted."""
+    by_state = measured.by(asking.JOBS, "state")
+    points = [by_state.get(state, ()) for state in _SERVED]
+    served = sum(one[-1][1] - one[0][1] for one in points if one)
+    missing = round(served - counted)
+    return missing if missing > _TOLD_SHARE * served else 0
 
 
 def wasted(found: Iterable[Life], measured: Measured) -> int | None:

@@ -8,12 +8,12 @@ from scaler import explanation, sentences
 from scaler.report import asking, samples, words
 from scaler.report.asking import Measured
 from scaler.report.charts import GREEN, RED, Axis
-from scaler.report.figures import Courses, Figures, longest_gap
+from scaler.report.figures import Courses, Figures, Waits, longest_gap
 from scaler.report.html import Html, joined, number, row, table, tag
 from scaler.report.lives import Act
 from scaler.report.past import Event, Past, Stretch
 from scaler.report.pictures import Shown
-from scaler.report.words import Clock, length_text, money, percent, seconds
+from scaler.report.words import Clock, counted, length_text, money, percent, seconds
 from scaler.simulator import plot
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -186,7 +186,7 @@ def _numbers(report: Report) -> Html:
     if found.waits is not None:
         waits = found.waits
         rows += [
-            ("Waiting time, median", seconds(waits.p50), f"of {waits.jobs:,} jobs"),
+            ("Waiting time, median", seconds(waits.p50), _counted_waits(waits)),
             ("Waiting time, 95 %", seconds(waits.p95), "so many waited no longer"),
             ("Waiting time, 99 %", seconds(waits.p99), ""),
         ]
@@ -207,11 +207,18 @@ def _numbers(report: Report) -> Html:
     return _section("Figures", table(("Figure", "Value", "Meaning"), body))
 
 
+def _counted_waits(waits: Waits) -> str:
+    unknown = f"; that of {waits.unknown:,} more is not known" if waits.unknown else ""
+    return f"of {counted(waits.jobs, 'job')}{unknown}"
+
+
 def _job_rows(found: Figures) -> list[tuple[str, str, str]]:
     jobs = found.jobs
     assert jobs is not None
-    rows = [
-        ("Jobs submitted", f"{jobs.accepted:,}", "accepted and on disk"),
+    rows = [("Jobs submitted", f"{jobs.accepted:,}", "accepted and on disk")]
+    if jobs.open_before:
+        rows.append(("Jobs from before", f"{jobs.open_before:,}", "not yet done at the begin"))
+    rows += [
         ("Jobs done", f"{jobs.done:,}", f"{seconds(jobs.seconds)} of CPU each, the mean"),
         ("Jobs failed", f"{jobs.failed:,}", "given up, with a reason"),
         ("Jobs lost", f"{jobs.lost:,}", "accepted, and in no state in the dispatcher's books"),

@@ -2,8 +2,9 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scaler.report.steps import Steps
 
@@ -41,17 +42,18 @@ def steps(points: Points, longest_gap: float) -> Steps:
     return Steps.of(changes)
 
 
-def grown(points: Points) -> tuple[tuple[float, float], ...]:
+def grown(points: Points, anew: Container[float] = ()) -> tuple[tuple[float, float], ...]:
     """A counter as (moment, growth since its first point); it begins anew when it falls.
 
-    What it counted before its first point is not known and not told.
+    What it counted before its first point is not known and not told. `anew` are moments at which it
+    is known to have begun anew before, whether it fell or not.
     """
     total = 0.0
     told: list[tuple[float, float]] = []
     before: float | None = None
     for moment, value in points:
         if before is not None:
-            total += value - before if value >= before else value
+            total += value if value < before or moment in anew else value - before
         before = value
         told.append((moment, total))
     return tuple(told)
@@ -141,7 +143,11 @@ class Histogram:
 
     def __init__(self, series: Iterable[Series]) -> None:
         """`series` has one for each value of the label `le`."""
-        found = {_bound(one.labels): grown(one.points) for one in series}
+        of = {_bound(one.labels): one.points for one in series}
+        # One process counts all of them: when one fell the others began anew, too. A bucket that
+        # has caught up since the last scrape would hide it.
+        anew = frozenset(moment for points in of.values() for moment in _falls(points))
+        found = {bound: grown(points, anew) for bound, points in of.items()}
         self.bounds = tuple(sorted(bound for bound in found if bound is not None))
         self._growth = [found[bound] for bound in self.bounds]
 
@@ -175,6 +181,10 @@ def _bound(labels: Mapping[str, str]) -> float | None:
         return float(labels.get("le", ""))
     except ValueError:
         return None
+
+
+def _falls(points: Points) -> Iterator[float]:
+    return (at for (_, before), (at, value) in pairwise(points) if value < before)
 
 
 def _moment(point: tuple[float, float]) -> float:

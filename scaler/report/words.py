@@ -102,7 +102,8 @@ def _jobs(found: Figures) -> str:
         parts.append(f"{jobs.cancelled:,} cancelled")
     if jobs.open_at_end:
         parts.append(f"{jobs.open_at_end:,} not yet done at the end")
-    return f"{counted(jobs.accepted, 'job')} came in: {', '.join(parts)}."
+    before = f", {jobs.open_before:,} had come before" if jobs.open_before else ""
+    return f"{counted(jobs.accepted, 'job')} came in{before}: {', '.join(parts)}."
 
 
 def _wasted(found: Figures) -> str:
@@ -144,6 +145,12 @@ def unknowns(
         told.append(
             "Jobs, queue and waiting times are not known: Prometheus has no samples of the "
             "dispatcher from this time."
+        )
+    if found.waits is not None and found.waits.unknown:
+        told.append(
+            f"The waiting time of {counted(found.waits.unknown, 'job')} is not known: a dispatcher "
+            "that is killed takes along what it has counted since it was scraped, and of a worker "
+            "that did not come back after that nobody knows which jobs it had had."
         )
     length = found.until - found.since
     if found.elasticity is None:

@@ -388,6 +388,8 @@ async def test_every_accepted_job_survives_a_killed_dispatcher(
     assert {job.attempts for job in jobs} == {0}
     assert (await dispatcher.backlog()).done == 5
     await other.cut()
+    # The first one's wait was counted by the process that was killed; the others' by this one.
+    assert "\nvirtscale_dispatcher_job_wait_seconds_count 4.0\n" in dispatcher.metrics()
 
 
 async def test_a_request_is_accepted_once_also_over_a_restart(start: Start) -> None:

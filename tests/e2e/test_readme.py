@@ -148,6 +148,7 @@ class SecondTerminal:
         everything = pytest.approx(summary["submitted"] + len(NUMBERS), abs=5)
         assert jobs["accepted"] == everything
         assert jobs["done"] + jobs["open_at_end"] == everything
+        assert jobs["accepted"] + jobs["open_before"] == jobs["done"] + jobs["open_at_end"]
         assert found["waits"]["jobs"] == everything
         assert found["domains"][1] == summary["peak_domains"]
         # The first domain is started for `min`, and one that boots at the end says no Hello.

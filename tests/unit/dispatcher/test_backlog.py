@@ -28,11 +28,11 @@ def test_what_came_back_goes_first_and_is_no_first_lease():
     backlog = filled()
     taken = backlog.take(ALL)
     assert taken is not None
-    assert taken.is_first
+    assert taken.first_leases == taken.size == 1
     backlog.give_back([(taken.key, taken.facts)])
     again = backlog.take(ALL)
     assert again is not None
-    assert (again.key, again.is_first) == (1, False)
+    assert (again.key, again.first_leases) == (1, 0)
 
 
 def test_jobs_from_before_a_restart_wait_while_their_workers_may_return():
@@ -48,6 +48,27 @@ def test_jobs_from_before_a_restart_wait_while_their_workers_may_return():
     assert backlog.take(ALL) is None
     backlog.is_recovering = False
     assert keys_of(backlog) == [1]
+
+
+def recovered(*attempts: int) -> Backlog:
+    """Jobs from before a restart, with so many failed attempts each, accepted together."""
+    jobs = [Unfinished(JobKey(place), LEGACY, 50.0, n) for place, n in enumerate(attempts, 1)]
+    return Backlog(counts=Counts(accepted=len(jobs)), recovered=jobs)
+
+
+def test_the_first_lease_of_a_job_from_before_a_restart_is_known_as_such():
+    for attempts, first in (((0, 0, 0), 3), ((0, 2, 0), 2), ((1, 1, 1), 0)):
+        taken = recovered(*attempts).take(ALL, 3)
+        assert taken is not None
+        assert (taken.size, taken.first_leases, taken.facts.accepted_at) == (3, first, 50.0)
+
+
+def test_of_workers_that_stayed_away_nobody_knows_what_they_had():
+    backlog = recovered(0, 0)
+    backlog.has_missing_workers = True
+    backlog.submit(JobKey(3), [LEGACY], 100.0)
+    taken = [backlog.take(ALL, 2), backlog.take(ALL, 2)]
+    assert [one and one.first_leases for one in taken] == [0, 1]
 
 
 def test_attempts_from_before_a_restart_count_on():

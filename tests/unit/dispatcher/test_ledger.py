@@ -507,7 +507,19 @@ def test_after_a_restart_nobody_waits_for_nobody():
     ledger = restarted()
     ledger.hello(S1, hello("w1"), 0.0)
     ledger.credit(S1, 2, 0.0)
-    assert len(ledger.lease(0.0)) == 1
+    assert ledger.lease(0.0) == [Grant(S1, (lease(1, 5 << 32),), ((0.0, 1),))]
+
+
+def test_after_a_restart_what_a_worker_names_is_no_first_lease_and_the_rest_is():
+    unfinished = [Unfinished(key(1), LEGACY, 3.0, 0, 4)]
+    ledger = Ledger(TERMS, first_epoch=9, unfinished=unfinished, absent=["w1"], absent_until=5.0)
+    ledger.hello(S1, hello("w1", lease(2, 4)), 1.0)
+    ledger.credit(S1, 9, 1.0)
+    (grant,) = ledger.lease(1.0)
+    assert isinstance(grant, Grant)
+    assert [each.key for each in grant.leases] == [1, 3, 4]
+    assert sum(jobs for _, jobs in grant.first_accepted) == 3
+    assert {at for at, _ in grant.first_accepted} == {3.0}
 
 
 def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_its_key_now():
@@ -524,7 +536,7 @@ def test_a_lease_from_before_a_restored_backup_is_not_one_of_the_job_that_has_it
     assert ledger.complete(S1, [hashed(old)], 1.0) == [Acknowledge(S1, (old,))]
     assert ledger.complete(S1, [hashed(known)], 1.0) == [Settle((done(1),))]
     ledger.credit(S1, 1, 1.0)
-    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ())]
+    assert ledger.lease(1.0) == [Grant(S1, (lease(2, 9 << 32),), ((0.0, 1),))]
 
 
 def leased_ledger(jobs: int = 2) -> Ledger:

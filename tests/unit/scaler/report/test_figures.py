@@ -133,7 +133,7 @@ def test_jobs_add_up_and_those_in_no_state_are_lost():
     found = figures.jobs(given)
     assert found is not None
     assert (found.accepted, found.done, found.failed, found.cancelled) == (18, 17, 1, 0)
-    assert (found.open_at_end, found.lost) == (3, 2)
+    assert (found.open_before, found.open_at_end, found.lost) == (5, 3, 2)
     assert found.requeued == {"expired": 4}
     assert found.seconds == 0.5
     assert figures.jobs(measured()) is None
@@ -155,6 +155,22 @@ def test_waits_are_told_with_their_buckets():
     assert figures.waits(measured()) is None
     nothing = {"1": [(0.0, 7.0), (9.0, 7.0)], "+Inf": [(0.0, 7.0), (9.0, 7.0)]}
     assert figures.waits(measured(waits=nothing)) is None
+
+
+@pytest.mark.parametrize(("counted", "unknown"), [(20, 10), (30, 0), (31, 0)])
+def test_jobs_that_got_a_worker_and_were_not_counted_are_told(counted, unknown):
+    given = measured(
+        waits={"1": [(0.0, 0.0), (9.0, counted)], "+Inf": [(0.0, 0.0), (9.0, counted)]},
+        jobs={
+            "ready": [(0.0, 2.0), (9.0, 7.0)],
+            "leased": [(0.0, 0.0), (9.0, 1.0)],
+            "done": [(0.0, 100.0), (9.0, 128.0)],
+            "failed": [(0.0, 0.0), (9.0, 1.0)],
+        },
+    )
+    found = figures.waits(given)
+    assert found is not None
+    assert (found.jobs, found.unknown) == (counted, unknown)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def measured(name=EVIL) -> Measured:
     }
     found.series = {key: [Series({}, points)] for key, points in one.items()}
     found.series[asking.JOBS] = [
-        Series({"state": state}, every(lambda at: at)) for state in ("ready", "leased", "done")
+        Series({"state": "ready"}, every(lambda at: 0)),
+        Series({"state": "leased"}, every(lambda at: at < 100)),
+        Series({"state": "done"}, every(lambda at: at)),
     ]
     found.series[asking.CPU] = [Series({"domain": name}, every(lambda at: 0.4))]
     found.series[asking.WAITS] = [
@@ -139,7 +141,7 @@ def test_tells_what_came_of_it():
     assert {f"chart-{key}" for key in expected} <= keys
     for words_told in (
         "How the pool default did",
-        "50 jobs came in: 50 done, 0 failed",
+        "50 jobs came in, 1 had come before: 50 done, 0 failed",
         "start vs-1: backlog wanted 1",
         "from call to Hello",
         "failed: it <b>burns</b>",
@@ -148,6 +150,16 @@ def test_tells_what_came_of_it():
         "the scaler started, with the rules 0123456789ab",
     ):
         assert words_told in found.text, words_told
+
+
+def test_jobs_without_a_known_wait_are_told():
+    given = measured("vs-1")
+    given.series[asking.WAITS] = [
+        Series({"le": le}, ((90.0, 0.0), (140.0, 30.0))) for le in ("0.5", "10", "+Inf")
+    ]
+    found = Parsed(page.render(report(up_and_down(), given), STYLE))
+    assert "The waiting time of 19 jobs is not known: a dispatcher that is killed" in found.text
+    assert "of 30 jobs; that of 19 more is not known" in found.text
 
 
 def test_of_nothing_it_says_so():

@@ -63,6 +63,13 @@ def test_a_histogram_tells_what_was_counted_between_two_moments():
     assert found.known(3.0) == [(0.0, 2.0)]
 
 
+def test_all_buckets_begin_anew_with_one_that_fell():
+    """The killed process had counted 3, 5, 5; the next one has 3, 4, 6 by its first scrape."""
+    found = Histogram([series("1", 0, 3, 3), series("2", 0, 5, 4), series("+Inf", 0, 5, 6)]).whole()
+    assert found is not None
+    assert found.counts == (6, 3, 2)
+
+
 def test_a_histogram_without_samples_knows_nothing():
     empty = Histogram([])
     assert (empty.whole(), empty.known(3.0), empty.between(0.0, 1.0)) == (None, [], None)
