@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stack.commands import manual, options
+from stack.commands import clone_plan, manual, options
 
 if TYPE_CHECKING:
     from stack.certificates import Site
-    from stack.hypervisor.clones import ClonePlan
     from stack.hypervisor.credentials import Credentials
     from stack.hypervisor.marks import Connection, Seen
     from stack.paths import StateDirectory
@@ -140,8 +139,9 @@ def release(
     "certificate; all else is as in the template, which must be off and must not be started any "
     "more. Again with a bigger --count: adds; with a smaller one: removes those that are off.",
     epilog="Examples:  virtscale pool create web --template golden --count 4 --url qemu:///system"
-    "   |   virtscale pool create web --template golden --count 8 --memory 2048 --dispatcher "
-    "192.0.2.10:15052 --url qemu+ssh://host/system --storage default",
+    "   |   virtscale pool create web --template golden --count 4 --user-data user-data --url "
+    "qemu:///system   |   virtscale pool create web --template golden --count 8 --memory 2048 "
+    "--dispatcher 192.0.2.10:15052 --url qemu+ssh://host/system --storage default",
 )
 def create(
     name: Name,
@@ -167,6 +167,14 @@ def create(
         typer.Option("--vcpus", metavar="N", min=1, max=512, help="Virtual CPUs of each clone."),
     ] = None,
     tier: Tier = "cold",
+    user_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--user-data", metavar="FILE", help="cloud-init's user-data for the guests: each clone "
+            "made now gets a seed image with it, its own instance id and host name (NoCloud).",
+            show_default=False,
+        ),
+    ] = None,
     no_instance_id: Annotated[
         bool,
         typer.Option(
@@ -188,7 +196,9 @@ def create(
     _check_name(name)
     _check_tier(tier)
     order = CloneOrder(
-        name, template, count, storage, tier, memory, vcpus, has_instance_id=not no_instance_id
+        *(name, template, count, storage, tier, memory, vcpus),
+        has_instance_id=not no_instance_id,
+        user_data=clone_plan.user_data_of(user_data),
     )
     own = options.state_directory(state) if directory is None else None
     with _opened(url, state, directory) as (connection, uri, site):
@@ -198,7 +208,7 @@ def create(
         planned = clones.plan(connection, uri, order)
         told.announced(name)
         told.warn()
-        _tell_plan(planned)
+        clone_plan.tell(planned, user_data)
         if dry_run:
             return
         clones.carry_out(connection, uri, planned, told.made, _tell)
@@ -209,7 +219,8 @@ def create(
 
 
 @app.command(
-    help="Remove the domains that virtscale has made for a pool, with the overlays made for them. "
+    help="Remove the domains that virtscale has made for a pool, with the overlays and seed images "
+    "made for them. "
     "Adopted domains, and the template and its disks, are not touched.",
     epilog="Examples:  virtscale pool destroy web --url qemu:///system --dry-run   |   "
     "virtscale pool destroy web --url qemu:///system --yes --force",
@@ -253,7 +264,7 @@ def destroy(
             raise options.usage_error(
                 f"active: {', '.join(active)}; drain and stop the pool first, or use --force"
             )
-        if dry_run or not _is_agreed(yes, f"Remove {len(made)} domain(s) and their overlays?"):
+        if dry_run or not _is_agreed(yes, f"Remove {len(made)} domain(s) and their files?"):
             return
         clones.destroy(connection, uri, made, seconds=seconds if force else None, tell=_tell)
 
@@ -432,19 +443,6 @@ def _is_agreed(yes: bool, question: str) -> bool:
     if not is_agreed:
         typer.echo("nothing was changed")
     return is_agreed
-
-
-def _tell_plan(planned: "ClonePlan") -> None:
-    for one in planned.made:
-        disks = ", ".join(
-            f"{disk.target} over {disk.path} in {planned.places[disk.target].directory}"
-            for disk in planned.disks
-        )
-        typer.echo(f"to make: {one} ({disks or 'no disk of its own'})")
-    for seen in planned.surplus:
-        typer.echo(f"to remove: {seen.name}")
-    for one in planned.kept:
-        typer.echo(f"kept: {one} is active; shut it down and do this again to remove it")
 
 
 def _tell(text: str) -> None:

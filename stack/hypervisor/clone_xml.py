@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from string import ascii_lowercase
 from xml.etree import ElementTree
 
 from stack.hypervisor import credentials, definition, pool_record
@@ -16,7 +17,14 @@ from stack.hypervisor.errors import HypervisorError
 from stack.hypervisor.pool_record import OWNER, Record
 
 _NOCLOUD = "ds=nocloud"
+_INSTANCE_KEYS = ("i=", "h=")
+_SEED_KEYS = ("s=", "seedfrom=")
+"""What is fetched from there would replace what a seed image says."""
 _CHARACTER_DEVICES = ("serial", "console", "parallel", "channel", "redirdev", "smartcard")
+_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
+_BUSES = {"vd": "virtio", "sd": "scsi", "hd": "ide"}
+"""libvirt's own guess for a disk that does not name its bus."""
+_IDE_DISKS = 4
 _UNSHARED = {
     "hostdev": "passes a device of the host through, which one domain alone can have",
     "tpm/backend[@type='passthrough']": "passes the host's TPM through",
@@ -49,6 +57,8 @@ class CloneSpec:
     memory_mib: int | None = None
     vcpus: int | None = None
     credentials: Credentials = field(default_factory=Credentials)
+    seed: str = ""
+    """Path of the clone's own seed image; empty: it has none."""
     has_instance_id: bool = True
     """True: cloud-init in the guest learns from the SMBIOS serial number that it is a new one."""
 
@@ -95,6 +105,10 @@ def clone(xml: str, spec: CloneSpec) -> str:
         if _is_own(disk) and target is not None:
             _overlay(disk, spec.overlays[target.get("dev", "")])
     _separate_devices(root, spec, template)
+    files = tuple(spec.overlays.values())
+    if spec.seed:
+        _attach_seed(root, spec.seed)
+        files += (spec.seed,)
     if spec.has_instance_id:
         _set_instance_id(root, spec)
     # What the template tells its own guest names the template.
@@ -104,7 +118,7 @@ def clone(xml: str, spec: CloneSpec) -> str:
     pool_record.write(
         root,
         {"pool": spec.pool, "tier": spec.tier, "owner": OWNER, "template": spec.template},
-        Record("clone", spec.pool, spec.template, overlays=tuple(spec.overlays.values())),
+        Record("clone", spec.pool, spec.template, overlays=files),
     )
     return definition.render(root)
 
@@ -112,6 +126,22 @@ def clone(xml: str, spec: CloneSpec) -> str:
 def overlay_name(clone_name: str, target: str) -> str:
     """The file name of a clone's overlay."""
     return f"{clone_name}-{target}.qcow2"
+
+
+def seed_name(clone_name: str) -> str:
+    """The file name of a clone's seed image."""
+    return f"{clone_name}-seed.iso"
+
+
+def shared_media(xml: str) -> list[tuple[str, str]]:
+    """(target, file) of what clones only read, such as a CD-ROM: each sees the template's."""
+    found = []
+    for disk in definition.parse(xml).iterfind("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None and disk.find("readonly") is not None:
+            path = source.get("file") or source.get("dev") or source.get("volume") or ""
+            found.append((target.get("dev", ""), path))
+    return found
 
 
 def mac_address(uuid: str, number: int) -> str:
@@ -206,6 +236,31 @@ def _overlay(disk: ElementTree.Element, path: str) -> None:
     driver.set("type", "qcow2")
 
 
+def _attach_seed(root: ElementTree.Element, path: str) -> None:
+    """On the bus of the first disk, whose driver the guest has."""
+    devices = definition.need(root, "devices")
+    targets = [one for one in devices.iterfind("disk/target") if one.get("bus") != "fdc"]
+    buses = [one.get("bus") or _BUSES.get(one.get("dev", "")[:2], "") for one in targets]
+    bus = next((one for one in buses if one in _PREFIXES), "virtio")
+    taken = {one.get("dev") for one in targets}
+    letters = ascii_lowercase[: _IDE_DISKS if bus == "ide" else len(ascii_lowercase)]
+    free = [name for one in letters if (name := _PREFIXES[bus] + one) not in taken]
+    if not free:
+        raise HypervisorError(
+            f"the template {definition.name_of(root)!r} has no room on its bus {bus!r} for a seed "
+            "image; take a disk or a CD-ROM out of it"
+        )
+    # IDE and SATA disks are always written to, and virtio has no CD-ROM.
+    device = "disk" if bus in ("virtio", "usb") else "cdrom"
+    disk = ElementTree.Element("disk", type="file", device=device)
+    ElementTree.SubElement(disk, "driver", name="qemu", type="raw")
+    ElementTree.SubElement(disk, "source", file=path)
+    ElementTree.SubElement(disk, "target", dev=free[0], bus=bus)
+    ElementTree.SubElement(disk, "readonly")
+    places = [place for place, one in enumerate(devices, start=1) if one.tag == "disk"]
+    devices.insert(max(places, default=0), disk)
+
+
 def _separate_devices(root: ElementTree.Element, spec: CloneSpec, template: str) -> None:
     devices = definition.need(root, "devices")
     for number, interface in enumerate(devices.findall("interface")):
@@ -254,7 +309,8 @@ def _set_instance_id(root: ElementTree.Element, spec: CloneSpec) -> None:
     given = "" if serial is None else (serial.text or "").strip()
     if given and not given.startswith(_NOCLOUD):
         return
-    kept = [part for part in given.split(";") if part and part[:2] not in ("i=", "h=")]
+    replaced = _INSTANCE_KEYS + (_SEED_KEYS if spec.seed else ())
+    kept = [part for part in given.split(";") if part and not part.startswith(replaced)]
     value = ";".join([*(kept or [_NOCLOUD]), f"i={spec.uuid}", f"h={spec.name}"])
     if serial is None:
         serial = _serial(root)

@@ -3,13 +3,13 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import libvirt
 
-from stack.hypervisor import clone_xml, definition, marks, overlays
+from stack.hypervisor import clone_xml, definition, marks, overlays, seed_image, user_data
 from stack.hypervisor.clone_xml import CloneSpec, TemplateDisk
 from stack.hypervisor.credentials import Credentials
 from stack.hypervisor.errors import HypervisorError
@@ -40,6 +40,8 @@ class CloneOrder:
     memory_mib: int | None = None
     vcpus: int | None = None
     has_instance_id: bool = True
+    user_data: bytes = field(default=b"", repr=False)
+    """cloud-init's, for the seed image of each clone; empty: they have none."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class ClonePlan:
     """Surplus clones that are active."""
     places: Mapping[str, Overlays] = field(default_factory=dict)
     """Who makes overlays, by the disk's target."""
+    seeds: Overlays | None = None
+    """Who stores seed images."""
     stamps: tuple[str, ...] = ()
     """When the template's disks were last written to."""
 
@@ -95,7 +99,11 @@ def plan(connection: libvirt.virConnect, uri: str, order: CloneOrder) -> ClonePl
         for disk in disks:
             place = order.storage or str(PurePosixPath(disk.path).parent)
             places[disk.target] = overlays.find(connection, uri, place)
-            _need_room(places[disk.target], missing, disk.target)
+            files = [clone_xml.overlay_name(name, disk.target) for name in missing]
+            _need_room(places[disk.target], files)
+    seeds = _seed_place(connection, uri, order, disks) if missing and order.user_data else None
+    if seeds is not None:
+        _need_room(seeds, map(clone_xml.seed_name, missing))
     return ClonePlan(
         order=order,
         template=template,
@@ -104,6 +112,7 @@ def plan(connection: libvirt.virConnect, uri: str, order: CloneOrder) -> ClonePl
         surplus=tuple(seen for seen in surplus if not seen.is_active),
         kept=tuple(seen.name for seen in surplus if seen.is_active),
         places=places,
+        seeds=seeds,
         stamps=stamps,
     )
 
@@ -220,7 +229,7 @@ def _remove(connection: libvirt.virConnect, uri: str, seen: Seen, tell: Tell) ->
             directory = str(PurePosixPath(path).parent)
             overlays.find(connection, uri, directory).remove(path)
     seen.domain.undefineFlags(_UNDEFINE)
-    tell(f"{seen.name}: undefined" + (f", {len(files)} overlay(s) removed" if files else ""))
+    tell(f"{seen.name}: undefined" + (f", {len(files)} file(s) removed" if files else ""))
 
 
 def _make(
@@ -240,9 +249,14 @@ def _make(
             backing_format=disk.format,
         )
         undo.callback(_quietly, place.remove, paths[disk.target])
+    identity, seed = str(uuid.uuid4()), ""
+    if planned.seeds is not None:
+        image = seed_image.made(order.user_data, user_data.meta_data(name, identity))
+        seed = planned.seeds.store(clone_xml.seed_name(name), image)
+        undo.callback(_quietly, planned.seeds.remove, seed)
     spec = CloneSpec(
         name=name,
-        uuid=str(uuid.uuid4()),
+        uuid=identity,
         pool=order.pool,
         template=order.template,
         overlays=paths,
@@ -250,6 +264,7 @@ def _make(
         memory_mib=order.memory_mib,
         vcpus=order.vcpus,
         credentials=credentials,
+        seed=seed,
         has_instance_id=order.has_instance_id,
     )
     domain = marks.define(connection, clone_xml.clone(planned.template.xml, spec))
@@ -310,9 +325,21 @@ def _clones(present: Mapping[str, Seen], order: CloneOrder) -> dict[str, Seen]:
     return clones
 
 
-def _need_room(place: Overlays, names: Sequence[str], target: str) -> None:
-    for name in names:
-        file = clone_xml.overlay_name(name, target)
+def _seed_place(
+    connection: libvirt.virConnect, uri: str, order: CloneOrder, disks: Sequence[TemplateDisk]
+) -> Overlays:
+    seed_image.program()
+    if not order.storage and not disks:
+        raise HypervisorError(
+            f"--template {order.template}: it has no disk beside which seed images could be; say "
+            "where with --storage"
+        )
+    place = order.storage or str(PurePosixPath(disks[0].path).parent)
+    return overlays.find(connection, uri, place)
+
+
+def _need_room(place: Overlays, files: Iterable[str]) -> None:
+    for file in files:
         if place.exists(file):
             raise HypervisorError(
                 f"{place.directory}/{file} exists already, and is nobody's; remove it when you do "

@@ -1,11 +1,11 @@
-"""Overlays of a template's disks: made and removed by libvirt's storage API, or by qemu-img."""
+"""Files of clones alone, such as overlays: made by libvirt's storage API, or on this machine."""
 
 import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -18,7 +18,7 @@ _GONE = (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL)
 
 
 class Overlays(Protocol):
-    """The overlays in one directory."""
+    """The overlays, and other files of clones alone, in one directory."""
 
     directory: str
 
@@ -33,8 +33,16 @@ class Overlays(Protocol):
 
         """
 
+    def store(self, name: str, content: bytes) -> str:
+        """Writes a file that must not be there yet; its path.
+
+        Raises:
+            HypervisorError: with the reason.
+
+        """
+
     def remove(self, path: str) -> None:
-        """Removes an overlay; one that is gone is no fault.
+        """Removes a file; one that is gone is no fault.
 
         Raises:
             HypervisorError: with the reason.
@@ -73,12 +81,31 @@ class LocalOverlays:
                 f"{' '.join(done.stderr.split())}; give a directory that this user may write to "
                 "with --storage DIR, or make it a storage pool of libvirt (virsh pool-define-as)"
             )
-        # What a guest writes is nobody else's to read.
+        self._give(path)
+        return path
+
+    def store(self, name: str, content: bytes) -> str:
+        """See `Overlays.store`."""
+        path = str(Path(self.directory, name))
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise _unwritten(path, error) from None
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            self._give(path)
+        except OSError as error:
+            self.remove(path)
+            raise _unwritten(path, error) from None
+        return path
+
+    def _give(self, path: str) -> None:
+        # What a guest writes, or is told, is nobody else's to read.
         os.chmod(path, 0o600)
         if os.geteuid() == 0:
             owner = os.stat(self.directory)
             os.chown(path, owner.st_uid, owner.st_gid)
-        return path
 
     def remove(self, path: str) -> None:
         """See `Overlays.remove`."""
@@ -117,9 +144,28 @@ class StoredOverlays:
             made = self._pool.createXML(ElementTree.tostring(volume, encoding="unicode"))
             return str(made.path())
 
+    def store(self, name: str, content: bytes) -> str:
+        """See `Overlays.store`."""
+        with _told(f"the file {name} in the storage pool {self._pool.name()!r}"):
+            volume = ElementTree.Element("volume")
+            ElementTree.SubElement(volume, "name").text = name
+            ElementTree.SubElement(volume, "capacity", unit="bytes").text = str(len(content))
+            target = ElementTree.SubElement(volume, "target")
+            ElementTree.SubElement(target, "format", type="raw")
+            made = self._pool.createXML(ElementTree.tostring(volume, encoding="unicode"))
+            try:
+                stream = self._pool.connect().newStream()
+                made.upload(stream, 0, len(content))
+                stream.sendAll(_next_part, [content, 0])
+                stream.finish()
+            except libvirt.libvirtError:
+                made.delete()
+                raise
+            return str(made.path())
+
     def remove(self, path: str) -> None:
         """See `Overlays.remove`."""
-        with _told(f"the overlay {path}"):
+        with _told(f"the file {path}"):
             self._pool.refresh()
             try:
                 self._pool.storageVolLookupByName(PurePosixPath(path).name).delete()
@@ -222,6 +268,19 @@ def _directories(
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise HypervisorError(f"storage pools of {connection.getURI()}: {error}") from None
     return found
+
+
+def _next_part(_: libvirt.virStream, most: int, sent: list[Any]) -> bytes:
+    content, begin = sent
+    sent[1] = begin + most
+    return bytes(content[begin : begin + most])
+
+
+def _unwritten(path: str, error: OSError) -> HypervisorError:
+    return HypervisorError(
+        f"{path} could not be written: {error.strerror}; give a directory that this user may write "
+        "to with --storage DIR, or make it a storage pool of libvirt (virsh pool-define-as)"
+    )
 
 
 @contextlib.contextmanager

@@ -298,6 +298,129 @@ def test_a_storage_pool_makes_the_overlays_where_libvirt_runs(pool: Machine) -> 
     assert pool.files() == [disk.name]
 
 
+def seeded(pool: Machine, tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "user-data"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_each_clone_has_a_seed_image_of_its_own(pool: Machine, tmp_path: Path) -> None:
+    disk = pool.disk("golden.raw")
+    pool.define("golden", disk)
+    text = "#cloud-config\npackages: [python3-venv]\n"
+    given = str(seeded(pool, tmp_path, text))
+    create = ("create", "web", "--template", "golden", "--no-credentials", "--user-data", given)
+    said = pool(*create, "--count", "2", "--dry-run")
+    assert f"{given} in {pool.disks}/web-2-seed.iso" in said
+    assert pool.files() == [disk.name]
+    pool(*create, "--count", "2")
+    seeds = [pool.disks / f"web-{number}-seed.iso" for number in (1, 2)]
+    identities = []
+    for seed in seeds:
+        # As cloud-init's NoCloud looks for it, and what it then finds there.
+        facts = dict(
+            line.split("=", 1) for line in _output("blkid", "-o", "export", "-p", seed).split("\n")
+            if "=" in line
+        )  # fmt: skip
+        assert (facts["TYPE"], facts["LABEL"]) == ("iso9660", "cidata")
+        assert _output("isoinfo", "-J", "-i", seed, "-x", "/user-data") == text
+        identities.append(json.loads(_output("isoinfo", "-R", "-i", seed, "-x", "/meta-data")))
+        assert seed.stat().st_mode & 0o777 == 0o600
+    assert [one["local-hostname"] for one in identities] == ["web-1", "web-2"]
+    for name, one in zip(("web-1", "web-2"), identities, strict=True):
+        assert one["instance-id"] == pool.connection.lookupByName(name).UUIDString()
+    # QEMU takes it as a disk beside the overlay.
+    domain = pool.connection.lookupByName("web-1")
+    domain.create()
+    until(domain.isActive, "the clone to run with its seed image")
+    assert {one.get("dev") for one in pool.xml("web-1").iterfind("devices/disk/target")} == {
+        *("vda", "vdb")
+    }
+    assert int(domain.blockInfo("vdb")[0]) == seeds[0].stat().st_size
+    domain.destroy()
+    pool(*create[:-2], "--count", "3")
+    assert "web-3-seed.iso" not in pool.files()
+    pool("destroy", "web", "--yes", says="web-1: undefined, 2 file(s) removed")
+    assert (pool.names(), pool.files()) == (["golden"], [disk.name])
+
+
+@pytest.mark.parametrize("bus", ["sata", "ide", "scsi"])
+def test_a_seed_image_is_a_cd_rom_where_a_disk_would_be_written_to(
+    pool: Machine, tmp_path: Path, bus: str
+) -> None:
+    target = {"sata": "sda", "ide": "hda", "scsi": "sda"}[bus]
+    disk = pool.disk("golden.raw")
+    text = _DOMAIN.format(
+        name="golden",
+        features="<acpi/>",
+        devices=f"<disk type='file' device='disk'><source file='{disk}'/>"
+        f"<target dev='{target}' bus='{bus}'/></disk>",
+    )
+    pool.connection.defineXML(text.replace("'pc'", "'q35'") if bus == "sata" else text)
+    given = str(seeded(pool, tmp_path, "#!/bin/sh\ntrue\n"))
+    create = ("create", "web", "--template", "golden", "--count", "1", "--no-credentials")
+    pool(*create, "--user-data", given)
+    domain = pool.connection.lookupByName("web-1")
+    domain.create()
+    until(domain.isActive, "the clone to run with its seed image")
+    domain.destroy()
+    pool("destroy", "web", "--yes")
+    assert pool.files() == [disk.name]
+
+
+def test_a_storage_pool_stores_the_seed_images_where_libvirt_runs(
+    pool: Machine, tmp_path: Path
+) -> None:
+    disk = pool.disk("golden.qcow2", "qcow2")
+    pool.connection.storagePoolCreateXML(
+        f"<pool type='dir'><name>store</name><target><path>{pool.disks}</path></target></pool>"
+    )
+    pool.define("golden", disk)
+    text = "#cloud-config\nfinal_message: " + "long " * 50_000 + "\n"
+    given = str(seeded(pool, tmp_path, text))
+    pool(
+        *("create", "web", "--template", "golden", "--count", "1", "--no-credentials"),
+        *("--user-data", given, "--storage", "store"),
+    )
+    seed = pool.disks / "web-1-seed.iso"
+    assert _output("isoinfo", "-J", "-i", seed, "-x", "/user-data") == text
+    pool.connection.lookupByName("web-1").create()
+    pool.connection.lookupByName("web-1").destroy()
+    pool("destroy", "web", "--yes")
+    assert pool.files() == [disk.name]
+
+
+def test_user_data_that_cannot_be_used_is_told_and_nothing_is_made(
+    pool: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = pool.disk("golden.raw")
+    template = pool.define("golden", disk)
+    before = pool.text("golden")
+    create = ("create", "web", "--template", "golden", "--count", "2", "--no-credentials")
+    pool(*create, "--user-data", str(tmp_path / "none"), code=2, says="No such file or directory")
+    pool(*create, "--user-data", str(tmp_path), code=2, says="Is a directory")
+    bad = str(seeded(pool, tmp_path, "#cloud-config\npassword: [sesame\n"))
+    said = pool(*create, "--user-data", bad, code=2, says=f"--user-data {bad}: line 3, column 1")
+    assert "sesame" not in said
+    named = str(seeded(pool, tmp_path, "#cloud-config\nhostname: one\n"))
+    pool(*create, "--user-data", named, "--dry-run", says="its hostname is that of every clone")
+    stranger = pool.disks / "web-2-seed.iso"
+    stranger.write_text("somebody's")
+    pool(*create, "--user-data", named, code=1, says="web-2-seed.iso exists already")
+    stranger.unlink()
+    # What libvirt refuses only when it defines the domain.
+    pool(*create, "--user-data", named, "--vcpus", "500", code=1)
+    assert (pool.names(), pool.files(), pool.text("golden")) == (["golden"], [disk.name], before)
+    template.undefine()
+    pool.define("golden")
+    pool(*create, "--user-data", named, code=1, says="say where with --storage")
+    pool(*create, "--user-data", named, "--storage", str(pool.disks))
+    pool("destroy", "web", "--yes")
+    assert pool.files() == [disk.name]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pool(*create, "--user-data", named, code=1, says="apt-get install genisoimage")
+
+
 def test_all_or_nothing(pool: Machine) -> None:
     disk = pool.disk("golden.raw")
     template = pool.define("golden", disk)
@@ -343,7 +466,7 @@ def test_a_template_that_was_started_after_all_gets_no_more_clones(pool: Machine
     clone = pool.connection.lookupByName("web-2")
     clone.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, None, METADATA_URI, 2)
     pool(*create, "3", code=1, says="finish it with: virtscale pool destroy web")
-    pool("destroy", "web", "--yes", says="web-2: undefined, 1 overlay(s) removed")
+    pool("destroy", "web", "--yes", says="web-2: undefined, 1 file(s) removed")
     pool(*create, "1")
     os.utime(disk, (1, 1))
     pool(*create, "3", code=1, says="may be ruined")

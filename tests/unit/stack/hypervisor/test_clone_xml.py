@@ -93,6 +93,86 @@ def test_every_disk_that_is_written_to_has_its_overlay_and_the_others_are_shared
             assert disk.find("backingStore") is None
 
 
+@given(definitions())
+def test_a_seed_image_is_one_more_disk_that_nobody_writes_to(xml: str) -> None:
+    plain, seeded = (
+        definition.parse(clone_xml.clone(xml, spec(xml, seed=seed))) for seed in ("", "/seed.iso")
+    )
+    (disk,) = (
+        one
+        for one in seeded.iterfind("devices/disk")
+        if (source := one.find("source")) is not None and source.get("file") == "/seed.iso"
+    )
+    assert disk.find("readonly") is not None
+    targets = [one.get("dev") for one in seeded.iterfind("devices/disk/target")]
+    assert len(targets) == len(set(targets))
+    record = pool_record.of(seeded)
+    assert record is not None
+    assert record.overlays[-1] == "/seed.iso"
+    # All else is as without it.
+    definition.need(seeded, "devices").remove(disk)
+    for one in (plain, seeded):
+        one.remove(definition.need(one, "metadata"))
+    assert same(definition.render(seeded)) == same(definition.render(plain))
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ((), "disk vda virtio"),
+        (("vda virtio", "sda sata"), "disk vdb virtio"),
+        (("sda sata", "sdb sata"), "cdrom sdc sata"),
+        (("sdb scsi",), "cdrom sda scsi"),
+        (("sda usb",), "disk sdb usb"),
+        (("hda ide", "hdc ide"), "cdrom hdb ide"),
+        (("hda ",), "cdrom hdb ide"),
+        (("fda fdc", "vda virtio"), "disk vdb virtio"),
+        (("ubda uml",), "disk vda virtio"),
+    ],
+)
+def test_the_seed_is_on_a_bus_that_the_guest_knows(targets: tuple[str, ...], expected: str) -> None:
+    named = [one.partition(" ") for one in targets]
+    disks = [
+        f"<disk type='file' device='disk'><source file='/images/{dev}'/><target dev='{dev}'"
+        + (f" bus='{bus}'" if bus else "")
+        + "/></disk>"
+        for dev, _, bus in named
+    ]
+    root = cloned("".join(disks), seed="/seed.iso")
+    (disk,) = (one for one in root.iterfind("devices/disk") if one.find("readonly") is not None)
+    target = definition.need(disk, "target")
+    assert f"{disk.get('device')} {target.get('dev')} {target.get('bus')}" == expected
+
+
+def test_a_full_bus_is_told() -> None:
+    disks = "".join(
+        f"<disk type='file' device='cdrom'><target dev='hd{letter}' bus='ide'/></disk>"
+        for letter in "abcd"
+    )
+    with pytest.raises(HypervisorError, match="no room on its bus 'ide'"):
+        cloned(disks, seed="/seed.iso")
+
+
+def test_a_seed_image_goes_before_what_the_template_fetches() -> None:
+    xml = PLAIN.format(devices=_DISK).replace(
+        "</os>",
+        "<smbios mode='sysinfo'/></os><sysinfo type='smbios'><system><entry name='serial'>"
+        "ds=nocloud;s=http://192.0.2.1/;h=golden</entry></system></sysinfo>",
+    )
+    root = definition.parse(clone_xml.clone(xml, spec(xml, seed="/seed.iso")))
+    serial = root.findtext("sysinfo/system/entry[@name='serial']")
+    assert serial == f"ds=nocloud;i={_UUIDS[0]};h=web-1"
+
+
+def test_media_that_clones_share_are_found() -> None:
+    xml = PLAIN.format(
+        devices="<disk type='file' device='cdrom'><source file='/old.iso'/>"
+        f"<target dev='sda' bus='sata'/><readonly/></disk>{_DISK}"
+        "<disk type='file' device='cdrom'><target dev='sdb' bus='sata'/><readonly/></disk>"
+    )
+    assert clone_xml.shared_media(xml) == [("sda", "/old.iso")]
+
+
 @given(definitions(), st.integers(0, 100), st.integers(0, 100))
 def test_interfaces_have_addresses_of_their_own(xml: str, one: int, other: int) -> None:
     first, second = (clone_xml.mac_address(_UUIDS[0], number) for number in (one, other))
