@@ -27,6 +27,11 @@ class Taken(NamedTuple):
     first_leases: int
     size: int = 1
 
+    @property
+    def first_accepted(self) -> tuple[float, int]:
+        """When those that are leased for the first time were accepted, and how many they are."""
+        return self.facts.accepted_at, self.first_leases
+
 
 class Backlog:
     """Three queues: jobs that came back, jobs from before a restart, and new ones, in that order.
@@ -40,9 +45,7 @@ class Backlog:
     ) -> None:
         self.counts = Counts() if counts is None else counts
         self.is_recovering = False
-        self.has_missing_workers = False
-        """Workers from before the restart stayed away: what they held cannot be told apart from
-        what nobody ever had."""
+        self._has_missing_workers = False
         self.attempts = Attempts()
         self.suspects = Suspects()
         self._returned = ReadyQueue()
@@ -76,6 +79,14 @@ class Backlog:
             or self.suspects
             or (self._recovered and not self.is_recovering)
         )
+
+    def give_up_missing_workers(self) -> None:
+        """Workers from before the restart stay away: their jobs are open to others.
+
+        From then on what they held cannot be told apart from what nobody ever had.
+        """
+        self.is_recovering = False
+        self._has_missing_workers = True
 
     def may_be_recovered(self, key: JobKey) -> bool:
         """True for jobs that may be from before the restart; false for all that came after it."""
@@ -112,7 +123,7 @@ class Backlog:
         """
         if queue is self._fresh:
             return run.size
-        if queue is not self._recovered or self.has_missing_workers:
+        if queue is not self._recovered or self._has_missing_workers:
             return 0
         if not self.attempts:
             return run.size

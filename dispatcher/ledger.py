@@ -260,11 +260,7 @@ class Ledger:
                     self._leases.hold(share.session, lease, taken.facts, now)
                     leases.append(lease)
             share.session.credit -= share.count
-            first = [
-                (each.facts.accepted_at, each.first_leases)
-                for each in share.taken
-                if each.first_leases
-            ]
+            first = [each.first_accepted for each in share.taken if each.first_leases]
             found.append(effects.Grant(share.session.key, tuple(leases), tuple(first)))
         if found:
             self._wake_at(now + self._terms.lease_ttl)
@@ -352,8 +348,7 @@ class Ledger:
         """Does what is due: lost and frozen workers, lapsed leases, drain deadlines."""
         found: list[Effect] = []
         if self._backlog.is_recovering and now >= self._absent_until:
-            self._backlog.is_recovering = False
-            self._backlog.has_missing_workers = True
+            self._backlog.give_up_missing_workers()
             self._absent.clear()
         if self._wake is None or now < self._wake:
             return found

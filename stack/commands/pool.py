@@ -56,6 +56,14 @@ Directory = Annotated[
         "(default: STATE/secrets/tls).", show_default=False,
     ),
 ]  # fmt: skip
+UserData = Annotated[
+    Path | None,
+    typer.Option(
+        "--user-data", metavar="FILE", help="cloud-init's user-data for the guests: each clone "
+        "made now gets a seed image with it, its own instance id and host name (NoCloud).",
+        show_default=False,
+    ),
+]  # fmt: skip
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -167,14 +175,7 @@ def create(
         typer.Option("--vcpus", metavar="N", min=1, max=512, help="Virtual CPUs of each clone."),
     ] = None,
     tier: Tier = "cold",
-    user_data: Annotated[
-        Path | None,
-        typer.Option(
-            "--user-data", metavar="FILE", help="cloud-init's user-data for the guests: each clone "
-            "made now gets a seed image with it, its own instance id and host name (NoCloud).",
-            show_default=False,
-        ),
-    ] = None,
+    user_data: UserData = None,
     no_instance_id: Annotated[
         bool,
         typer.Option(
@@ -219,8 +220,7 @@ def create(
 
 
 @app.command(
-    help="Remove the domains that virtscale has made for a pool, with the overlays and seed images "
-    "made for them. "
+    help="Remove the domains that virtscale has made for a pool, with the files made for them. "
     "Adopted domains, and the template and its disks, are not touched.",
     epilog="Examples:  virtscale pool destroy web --url qemu:///system --dry-run   |   "
     "virtscale pool destroy web --url qemu:///system --yes --force",

@@ -65,7 +65,7 @@ def test_the_first_lease_of_a_job_from_before_a_restart_is_known_as_such():
 
 def test_of_workers_that_stayed_away_nobody_knows_what_they_had():
     backlog = recovered(0, 0)
-    backlog.has_missing_workers = True
+    backlog.give_up_missing_workers()
     backlog.submit(JobKey(3), [LEGACY], 100.0)
     taken = [backlog.take(ALL, 2), backlog.take(ALL, 2)]
     assert [one and one.first_leases for one in taken] == [0, 1]
