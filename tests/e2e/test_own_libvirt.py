@@ -136,15 +136,20 @@ def test_clones_run_whoever_qemu_is_and_go_without_a_trace(own, stack_state, vir
     own.define_template("golden", disk)
     content = disk.read_bytes()
     where = ("--state", str(stack_state), "--url", own.uri)
+    user_data = stack_state / "user-data"
+    user_data.write_text("#cloud-config\npackages: []\n", encoding="utf-8")
     create = ("pool", "create", "web", "--template", "golden", "--count", "2")
+    create += ("--user-data", str(user_data))
     code, text = machine.run_to_end(virtscale, *create, *where)
     assert code == 0, text
     with own.connected() as connection:
         for name in ("web-1", "web-2"):
             connection.lookupByName(name).create()
         assert connection.lookupByName("web-2").isActive()
-    overlays = sorted(path.name for path in disks.iterdir() if path != disk)
-    assert overlays == ["web-1-vda.qcow2", "web-2-vda.qcow2"]
+    files = sorted(path.name for path in disks.iterdir() if path != disk)
+    assert files == [
+        *("web-1-seed.iso", "web-1-vda.qcow2", "web-2-seed.iso", "web-2-vda.qcow2"),
+    ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in disks.iterdir()} == {0o600}
     destroy = ("pool", "destroy", "web", "--yes", "--force", "--timeout", "0")
     code, text = machine.run_to_end(virtscale, *destroy, *where)
