@@ -4,7 +4,6 @@ Key, kind, limits, default and meaning are those of the models that check a conf
 the document cannot say what the code does not do. `--check` fails when it is not current.
 """
 
-import argparse
 import enum
 import re
 import sys
@@ -26,6 +25,7 @@ from collector.config import CollectorSettings  # noqa: E402
 from collector.flags import ENVIRONMENT_PREFIX as COLLECTOR_PREFIX  # noqa: E402
 from dispatcher.config import ENV_PREFIX as DISPATCHER_PREFIX  # noqa: E402
 from dispatcher.config import DispatcherSettings  # noqa: E402
+from docs import page_file  # noqa: E402
 from guest_worker.config import USAGE  # noqa: E402
 from scaler.config import ENVIRONMENT_PREFIX as SCALER_PREFIX  # noqa: E402
 from scaler.config import RateConfig, Rules, ScalerConfig  # noqa: E402
@@ -318,20 +318,5 @@ class _Kind:
         raise SystemExit(f"{self.model.__name__}: no words for {kind}")
 
 
-def main() -> int:
-    """Writes the page, or with `--check` says whether it is current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    is_check = parser.parse_args().check
-    text = document()
-    is_current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == text
-    if is_check and not is_current:
-        sys.stderr.write("docs/CONFIGURATION.md is not current\n")
-        return 1
-    if not is_current:
-        TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_file.main(__doc__, TARGET, document))

@@ -4,7 +4,6 @@ The files in proto/virtscale/v1 are read as text, because descriptors hold no co
 fails when the page is not current.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from docs import page_file  # noqa: E402
+
 TARGET = ROOT / "docs" / "GRPC_API.md"
 FOLDER = ROOT / "proto" / "virtscale" / "v1"
 FILES = ("license", "job", "fleet", "worker")
@@ -137,20 +141,5 @@ def _plain(text: str) -> str:
     return "`".join(parts)
 
 
-def main() -> int:
-    """Writes the page, or with `--check` says whether it is current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    is_check = parser.parse_args().check
-    text = document()
-    is_current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == text
-    if is_check and not is_current:
-        sys.stderr.write("docs/GRPC_API.md is not current\n")
-        return 1
-    if not is_current:
-        TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_file.main(__doc__, TARGET, document))

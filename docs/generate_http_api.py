@@ -4,7 +4,6 @@ The examples in docs/examples/http_api.json are answers with long lists cut; a t
 against the models. `--check` fails when the page is not current.
 """
 
-import argparse
 import json
 import sys
 import tomllib
@@ -16,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "proto")]
 
+from docs import page_file  # noqa: E402
 from scaler.openapi import document as openapi_document  # noqa: E402
 
 TARGET = ROOT / "docs" / "HTTP_API.md"
@@ -144,20 +144,5 @@ def document() -> str:
     return page(openapi_document(version), json.loads(EXAMPLES.read_text(encoding="utf-8")))
 
 
-def main() -> int:
-    """Writes the page, or with `--check` says whether it is current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    is_check = parser.parse_args().check
-    text = document()
-    is_current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == text
-    if is_check and not is_current:
-        sys.stderr.write("docs/HTTP_API.md is not current\n")
-        return 1
-    if not is_current:
-        TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_file.main(__doc__, TARGET, document))

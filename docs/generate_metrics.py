@@ -4,7 +4,6 @@ Each service's own telemetry is filled with one example of everything and asked 
 so that the document cannot say what the code does not do. `--check` fails when it is not current.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ from dispatcher.grpc_api.call_metrics import MeasureCalls  # noqa: E402
 from dispatcher.jobs import Counts  # noqa: E402
 from dispatcher.sessions import WorkerState, WorkerView  # noqa: E402
 from dispatcher.store_metrics import StoreMetrics  # noqa: E402
+from docs import page_file  # noqa: E402
 from scaler import telemetry as scaler_telemetry  # noqa: E402
 from scaler.alert_telemetry import AlertTelemetry  # noqa: E402
 from scaler.alerts import Effect  # noqa: E402
@@ -397,19 +397,5 @@ every 30 s.
 """
 
 
-def main() -> int:
-    """Writes the file, or compares it."""
-    parser = argparse.ArgumentParser(description="Writes docs/METRICS.md.")
-    parser.add_argument("--check", action="store_true", help="fail when the file is not current")
-    wanted = document()
-    if parser.parse_args().check:
-        if TARGET.read_text(encoding="utf-8") == wanted:
-            return 0
-        sys.stderr.write("docs/METRICS.md is not current; run: python docs/generate_metrics.py\n")
-        return 1
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_file.main(__doc__, TARGET, document))
