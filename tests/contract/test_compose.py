@@ -18,7 +18,8 @@ from compose_spec import PyCompose
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose"
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-OURS = ("collector", "scaler", "dispatcher")
+METRICS_PORTS = {"collector": 9177, "scaler": 9182, "dispatcher": 9181}
+OURS = tuple(METRICS_PORTS)
 # Who listens where on the host: a row here is a promise of docs/OPERATIONS.md.
 PUBLISHED = {
     "dispatcher": ["127.0.0.1:15051:15051", "127.0.0.1:15052:15052"],
@@ -104,9 +105,13 @@ def test_every_service_tells_its_health_without_a_program_of_its_own():
         (stage.split(maxsplit=1)[0], stage)
         for stage in re.split(r"^FROM \S+ AS ", containerfile, flags=re.M)[1:]
     )
+    # The images inherit one question, whose port each names; the command serves nothing.
+    assert "/dev/tcp/127.0.0.1/$METRICS_PORT" in stages["python"]
+    assert containerfile.count("HEALTHCHECK --") == 1
+    assert "HEALTHCHECK NONE" in stages["command"]
     for name, service in SERVICES.items():
         if name in OURS:
-            assert "HEALTHCHECK" in stages[name]
+            assert f"ENV METRICS_PORT={METRICS_PORTS[name]}" in stages[name]
         else:
             assert service["healthcheck"]["test"][0] == "CMD"
         assert "curl" not in str(service) + stages.get(name, "")
