@@ -4,13 +4,12 @@ Grafana asks an annotation's query over the whole range, at a step that grows wi
 windows grow with it, so that no event falls between two steps.
 """
 
-from dataclasses import dataclass
-
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from grafana.panels import RATE, SOURCE
+from grafana.written import Mark
 
 CAUSES = (
     *("demand", "wait_goal", "target", "cpu_above_target", "cpu_fits_one_fewer", "none_active"),
@@ -19,19 +18,6 @@ CAUSES = (
 )
 """Reasons of turns that change a pool's capacity; others only keep it as it is."""
 _STEP = "5s"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """An annotation. `title` and `text` may name labels of the query's series: `{{reason}}`."""
-
-    name: str
-    expr: str
-    colour: str
-    title: str
-    text: str
-    tags: tuple[str, ...]
-    is_shown: bool = True
 
 
 class _Annotation(model.AnnotationQuery):

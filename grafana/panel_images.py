@@ -233,16 +233,7 @@ def _heatmap(
     found = cells([one for _, series in answers for one in series])
     rows = _between(answers, {(one.low, one.high) for one in found})
     words = [written(high, panel.unit) if high < 1e300 else "more" for _, high in rows]
-    plot = _Plot(
-        left=corner[0] + _PAD + max(canvas.width(one, _SMALL) for one in words) + 7,
-        top=corner[1] + _TITLE + 4,
-        right=corner[0] + size[0] - _PAD,
-        bottom=corner[1] + size[1] - 10 - _FOOT,
-        window=window,
-        low=0.0,
-        high=float(len(rows)),
-    )
-    _frame(canvas, plot, (), ())
+    plot = _rows_plot(canvas, corner, size, words, window)
     every = 1 + len(rows) // max(1, int((plot.bottom - plot.top) / 13))
     for place in range(0, len(rows), every):
         edge = (plot.left - 7, plot.y(place + 1.0))
@@ -258,6 +249,23 @@ def _heatmap(
             canvas.box((left, plot.y(place + 1) + 0.7), box, heat((one.count / most) ** 0.5))
 
 
+def _rows_plot(
+    canvas: Canvas, corner: Point, size: Point, words: Sequence[str], window: Window
+) -> _Plot:
+    """A frame with one row for each word, from below, and room for the words on the left."""
+    plot = _Plot(
+        left=corner[0] + _PAD + max(canvas.width(one, _SMALL) for one in words) + 7,
+        top=corner[1] + _TITLE + 4,
+        right=corner[0] + size[0] - _PAD,
+        bottom=corner[1] + size[1] - 10 - _FOOT,
+        window=window,
+        low=0.0,
+        high=float(len(words)),
+    )
+    _frame(canvas, plot, (), ())
+    return plot
+
+
 def _between(answers: Answers, used: set[tuple[float, float]]) -> list[tuple[float, float]]:
     """All buckets from the lowest to the highest in which anything fell."""
     bounds = sorted({float(one.labels["le"]) for _, series in answers for one in series})
@@ -270,16 +278,7 @@ def _states(
     canvas: Canvas, corner: Point, size: Point, panel: Panel, answers: Answers, window: Window
 ) -> None:
     named_series = [(target.name(one.labels), one) for target, series in answers for one in series]
-    plot = _Plot(
-        left=corner[0] + _PAD + max(canvas.width(name, _SMALL) for name, _ in named_series) + 7,
-        top=corner[1] + _TITLE + 4,
-        right=corner[0] + size[0] - _PAD,
-        bottom=corner[1] + size[1] - 10 - _FOOT,
-        window=window,
-        low=0.0,
-        high=float(len(named_series)),
-    )
-    _frame(canvas, plot, (), ())
+    plot = _rows_plot(canvas, corner, size, [name for name, _ in named_series], window)
     for place, (name, one) in enumerate(named_series):
         top, bottom = plot.y(place + 0.9), plot.y(place + 0.1)
         canvas.text((plot.left - 7, (top + bottom) / 2), name, PALE_INK, size=_SMALL, anchor="rm")

@@ -76,7 +76,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Mark:
-    """An annotation."""
+    """An annotation. `title` and `text` may name labels of the query's series: `{{reason}}`."""
 
     name: str
     expr: str
@@ -84,7 +84,7 @@ class Mark:
     title: str
     text: str
     tags: tuple[str, ...]
-    is_shown: bool
+    is_shown: bool = True
 
     @property
     def labels(self) -> set[str]:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from scaler.alerts import AlertRule, Matcher
 from servicekit.config import Settings
@@ -16,10 +16,20 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def _checked(value: str) -> str:
+    if _NAME.fullmatch(value) is None:
+        raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
+    return value
+
+
+LongName = Annotated[str, AfterValidator(_checked)]
+"""What people call pools, rules and the like: it becomes a label's value."""
+
+
 class AlertRuleConfig(Settings):
     """While an alert that matches fires, the pool is kept larger, or from shrinking."""
 
-    name: str
+    name: LongName
     """In logs, metrics and decisions."""
     match: dict[str, str] = Field(default_factory=dict)
     """Labels and their values; `$pool` stands for the pool's name."""
@@ -31,13 +41,6 @@ class AlertRuleConfig(Settings):
     """At least so many domains."""
     block_scale_in: bool = False
     """Nothing is scaled in."""
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        if _NAME.fullmatch(value) is None:
-            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
-        return value
 
     @field_validator("match", "match_regex")
     @classmethod

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from scaler.alert_config import AlertRuleConfig, AlertSourceConfig, alert_faults, alert_rules
+from scaler.alert_config import (
+    AlertRuleConfig,
+    AlertSourceConfig,
+    LongName,
+    alert_faults,
+    alert_rules,
+)
 from scaler.breaker import BreakerSettings
 from scaler.decision import Settings as PoolSettings
 from scaler.feature_config import HostConfig, RolloutConfig, SaturationConfig, StandbyConfig
@@ -40,7 +46,6 @@ from servicekit.tls import TlsFiles, is_loopback
 ENVIRONMENT_PREFIX = "VIRTSCALE_SCALER_"
 
 _MIB = 1024 * 1024
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,20}\.?")
 
 
@@ -151,15 +156,8 @@ class Rules(Settings):
 class ShadowConfig(Rules):
     """Rules on trial: what they would want is exported and recorded, and nothing comes of it."""
 
-    name: str
+    name: LongName
     """Label of its series; letters, digits, `.`, `_` and `-`."""
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        if _NAME.fullmatch(value) is None:
-            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
-        return value
 
 
 def default_state_dir() -> Path:
@@ -173,7 +171,7 @@ def default_state_dir() -> Path:
 class ScalerConfig(Settings):
     """The scaler's configuration file."""
 
-    pool: str = "default"
+    pool: LongName = "default"
     """Only domains whose metadata name this pool are touched."""
     min: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Fewest domains that serve."""
@@ -262,13 +260,6 @@ class ScalerConfig(Settings):
         if found:
             raise ContradictionError(found)
         return self
-
-    @field_validator("pool")
-    @classmethod
-    def _check_pool(cls, value: str) -> str:
-        if _NAME.fullmatch(value) is None:
-            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
-        return value
 
     @field_validator("prometheus_url")
     @classmethod

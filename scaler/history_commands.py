@@ -21,7 +21,7 @@ from scaler.sentences import count, sentence
 from scaler.simulator import plot, plot_file
 from scaler.simulator.drawing import Paragraphs
 from scaler.simulator.plot_file import PlotError
-from scaler.times_of_day import clock_text, duration, moment, span
+from scaler.times_of_day import clock_text, duration, joined, moment, span
 from servicekit import config as configuration
 from servicekit import lifecycle
 from servicekit.config import ConfigError
@@ -65,7 +65,7 @@ class Sources(NamedTuple):
 
 def main(arguments: Sequence[str], sources: Sources, prefix: str) -> int:
     """Runs one of `COMMANDS`; returns the exit code."""
-    options = _parser().parse_args(_joined(arguments))
+    options = _parser().parse_args(joined(arguments))
     try:
         config = effective(
             configuration.load(
@@ -84,17 +84,6 @@ def main(arguments: Sequence[str], sources: Sources, prefix: str) -> int:
     except (NotRecordedError, UnknownDomainError, StartError) as error:
         return _refuse([str(error)], lifecycle.EXIT_FAILED)
     return lifecycle.EXIT_OK
-
-
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """`--at -5m` as `--at=-5m`: argparse would take the moment for an option."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1] in ("--at", "--from", "--to"):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,14 +4,27 @@ import datetime
 import math
 import re
 import time
+from collections.abc import Sequence
 
 _RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)(s|m|h|d)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _ALLOWED = "10:42, HH:MM:SS, -90s, -5m, -1h, an ISO time (2026-11-26T10:42) or Unix seconds"
 _NEWEST = 1e11
+_OPTIONS = ("--at", "--from", "--to")
 _ROUND = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200)
 """Seconds between the marks of an axis."""
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """`--at -5m` as `--at=-5m`: argparse would take the moment for an option."""
+    found: list[str] = []
+    for argument in arguments:
+        if found and found[-1] in _OPTIONS:
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def moment(text: str, *, now: float) -> float:

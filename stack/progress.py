@@ -5,7 +5,6 @@ Nothing is shown in the first second: what is quick needs no bar.
 
 import contextlib
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import IO
@@ -21,7 +20,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from stack import terminal
+from stack import terminal, ticking
 
 _QUIET_SECONDS = 1.0
 _LINE_SECONDS = 5.0
@@ -138,17 +137,5 @@ def shown(
 @contextlib.contextmanager
 def waiting(text: str, *, seconds: float = 0.25) -> Iterator[None]:
     """Shows that somebody else works, such as a program that says nothing until it is done."""
-    ended = threading.Event()
-
-    def show() -> None:
-        with shown(text) as progress:
-            while not ended.wait(seconds):
-                progress.tick()
-
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    try:
+    with shown(text) as progress, ticking.beside(progress.tick, seconds=seconds):
         yield
-    finally:
-        ended.set()
-        thread.join()

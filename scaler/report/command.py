@@ -20,7 +20,7 @@ from scaler.report import asking, figures, lives, page, past, pictures, words
 from scaler.report.asking import Measured, RangeSource
 from scaler.report.charts import Axis
 from scaler.report.past import Past
-from scaler.times_of_day import LocalTimes, moment
+from scaler.times_of_day import LocalTimes, joined, moment
 from servicekit import config as configuration
 from servicekit import lifecycle
 from servicekit.config import ConfigError
@@ -72,7 +72,7 @@ class _Asked(NamedTuple):
 
 def main(arguments: Sequence[str], sources: Sources, prefix: str) -> int:
     """Returns the exit code."""
-    options = _parser().parse_args(_joined(arguments))
+    options = _parser().parse_args(joined(arguments))
     try:
         _check(options)
         config = effective(
@@ -94,17 +94,6 @@ def main(arguments: Sequence[str], sources: Sources, prefix: str) -> int:
     except StartError as error:
         return _refuse([str(error)], lifecycle.EXIT_FAILED)
     return lifecycle.EXIT_OK
-
-
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """`--from -5m` as `--from=-5m`: argparse would take the moment for an option."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1] in ("--from", "--to"):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,10 @@
-"""What `/api/v1/view` and the events of `/api/v1/events` look like, for the API's description."""
+"""What `/api/v1/view` and the events of `/api/v1/events` look like, for the API's description.
+
+The same fields as in `view.py`, written again on purpose: what is drawn may be renamed inside, what
+is promised to others may not. `view.py` would need pydantic's settings to describe itself in these
+words, and the page's pure part knows nothing of pydantic. Tests hold a view against the models, in
+which nothing may be more or less.
+"""
 
 from typing import Literal
 

@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from stack import ticking
 from stack.image import initramfs, kernel, packages, recipe, root, sources
 from stack.image.values import Image, ImageError, Progress
 
@@ -174,24 +174,18 @@ def _build_from(
 @contextlib.contextmanager
 def _counted(downloads: Path, files: tuple[str, ...], progress: Progress) -> Iterator[None]:
     """Tells how many packages are there while others come: apt says so to a terminal only."""
-    ended = threading.Event()
+    told = 0
 
     def count() -> None:
-        told = 0
-        while not ended.wait(_COUNT_SECONDS):
-            there = sum((downloads / name).is_file() for name in files)
-            if there > told:
-                told = there
-                share = 0.1 + 0.2 * there / len(files)
-                progress(f"Downloading packages: {there} of {len(files)}", share)
+        nonlocal told
+        there = sum((downloads / name).is_file() for name in files)
+        if there > told:
+            told = there
+            share = 0.1 + 0.2 * there / len(files)
+            progress(f"Downloading packages: {there} of {len(files)}", share)
 
-    thread = threading.Thread(target=count, daemon=True)
-    thread.start()
-    try:
+    with ticking.beside(count, seconds=_COUNT_SECONDS):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _generation(key: str, files: tuple[str, ...]) -> str:
