@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import readme
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -120,6 +122,35 @@ def test_test_passes_arguments_to_pytest():
     lines = result.stdout.splitlines()
     assert any("test_clock.py" in line for line in lines)
     assert lines[-1].startswith("./test --collect-only -q tests/unit/servicekit: passed in")
+
+
+def test_the_readmes_tests_are_those(tmp_path):
+    """Typed in a clone whose environment has stand-ins that say how they are called."""
+    clone = tmp_path / "virtscale"
+    git = ["git", "-c", "safe.directory=*", "clone", "-q", str(ROOT), str(clone)]
+    subprocess.run(git, check=True)
+    result = sourced('PYTHON=$(find_python); echo "$PYTHON"; lock_key dev')
+    python, key = result.stdout.split()
+    programs = clone / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(python)
+    (clone / ".venv" / ".virtscale-stamp").write_text(f"{key}\n")
+    for name in ("pytest", "ruff", "mypy", "lint-imports", "buf", "promtool"):
+        (programs / name).write_text(f'#!/bin/sh\necho "<{name} $*>"\n')
+        (programs / name).chmod(0o755)
+    told = []
+    for line in readme.commands_under("Develop"):
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=clone, capture_output=True, text=True, timeout=50
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{line}: passed in" in done.stdout
+        assert "mypy --strict                ok" in done.stdout
+        told.append([one for one in done.stdout.splitlines() if one.startswith("<pytest")])
+    (quick,), (side_by_side, guests) = told
+    assert "-m quick" in quick
+    assert side_by_side.endswith("-m not e2e>")
+    assert guests == "<pytest -m e2e>"
 
 
 def test_test_says_what_failed():

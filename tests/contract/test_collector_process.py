@@ -13,6 +13,7 @@ import pytest
 import trustme
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests import readme
 from tests.contract.collector_process import ROOT, CollectorProcess
 from tests.contract.hypervisor_libvirtd import PrivateLibvirtd
 from tests.free_ports import free_ports
@@ -243,8 +244,7 @@ def test_a_port_in_use_is_a_sentence(start):
 
 def test_the_readme_shows_metrics():
     """Its own words, with another port and the interpreter that runs this."""
-    section = (ROOT / "README.md").read_text().partition("\n## The collector alone\n")[2]
-    words = section.partition("```sh\n")[2].partition("```")[0]
+    words = "\n".join(readme.commands_under("The collector alone")) + "\n"
     assert ":9177" in words
     words = words.replace(":9177", f":{free_ports()}").replace(".venv/bin/python", sys.executable)
     done = subprocess.run(

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from scaler.overrides import OverrideKind
+from tests import readme
 from tests.contract.announced_stack import AnnouncedStack, environment
 
 ROOT = Path(__file__).resolve().parents[2]
+README = readme.DOCUMENT.read_text(encoding="utf-8")
 # A person types this; each line of what may follow is printed.
 _ASK = """
 eval "$SCRIPT"
@@ -101,6 +103,22 @@ def test_a_scaler_that_hangs_is_not_waited_for(shell, stack, tmp_path):
             text.replace(str(stack.server.port), str(port)), encoding="utf-8"
         )
         assert offered(shell, tmp_path, "virtscale", "override", "drain", "") == []
+
+
+def test_what_the_readme_says_installs_the_script(shell, stack, tmp_path):
+    """Typed in a bash of its own, whose start-up file then knows the command."""
+    path, _ = shell
+    (line,) = [one for one in readme.in_passing(README) if one.endswith("--install-completion")]
+    home = {"HOME": str(tmp_path), "PATH": path}
+    typed = ["bash", "-c", f"{line.removeprefix('./')}; exit $?"]
+    done = subprocess.run(
+        typed, env=environment(stack.state.root, **home), capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bash completion installed" in done.stdout
+    script = next((tmp_path / ".bash_completions").iterdir()).read_text(encoding="utf-8")
+    assert ".bash_completions" in (tmp_path / ".bashrc").read_text(encoding="utf-8")
+    assert offered((path, script), stack.state.root, "virtscale", "expl") == ["explain"]
 
 
 def test_the_checkouts_command_completes_and_sets_nothing_up(shell, tmp_path):

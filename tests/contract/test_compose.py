@@ -15,6 +15,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from tests import readme
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose"
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -236,6 +238,17 @@ def test_prepare_says_what_is_wrong_and_changes_nothing(arguments, environ, word
     assert done.returncode == 2
     assert all(word in done.stderr for word in words), done.stderr
     assert "fix: " in done.stderr
+
+
+def test_the_readmes_commands_are_what_the_engines_test_types():
+    """Without an engine this is all that is known of them: test_containers.py types them."""
+    prepare, *compose = readme.commands_under("In containers")
+    assert prepare.split() == ["deploy/compose/prepare"]
+    assert [line.split()[:2] for line in compose] == [["docker", "compose"]] * 2
+    assert [line.split()[2:] for line in compose] == [["up", "--detach"], ["ps"]]
+    # It reads them there itself.
+    typed = (ROOT / "tests/e2e/test_containers.py").read_text(encoding="utf-8")
+    assert typed.count("readme.the_one(SECTION, ") == 3
 
 
 def test_prepare_explains_itself():

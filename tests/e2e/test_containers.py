@@ -20,6 +20,7 @@ import pytest
 from stack import certificates, guest_credentials, image
 from stack.certificates import Site
 from stack.hypervisor import access, libvirtd, pool
+from tests import readme
 from tests.e2e import machine, own_libvirt
 from tests.free_ports import free_ports
 
@@ -32,6 +33,8 @@ THEIRS = {
     name: os.environ.get(f"{name.upper()}_IMAGE", f"virtscale-try-{name}:0.1.0")
     for name in ("prometheus", "alertmanager")
 }
+SECTION = "In containers"
+"""Of the README, whose commands are typed here."""
 PUBLISHED = ("CLIENTS", "WORKERS", "SCALER", "PROMETHEUS", "ALERTMANAGER", "GRAFANA")
 
 
@@ -155,10 +158,18 @@ def project(
     lines = [f"{service}_PORT={port}" for service, port in ports.items()]
     lines += [f"{service.upper()}_IMAGE={tag}" for service, tag in THEIRS.items()]
     found.env_file.write_text("\n".join([*lines, f"LIBVIRT_SOCKETS={sockets}"]) + "\n")
-    prepare = (machine.ROOT / "deploy/compose/prepare", "--keep-users", "--dir", tmp_path / "site")
-    run(*prepare, ENV_FILE=str(found.env_file), VIRTSCALE_USER=own_libvirt.stack_user().pw_name)
+    prepare = readme.the_one(SECTION, "deploy/compose/prepare").split()
+    run(
+        *prepare,
+        "--keep-users",
+        "--dir",
+        tmp_path / "site",
+        ENV_FILE=str(found.env_file),
+        VIRTSCALE_USER=own_libvirt.stack_user().pw_name,
+    )
     try:
-        found.compose("up", "--detach", "--no-build", *SERVICES)
+        up = readme.the_one(SECTION, "docker compose up").split()[2:]
+        found.compose(*up, "--no-build", *SERVICES)
         yield found
     except BaseException:
         print(found.evidence())
@@ -215,6 +226,8 @@ def test_a_guest_hashes_and_killed_containers_come_back(
         assert hashlib.sha256((salt + number).encode()).hexdigest() == digest
     machine.wait_for("everything is scraped", lambda: project.value("up") == 5, within=30)
     machine.wait_for("everything is healthy", project.are_healthy, within=60)
+    listed = project.compose(*readme.the_one(SECTION, "docker compose ps").split()[2:])
+    assert all(name in listed for name in SERVICES)
     containers = project.facts()
     assert sorted(containers) == sorted(SERVICES)
     for facts in containers.values():

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import shutil
 import socket
 import stat
@@ -19,10 +20,19 @@ from virtscale.v1 import job_pb2
 
 from stack import image
 from stack.hypervisor import domain_xml, libvirtd, pool
+from tests import readme
 from tests.e2e import machine, own_libvirt
 from tests.free_ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+SECTION = "Use it on your own libvirt"
+"""Of the README, whose commands are typed here, for the libvirt of the test."""
+
+
+def typed(part: str, uri: str) -> list[str]:
+    """The words behind `./run` or `./virtscale` of the README's one line with this in it."""
+    (line,) = [line for line in readme.commands_under(SECTION) if part in line]
+    return shlex.split(line.replace("qemu:///system", uri))[1:]
 
 
 def _can_have_own_mounts() -> bool:
@@ -69,7 +79,7 @@ def test_a_pool_is_defined_for_the_run_and_foreign_domains_do_not_notice(
     own, stack_state, virtscale
 ) -> None:
     before = own.looks("foreign", "vs-9")
-    arguments = ("--url", own.uri, "--define", "--max", "2", "--no-load")
+    arguments = (*typed("--define", own.uri), "--max", "2", "--no-load")
     with machine.running_stack(stack_state, *arguments, command=virtscale) as stack:
         work_once(stack, "vs-1")
         assert own.names() == ["foreign", "vs-1", "vs-2", "vs-9"]
@@ -91,38 +101,40 @@ def test_a_lent_domain_and_a_clone_work_and_the_users_domains_stay_his(
     code, text = machine.run_to_end(virtscale, "image", "build", *state, within=250)
     assert code == 0, text
     port = free_ports(8)
-    base = ("--port-base", str(port), "--pool", "mine")
+    base = ("--port-base", str(port), "--pool", "web")
     code, text = machine.run_to_end(virtscale, "up", *state, *base, "--url", uri)
     assert code == 1
     assert "--define" in text
-    assert f"virtscale pool adopt NAME --pool mine --url '{uri}'" in text
-    before = [_define(session_libvirt, stack_state, name) for name in ("golden", "lent")]
+    assert f"virtscale pool adopt NAME --pool web --url '{uri}'" in text
+    before = [_define(session_libvirt, stack_state, name) for name in ("golden", "my-vm")]
     disks = stack_state / "clones"
     disks.mkdir()
     os.chown(disks, own_libvirt.stack_user().pw_uid, own_libvirt.stack_user().pw_gid)
-    own = (*state, "--url", uri)
-    create = ("pool", "create", "mine", "--template", "golden", "--count", "1")
-    adopt = ("pool", "adopt", "lent", "--pool", "mine", "--yes")
-    reached = ("--dispatcher", f"10.0.2.2:{port + 6}")
-    for command in ((*create, "--storage", str(disks)), adopt):
-        code, text = machine.run_to_end(virtscale, *command, *reached, *own)
+    reached = (*state, "--dispatcher", f"10.0.2.2:{port + 6}")
+    create = (*typed("pool create", uri), "--storage", str(disks))
+    for command in ((*typed("pool adopt", uri), "--yes"), create):
+        code, text = machine.run_to_end(virtscale, *command, *reached)
         assert code == 0, text
+    code, listed = machine.run_to_end(virtscale, *typed("pool list", uri))
+    clones = [f"web-{number}" for number in range(1, 5)]
+    assert code == 0, listed
+    assert all(f" {name} " in listed for name in ("my-vm", *clones))
 
     refused_code, refused = machine.run_to_end(
         virtscale, "up", *state, *base, "--url", uri, "--define"
     )
-    arguments = ("--url", uri, "--min", "2", "--max", "2", "--no-load", "--pool", "mine")
+    arguments = (*typed("--no-load", uri), "--min", "2")
     with machine.running_stack(stack_state, *arguments, command=virtscale, port_base=port) as stack:
-        work_once(stack, "mine-1", "lent")
+        work_once(stack, "my-vm", "web-1")
         assert stack.stop() == 0
-    assert (refused_code, session_libvirt.names()) == (1, ["golden", "lent", "mine-1"])
+    assert (refused_code, session_libvirt.names()) == (1, ["golden", "my-vm", *clones])
     assert "without --define" in refused
-    for command in (("destroy", "mine"), ("release", "lent")):
-        code, text = machine.run_to_end(virtscale, "pool", *command, "--yes", *own)
+    for command in (("destroy", "web"), ("release", "my-vm")):
+        code, text = machine.run_to_end(virtscale, "pool", *command, "--yes", *state, "--url", uri)
         assert code == 0, text
-    assert (session_libvirt.names(), list(disks.iterdir())) == (["golden", "lent"], [])
+    assert (session_libvirt.names(), list(disks.iterdir())) == (["golden", "my-vm"], [])
     with session_libvirt.connected() as connection:
-        domains = [connection.lookupByName(name) for name in ("golden", "lent")]
+        domains = [connection.lookupByName(name) for name in ("golden", "my-vm")]
         assert [_without_metadata(domain) for domain in domains] == before
         assert not any(domain.isActive() for domain in domains)
 

@@ -1,37 +1,67 @@
-"""What the README shows: `./run` without a person, and the commands of a second terminal."""
+"""What the README shows: `./run` without a person, and the commands of a second terminal.
+
+They are read there and typed as they stand, in a folder with the files that they name.
+"""
 
 import csv
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stack.masking import mask
+from tests import readme
 from tests.contract import secret_search
 from tests.e2e import machine
 
 pytestmark = pytest.mark.e2e
 
+# The first stays until a person ends it, and is in all else the same.
+FOR_EVER, RUN = readme.commands_under("Try it")
+OWN_NUMBERS = "Use it on your own numbers"
 # Of one run: a wave is 100 s long, and a scale-in needs a while after the load has fallen.
-SECONDS = 120
+SECONDS = int(shlex.split(RUN)[shlex.split(RUN).index("--for") + 1])
+LEAN = "policies: [{kind: backlog, target_ratio: 0.95}]\n"
 NUMBERS = ("KA-47-UT-9173", "MH12AB1234", "DL 2C AB 0007")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the reader's files are; the stack's user must be able to read and write there."""
+    path = Path(tempfile.mkdtemp(prefix="vs-readme-", dir="/var/tmp"))
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path)
+
+
+def typed(line: str) -> list[str]:
+    """The words of a line, whose programs are those of this checkout."""
+    program, *words = shlex.split(line)
+    return [str(machine.ROOT / program), *words]
 
 
 @pytest.mark.timeout(400)
 def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
-    installation, stack_state, tmp_path
+    installation, stack_state, folder
 ) -> None:
     environment = {**os.environ, "VIRTSCALE_STATE": str(installation)}
-    summary_file = tmp_path / "out.json"
-    with (tmp_path / "screen.txt").open("w") as screen:
+    (report,) = [
+        line for line in readme.in_passing(readme.DOCUMENT.read_text()) if "--report" in line
+    ]
+    assert RUN.startswith(f"{FOR_EVER} ")
+    with (folder / "screen.txt").open("w") as screen:
         run = subprocess.Popen(
-            [
-                *(machine.ROOT / "run", "--for", str(SECONDS)),
-                *("--summary", str(summary_file), "--report", str(tmp_path / "run.html")),
-            ],
+            [*typed(RUN), *typed(report)[1:]],
+            cwd=folder,
             # All that anybody could have logged.
             env={**environment, "VIRTSCALE_UP_LOGLEVEL": "debug"},
             stdin=subprocess.DEVNULL,
@@ -40,19 +70,17 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
             start_new_session=True,
         )
     try:
-        terminal = SecondTerminal(environment)
-        machine.wait_for("a worker says Hello", terminal.sees_a_worker, within=90)
-        terminal.submit_and_verify(tmp_path)
-        terminal.explain()
-        terminal.watch()
+        terminal = SecondTerminal(environment, folder)
+        machine.wait_for("a worker says Hello", lambda: terminal.working() > 0, within=90)
+        terminal.types_all()
         code = run.wait(timeout=SECONDS + 150)
     finally:
         if run.poll() is None:
             run.send_signal(signal.SIGTERM)
             run.wait(timeout=90)
-        print((tmp_path / "screen.txt").read_text())
+        print((folder / "screen.txt").read_text())
     assert code == 0
-    summary = json.loads(summary_file.read_text())
+    summary = json.loads((folder / "out.json").read_text())
     print(summary)
     assert summary["completed"] == summary["submitted"] > 0
     assert (summary["failed"], summary["lost"], summary["duplicated"]) == (0, 0, 0)
@@ -63,7 +91,7 @@ def test_run_scales_out_and_in_by_itself_while_a_second_terminal_uses_it(
     assert summary["first_scale_out_seconds"] > 0
     assert machine.processes_of(installation) == []
     assert not any(map(machine.is_listening, (15051, 15052, 9090, 9093, 9177, 9181, 9182)))
-    the_report_tells_the_run(tmp_path / "run.html")
+    the_report_tells_the_run(folder / "run.html")
     terminal.report(summary)
     assert machine.processes_of(installation) == []
     holds_no_number_and_no_key(stack_state)
@@ -98,50 +126,98 @@ def holds_no_number_and_no_key(state: Path) -> None:
 
 
 class SecondTerminal:
-    """The commands that the README shows beside a running stack."""
+    """Types what the README shows beside a running stack."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
+        self._folder = folder
+        self._hashed: dict[str, str] = {}
+        (folder / "plates.csv").write_text("number\n" + "\n".join(NUMBERS) + "\n")
+        (folder / "lean.yaml").write_text(LEAN)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [machine.ROOT / "virtscale", *arguments],
+    def types_all(self) -> None:
+        """Every line of the section, in its order. A new one needs a row in the table."""
+        types = {
+            "submit": self._submit,
+            "verify": self._verify,
+            "watch": self._follow,
+            "export": lambda line: self.types(line),
+            "status": lambda line: self.types(line, "vs-1"),
+            "top": self._follow,
+            "explain": self._explain,
+            "policy": lambda line: self.types(line, "kind: backlog"),
+            "override": self._override,
+            "replay": lambda line: self.types(line, "turns"),
+            "report": lambda line: self.types(line),
+        }
+        for line in readme.commands_under(OWN_NUMBERS):
+            types[line.split()[1]](line)
+        exported = (self._folder / "all.csv").read_text().splitlines()
+        assert len(exported) > len(NUMBERS)
+        (page,) = self._folder.glob("report-*.html")
+        assert "<h1>How the pool default did</h1>" in page.read_text(encoding="utf-8")
+
+    def types(self, line: str, pattern: str = "", *, code: int = 0) -> str:
+        """What the command printed on standard output."""
+        done = subprocess.run(
+            typed(line),
+            cwd=self._folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=120,
         )
+        print(f"$ {line}\n{done.stdout}{done.stderr}", flush=True)
+        assert done.returncode == code, line
+        assert re.search(pattern, done.stdout), line
+        return done.stdout
 
-    def sees_a_worker(self) -> bool:
-        done = self._run("status", "--json")
-        if done.returncode != 0:
-            return False
-        return any(row["state"] in ("idle", "busy") for row in json.loads(done.stdout)["rows"])
+    def working(self) -> int:
+        """How many domains work, or could."""
+        done = subprocess.run(
+            typed("./virtscale status --json"),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+        )
+        rows = json.loads(done.stdout)["rows"] if done.returncode == 0 else []
+        return sum(row["state"] in ("idle", "busy") for row in rows)
 
-    def submit_and_verify(self, folder) -> None:
-        plates, hashes = folder / "plates.csv", folder / "hashes.csv"
-        plates.write_text("number\n" + "\n".join(NUMBERS) + "\n")
-        done = self._run("submit", str(plates), "--out", str(hashes))
-        assert done.returncode == 0, done.stderr
-        with hashes.open() as file:
+    def _submit(self, line: str) -> None:
+        self.types(line)
+        with (self._folder / "hashes.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == len(NUMBERS)
         for number, row in zip(NUMBERS, rows, strict=True):
             assert number not in row.values()
-            assert self._run("verify", number, row["hash"]).returncode == 0
-            assert self._run("verify", "KA-01-AA-0001", row["hash"]).returncode == 1
+            self._hashed[number] = row["hash"]
 
-    def explain(self) -> None:
-        done = self._run("explain")
-        assert done.returncode == 0, done.stderr
-        assert "desired" in done.stdout
+    def _verify(self, line: str) -> None:
+        """The README's number, then the others, then one that it is not."""
+        shown = line.split()[2]
+        (placeholder,) = re.findall(r"'\S+…'", line)
+        for number, stored in self._hashed.items():
+            own = line.replace(placeholder, shlex.quote(stored))
+            self.types(own.replace(shown, shlex.quote(number)))
+        wrong = line.replace(placeholder, shlex.quote(self._hashed[shown]))
+        self.types(wrong.replace(shown, "KA-01-AA-0001"), code=1)
+
+    def _explain(self, line: str) -> None:
+        """Of now: at the README's own time of day there was no run."""
+        moment = time.strftime("%H:%M:%S", time.localtime(time.time() - 1))
+        self.types(re.sub(r"\d\d:\d\d$", moment, line), "desired")
+
+    def _override(self, line: str) -> None:
+        """While the run has as many as it says, so that it is the same run without it."""
+        machine.wait_for("two domains work", lambda: self.working() >= 2, within=90)
+        self.types(line, "floor 2")
+        (order,) = json.loads(self.types("./virtscale override list --json"))["overrides"]
+        self.types(f"./virtscale override remove {order['id']}")
 
     def report(self, summary) -> None:
         """Of the stack that has ended: what it kept says what was seen from outside."""
-        done = self._run("report", "--json", "--price", "2")
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        found = json.loads(self.types("./virtscale report --json --price 2"))
         jobs = found["jobs"]
         assert jobs["lost"] == jobs["failed"] == 0
         # What came before the first scrape, a second's worth, is not known.
@@ -159,20 +235,20 @@ class SecondTerminal:
         assert found["cost"] == pytest.approx(2 * found["machine_hours"])
         assert found["elasticity"]["seconds"] > SECONDS / 2
 
-    def watch(self) -> None:
-        """Follows until the first line is there, then leaves as a person does, with Ctrl-C."""
-        watch = subprocess.Popen(
-            [machine.ROOT / "virtscale", "watch"],
+    def _follow(self, line: str) -> None:
+        """Until the first line is there, then it is left as a person does, with Ctrl-C."""
+        process = subprocess.Popen(
+            typed(line),
+            cwd=self._folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert watch.stdout is not None
-        with watch.stdout:
-            line = watch.stdout.readline()
-            assert line.strip()
-            watch.send_signal(signal.SIGINT)
-            watch.stdout.read()
-        watch.wait(timeout=20)
+        assert process.stdout is not None
+        with process.stdout:
+            assert process.stdout.readline().strip(), line
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        process.wait(timeout=20)
