@@ -25,11 +25,11 @@ from dispatcher.ledger import Ledger
 from dispatcher.memory_store import MemoryStore
 from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
-from dispatcher.ports import JobStore, Recovered
+from dispatcher.ports import JobStore, Recovered, StoreOpenError
 from dispatcher.pump import Pump
 from dispatcher.retention import Retention
 from dispatcher.rotation import Rotation
-from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.sqlite_store import SqliteStore
 from dispatcher.store_health import StoreHealth
 from dispatcher.store_metrics import StoreMetrics
 from dispatcher.submissions import Submissions

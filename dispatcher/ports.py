@@ -26,8 +26,16 @@ from dispatcher.jobs import (
 from dispatcher.sessions import Hello, SessionKey, WorkerView
 
 
+class StoreOpenError(Exception):
+    """The store cannot be opened. The text names the store and the fix."""
+
+
 class StoreUnavailableError(Exception):
-    """The store cannot write now; nothing of the call was kept. The text is for a person."""
+    """The store cannot write now; nothing of the call was kept. The text is for a person.
+
+    A store that others reach over a network may lose the answer to a commit: then the call may turn
+    out to be kept after all. Doing it again is harmless, and `on_kept` is told in any case.
+    """
 
 
 class StoreFullError(StoreUnavailableError):

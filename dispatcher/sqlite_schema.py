@@ -6,8 +6,7 @@ have two results. `final_order` is the results' sequence.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
@@ -15,14 +14,11 @@ from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
     MAX_HISTORY,
     Attempt,
-    AttemptCause,
     Cancelled,
     Counts,
     Done,
     Era,
     Failed,
-    Failure,
-    FailureReason,
     Final,
     Job,
     JobKey,
@@ -30,16 +26,23 @@ from dispatcher.jobs import (
     NewJob,
     Payload,
     Profile,
-    Result,
     load_text,
     parse_load,
 )
 from dispatcher.ports import Accepted, Recovered, Stored
-
-_JOB = (
-    "SELECT key, state, profile, accepted_at, attempts, reference, completed_at, hash, worker_id, "
-    "service_seconds, failure_reason, failure_message FROM jobs "
+from dispatcher.store_rows import (
+    JOB_COLUMNS,
+    NUMBERS,
+    Numbers,
+    RepeatedRequestError,
+    Submission,
+    attempt,
+    job,
+    runs,
+    wanted_states,
 )
+
+_JOB = f"SELECT {JOB_COLUMNS} FROM jobs "
 
 
 # Many rows in one statement, as JSON: SQLite is left alone with them while the loop's thread runs.
@@ -64,31 +67,6 @@ _FAILED = _FINAL.format("failure_reason = value ->> 2, failure_message = value -
 _CANCELLED = _FINAL.format("hash = NULL")
 
 
-_NUMBERS = ("accepted", "done", "failed", "cancelled", "final_order", "cancelled_order")
-
-
-@dataclass(slots=True)
-class Numbers:
-    """Counters that live in memory and are written with every transaction."""
-
-    accepted: int = 0
-    done: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    final_order: int = 0
-    cancelled_order: int = 0
-    is_changed: bool = False
-
-    def copy(self) -> "Numbers":
-        """The values now."""
-        return replace(self)
-
-    def restore(self, other: "Numbers") -> None:
-        """Takes another's values."""
-        for name in (*_NUMBERS, "is_changed"):
-            setattr(self, name, getattr(other, name))
-
-
 def recover(
     connection: apsw.Connection, numbers: Numbers, unfinished: Iterable[Unfinished]
 ) -> Recovered:
@@ -98,7 +76,7 @@ def recover(
             "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'"
         )
     meta: dict[str, str] = dict(_rows(connection, "SELECT name, value FROM meta"))
-    numbers.restore(Numbers(*_row(connection, f"SELECT {', '.join(_NUMBERS)} FROM numbers")))
+    numbers.restore(Numbers(*_row(connection, f"SELECT {', '.join(NUMBERS)} FROM numbers")))
     return Recovered(
         store_id=meta["store_id"],
         generation=int(meta["generation"]),
@@ -130,21 +108,7 @@ def unfinished_runs(connection: apsw.Connection) -> Iterator[Unfinished]:
         "SELECT key, profile, accepted_at, attempts FROM jobs INDEXED BY jobs_unfinished "
         "WHERE state = 1 ORDER BY key"
     )
-    first = size = 0
-    alike: tuple[int, float, int] = (0, 0.0, 0)
-    for key, *values in rows:
-        if key == first + size and tuple(values) == alike:
-            size += 1
-            continue
-        if size:
-            yield _run(first, size, *alike)
-        first, size, alike = key, 1, tuple(values)
-    if size:
-        yield _run(first, size, *alike)
-
-
-def _run(first: int, size: int, profile: int, accepted_at: float, attempts: int) -> Unfinished:
-    return Unfinished(JobKey(first), Profile(profile), accepted_at, attempts, size)
+    return runs(rows)
 
 
 def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
@@ -152,22 +116,9 @@ def write_numbers(connection: apsw.Connection, numbers: Numbers) -> None:
     if numbers.is_changed:
         numbers.is_changed = False
         connection.execute(
-            "UPDATE numbers SET " + ", ".join(f"{name} = ?" for name in _NUMBERS),
-            [getattr(numbers, name) for name in _NUMBERS],
+            "UPDATE numbers SET " + ", ".join(f"{name} = ?" for name in NUMBERS),
+            [getattr(numbers, name) for name in NUMBERS],
         )
-
-
-class Submission(NamedTuple):
-    """See `ports.JobStore.submit`."""
-
-    request_id: str
-    digests: Sequence[str]
-    jobs: Sequence[NewJob]
-    at: float
-
-
-class RepeatedRequestError(Exception):
-    """A request id is known: each submission must be looked at on its own."""
 
 
 def submit_all(
@@ -276,18 +227,18 @@ def _settle(
 
 def count_attempts(connection: apsw.Connection, attempts: Iterable[tuple[JobKey, Attempt]]) -> None:
     """Keeps failed attempts, and of each job's the newest only."""
-    for key, attempt in attempts:
-        connection.execute("UPDATE jobs SET attempts = ? WHERE key = ?", (attempt.ordinal, key))
+    for key, failed in attempts:
+        connection.execute("UPDATE jobs SET attempts = ? WHERE key = ?", (failed.ordinal, key))
         connection.execute(
             "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                *(key, attempt.ordinal, int(attempt.cause), attempt.worker_id, attempt.at),
-                *(int(attempt.is_certain), attempt.message),
+                *(key, failed.ordinal, int(failed.cause), failed.worker_id, failed.at),
+                *(int(failed.is_certain), failed.message),
             ),
         )
         connection.execute(
             "DELETE FROM attempts WHERE key = ? AND ordinal <= ?",
-            (key, attempt.ordinal - MAX_HISTORY),
+            (key, failed.ordinal - MAX_HISTORY),
         )
 
 
@@ -297,10 +248,7 @@ def _history(connection: apsw.Connection, key: int) -> tuple[Attempt, ...]:
         "ORDER BY ordinal",
         (key,),
     )
-    return tuple(
-        Attempt(ordinal, AttemptCause(cause), worker, at, bool(certain), message)
-        for ordinal, cause, worker, at, certain, message in rows
-    )
+    return tuple(map(attempt, rows))
 
 
 def set_cordon(connection: apsw.Connection, worker_id: str, reason: str | None) -> None:
@@ -357,10 +305,7 @@ def page(
     connection: apsw.Connection, after: JobKey, limit: int, states: frozenset[JobState] | None
 ) -> list[Job]:
     """Jobs in order of acceptance."""
-    wanted = set(JobState if states is None else states)
-    if JobState.LEASED in wanted:
-        wanted.add(JobState.READY)
-    marks = ",".join(str(int(state)) for state in sorted(wanted))
+    marks = ",".join(map(str, wanted_states(states)))
     rows = connection.execute(
         _JOB + f"WHERE key > ? AND state IN ({marks}) ORDER BY key LIMIT ?", (after, limit)
     )
@@ -394,21 +339,5 @@ def _rows(connection: apsw.Connection, statement: str, *values: str) -> list[Any
 
 
 def _job(connection: apsw.Connection, row: tuple[Any, ...]) -> Job:
-    (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
-    (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
-    result = failure = None
-    if state == JobState.DONE:
-        result = Result(digest, completed_at, worker_id, service_seconds)
-    elif state == JobState.FAILED:
-        failure = Failure(FailureReason(failure_reason), failure_message)
-    return Job(
-        key=JobKey(key),
-        state=JobState(state),
-        profile=Profile(profile),
-        accepted_at=accepted_at,
-        attempts=attempts,
-        reference=reference,
-        result=result,
-        failure=failure,
-        history=_history(connection, key) if attempts else (),
-    )
+    key, attempts = row[0], row[4]
+    return job(row, _history(connection, key) if attempts else ())

@@ -1,25 +1,16 @@
 """The job store in one SQLite file: WAL, synchronous FULL, one writing thread, group commit.
 
-Every call queues an operation; the writer commits whatever has queued up (at most 1,000 rows) in
-one transaction and one fsync, then answers. While it commits, the next group queues up, so the
-group grows with the load. Small groups begin at least 2 ms apart: a lone call waits for company
-only if another has just been served, and what costs the most, waking threads and peers, is paid
-once for all of a group. Calls that come together are company enough. Readers have a connection of
-their own and never wait for the writer.
+Readers have a connection of their own and never wait for the writer.
 """
 
 import asyncio
 import contextlib
 import os
-import queue
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -27,6 +18,7 @@ from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
 from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
 from dispatcher.backlog import Unfinished
+from dispatcher.group_commit import SMALL_ROWS, GroupWriter, Operation
 from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
 from dispatcher.ports import (
     Accepted,
@@ -35,38 +27,17 @@ from dispatcher.ports import (
     Stored,
     StoreDamagedError,
     StoreFullError,
+    StoreOpenError,
     StoreUnavailableError,
 )
+from dispatcher.store_rows import Numbers, RepeatedRequestError, Submission
 
 T = TypeVar("T")
 
-_MAX_GROUP_ROWS = 1000
-_PACE_SECONDS = 0.002
-_COMPANY = 4
 _ROOM_SECONDS = 0.05
-_SMALL_ROWS = 64
-_IDLE_SECONDS = 1.0
 # Two for each size of a group of small submissions, and all others.
-_STATEMENTS = 2 * _SMALL_ROWS + 64
+_STATEMENTS = 2 * SMALL_ROWS + 64
 _FIRST_SAFE_SQLITE = 3_051_003
-
-
-class StoreOpenError(Exception):
-    """The store cannot be opened. The text names the file and the fix."""
-
-
-@dataclass(slots=True)
-class _Operation:
-    """One queued call: what to do in the transaction, how big it is, whom to answer."""
-
-    act: Callable[[apsw.Connection], Any]
-    rows: int
-    answer: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-    on_kept: Callable[[Any], None] | None = None
-    submission: schema.Submission | None = None
-    value: Any = None
-    error: Exception | None = None
 
 
 class SqliteStore:
@@ -85,16 +56,12 @@ class SqliteStore:
         """
         self._path = path
         self._reserve_bytes = reserve_bytes
-        self._on_commit = on_commit
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
-        self._operations: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
-        self._gathered: list[_Operation] = []
-        self._has_company = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._groups = GroupWriter[apsw.Connection](self, on_commit=on_commit)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._numbers = schema.Numbers()
+        self._numbers = Numbers()
         self._has_room_until = 0.0
 
     def open(self) -> Recovered:
@@ -127,7 +94,7 @@ class SqliteStore:
             raise self._unusable(error) from None
         except migrations.SchemaError as error:
             raise StoreOpenError(f"{self._path}: {error}") from None
-        self._thread.start()
+        self._groups.start()
         return recovered
 
     def _unfinished(self, reader: apsw.Connection) -> Iterator[Unfinished]:
@@ -152,11 +119,11 @@ class SqliteStore:
     ) -> Accepted:
         """See `ports.JobStore.submit`."""
         self._check_room()
-        submission = schema.Submission(request_id, digests, jobs, at)
-        accepted: Accepted | None = await self._queue(
+        submission = Submission(request_id, digests, jobs, at)
+        accepted: Accepted | None = await self._groups.queue(
             lambda connection: schema.submit(connection, self._numbers, submission),
             rows=len(jobs),
-            submission=submission if len(jobs) < _SMALL_ROWS else None,
+            submission=submission if len(jobs) < SMALL_ROWS else None,
             on_kept=lambda found: None if found is None else on_kept(found),
         )
         if accepted is None:
@@ -165,36 +132,38 @@ class SqliteStore:
 
     async def settle(self, finals: Sequence[Final], at: float) -> int | None:
         """See `ports.JobStore.settle`."""
-        return await self._queue(
+        return await self._groups.queue(
             lambda connection: schema.settle(connection, self._numbers, finals, at),
             rows=len(finals),
         )
 
     async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
         """See `ports.JobStore.count_attempts`."""
-        await self._queue(
+        await self._groups.queue(
             lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
         )
 
     async def set_cordon(self, worker_id: str, reason: str | None) -> None:
         """See `ports.JobStore.set_cordon`."""
-        await self._queue(lambda connection: schema.set_cordon(connection, worker_id, reason))
+        await self._groups.queue(
+            lambda connection: schema.set_cordon(connection, worker_id, reason)
+        )
 
     async def set_connected(self, worker_id: str, is_connected: bool) -> None:
         """See `ports.JobStore.set_connected`."""
-        await self._queue(
+        await self._groups.queue(
             lambda connection: schema.set_connected(connection, worker_id, is_connected)
         )
 
     async def forget_requests(self, before: float, limit: int) -> int:
         """See `ports.JobStore.forget_requests`."""
-        return await self._queue(
+        return await self._groups.queue(
             lambda connection: schema.forget_requests(connection, before, limit), rows=limit
         )
 
     async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
         """See `ports.JobStore.remove_finals`."""
-        return await self._queue(
+        return await self._groups.queue(
             lambda connection: sqlite_retention.remove_finals(
                 connection, before=before, keep=keep, limit=limit
             ),
@@ -232,10 +201,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `ports.JobStore.close`."""
-        if self._thread.is_alive():
-            self._hand_over()
-            self._operations.put(None)
-            await asyncio.to_thread(self._thread.join)
+        await self._groups.stop()
         await asyncio.to_thread(self._reading.shutdown)
         for connection in (self._reader, self._writer):
             if connection is not None:
@@ -262,97 +228,33 @@ class SqliteStore:
             )
         self._has_room_until = now + _ROOM_SECONDS
 
-    # -- writing ---------------------------------------------------------------------------------
+    # -- writing: see `group_commit.Transactions` ------------------------------------------------
 
-    async def _queue(
-        self,
-        act: Callable[[apsw.Connection], T],
-        *,
-        rows: int = 1,
-        on_kept: Callable[[T], None] | None = None,
-        submission: schema.Submission | None = None,
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        # All of a loop's turn in one piece: each handing over may wake the writing thread, which
-        # then wants the interpreter's lock from the loop.
-        if not self._gathered or self._gathered[0].loop is not loop:
-            loop.call_soon(self._hand_over)
-        self._gathered.append(_Operation(act, rows, answer, loop, on_kept, submission))
-        return await answer
-
-    def _hand_over(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._operations.put(gathered)
-            if len(gathered) >= _COMPANY:
-                self._has_company.set()
-
-    def _write(self) -> None:
-        """The writing thread: groups until it is told to stop."""
+    def commit(self, group: Sequence[Operation[apsw.Connection]]) -> None:
+        """One transaction, one flush to the disk."""
         assert self._writer is not None
-        is_dirty = False
-        due = 0.0
-        waiting: deque[_Operation] = deque()
-        is_last = False
-        while not is_last or waiting:
-            if not waiting:
-                try:
-                    handed = self._operations.get(timeout=_IDLE_SECONDS if is_dirty else None)
-                except queue.Empty:
-                    # Old pages in the log may hold numbers that the database has forgotten.
-                    _truncate_log(self._writer)
-                    is_dirty = False
-                    continue
-                if handed is None:
-                    break
-                waiting.extend(handed)
-            if waiting[0].rows < _SMALL_ROWS:
-                self._has_company.wait(max(0.0, due - time.monotonic()))
-            self._has_company.clear()
-            due = time.monotonic() + _PACE_SECONDS
-            is_last = self._take_rest(waiting) or is_last
-            self._commit(self._writer, _group(waiting))
-            is_dirty = True
-        _truncate_log(self._writer)
-
-    def _take_rest(self, waiting: deque[_Operation]) -> bool:
-        """Adds what has queued up; whether nothing follows any more."""
-        while True:
-            try:
-                handed = self._operations.get_nowait()
-            except queue.Empty:
-                return False
-            if handed is None:
-                return True
-            waiting.extend(handed)
-
-    def _commit(
-        self, connection: apsw.Connection, group: list[_Operation], *, is_joined: bool = True
-    ) -> None:
-        began = time.perf_counter()
         try:
-            with _transaction(connection, self._numbers):
-                self._act(connection, group, is_joined=is_joined)
-            self._on_commit(sum(each.rows for each in group), time.perf_counter() - began)
-        except schema.RepeatedRequestError:
-            self._commit(connection, group, is_joined=False)
-            return
-        except Exception as error:
-            if len(group) > 1 and not isinstance(error, apsw.FullError | apsw.IOError):
-                # One bad operation must not take the others with it.
-                for operation in group:
-                    self._commit(connection, [operation])
-                return
-            for operation in group:
-                operation.error = self._translated(error)
-        for loop in {operation.loop for operation in group}:
-            mine = [operation for operation in group if operation.loop is loop]
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_answer, mine)
+            with _transaction(self._writer, self._numbers):
+                self._act(self._writer, group, is_joined=True)
+        except RepeatedRequestError:
+            with _transaction(self._writer, self._numbers):
+                self._act(self._writer, group, is_joined=False)
+
+    def is_of_one(self, error: Exception) -> bool:
+        """A full or broken disk is everybody's."""
+        return not isinstance(error, apsw.FullError | apsw.IOError)
+
+    def rest(self, *, has_written: bool) -> None:
+        """Old pages in the log may hold numbers that the database has forgotten."""
+        if has_written and self._writer is not None:
+            _truncate_log(self._writer)
 
     def _act(
-        self, connection: apsw.Connection, group: list[_Operation], *, is_joined: bool
+        self,
+        connection: apsw.Connection,
+        group: Sequence[Operation[apsw.Connection]],
+        *,
+        is_joined: bool,
     ) -> None:
         """Does what the operations want; when joined, all small submissions at once."""
         small = [each for each in group if each.submission is not None] if is_joined else []
@@ -365,7 +267,8 @@ class SqliteStore:
         for operation in group:
             operation.value = operation.act(connection)
 
-    def _translated(self, error: Exception) -> Exception:
+    def translated(self, error: Exception) -> Exception:
+        """What is wrong with the disk, in words for a person."""
         if isinstance(error, apsw.FullError):
             return StoreFullError(
                 f"the disk of {self._path} is full; free some space, nothing needs a restart"
@@ -394,16 +297,6 @@ class SqliteStore:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
 
 
-def _group(waiting: deque[_Operation]) -> list[_Operation]:
-    """The foremost operations that fit into one transaction; at least one."""
-    group: list[_Operation] = []
-    rows = 0
-    while waiting and rows < _MAX_GROUP_ROWS:
-        group.append(waiting.popleft())
-        rows += group[-1].rows
-    return group
-
-
 def _connect(path: Path, flags: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=_STATEMENTS)
     connection.set_busy_timeout(5000)
@@ -413,7 +306,7 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
 
 
 @contextlib.contextmanager
-def _transaction(connection: apsw.Connection, numbers: "schema.Numbers") -> Iterator[None]:
+def _transaction(connection: apsw.Connection, numbers: Numbers) -> Iterator[None]:
     """Everything or nothing, the counters in memory included."""
     before = numbers.copy()
     connection.execute("BEGIN IMMEDIATE")
@@ -432,15 +325,3 @@ def _transaction(connection: apsw.Connection, numbers: "schema.Numbers") -> Iter
 def _truncate_log(connection: apsw.Connection) -> None:
     with contextlib.suppress(apsw.Error):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _answer(operations: list[_Operation]) -> None:
-    for operation in operations:
-        if operation.error is None and operation.on_kept is not None:
-            operation.on_kept(operation.value)
-        if operation.answer.done():
-            continue
-        if operation.error is not None:
-            operation.answer.set_exception(operation.error)
-        else:
-            operation.answer.set_result(operation.value)

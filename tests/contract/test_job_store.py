@@ -27,8 +27,14 @@ from dispatcher.jobs import (
     Verify,
 )
 from dispatcher.memory_store import MemoryDisk, MemoryStore
-from dispatcher.ports import Accepted, JobStore, RequestConflictError, StoreFullError
-from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.ports import (
+    Accepted,
+    JobStore,
+    RequestConflictError,
+    StoreFullError,
+    StoreOpenError,
+)
+from dispatcher.sqlite_store import SqliteStore
 
 Reopen = Callable[[], JobStore]
 

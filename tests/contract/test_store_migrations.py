@@ -21,7 +21,8 @@ from dispatcher.jobs import (
     Payload,
     Profile,
 )
-from dispatcher.sqlite_store import SqliteStore, StoreOpenError
+from dispatcher.ports import StoreOpenError
+from dispatcher.sqlite_store import SqliteStore
 
 # As version 1 wrote them: a ready job, one each that is done, failed and cancelled.
 VERSION_1 = """

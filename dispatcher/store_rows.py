@@ -1,0 +1,121 @@
+"""What the SQL stores share: their counters, and what their rows mean. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from dispatcher.backlog import Unfinished
+from dispatcher.jobs import (
+    Attempt,
+    AttemptCause,
+    Failure,
+    FailureReason,
+    Job,
+    JobKey,
+    JobState,
+    NewJob,
+    Profile,
+    Result,
+)
+
+NUMBERS = ("accepted", "done", "failed", "cancelled", "final_order", "cancelled_order")
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Counters that live in memory and are written with every transaction."""
+
+    accepted: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    final_order: int = 0
+    cancelled_order: int = 0
+    is_changed: bool = False
+
+    def copy(self) -> "Numbers":
+        """The values now."""
+        return replace(self)
+
+    def restore(self, other: "Numbers") -> None:
+        """Takes another's values."""
+        for name in (*NUMBERS, "is_changed"):
+            setattr(self, name, getattr(other, name))
+
+
+class Submission(NamedTuple):
+    """See `ports.JobStore.submit`."""
+
+    request_id: str
+    digests: Sequence[str]
+    jobs: Sequence[NewJob]
+    at: float
+
+
+class RepeatedRequestError(Exception):
+    """A request id is known: each submission must be looked at on its own."""
+
+
+def runs(rows: Iterable[tuple[Any, ...]]) -> Iterator[Unfinished]:
+    """Unfinished jobs in runs, while they are read: a million must not be in memory twice.
+
+    `rows` are key, profile, time of acceptance and number of attempts, in the order of the keys.
+    """
+    first = size = 0
+    alike: tuple[Any, ...] = ()
+    for key, *values in rows:
+        if key == first + size and tuple(values) == alike:
+            size += 1
+            continue
+        if size:
+            yield _run(first, size, *alike)
+        first, size, alike = key, 1, tuple(values)
+    if size:
+        yield _run(first, size, *alike)
+
+
+def _run(first: int, size: int, profile: int, accepted_at: float, attempts: int) -> Unfinished:
+    return Unfinished(JobKey(first), Profile(profile), accepted_at, attempts, size)
+
+
+JOB_COLUMNS = (
+    "key, state, profile, accepted_at, attempts, reference, completed_at, hash, worker_id, "
+    "service_seconds, failure_reason, failure_message"
+)
+"""In the order in which `job` takes them."""
+
+
+def job(row: Sequence[Any], history: tuple[Attempt, ...]) -> Job:
+    """The job of a row of `JOB_COLUMNS`."""
+    (key, state, profile, accepted_at, attempts, reference, completed_at, digest) = row[:8]
+    (worker_id, service_seconds, failure_reason, failure_message) = row[8:]
+    result = failure = None
+    if state == JobState.DONE:
+        result = Result(digest, completed_at, worker_id, service_seconds)
+    elif state == JobState.FAILED:
+        failure = Failure(FailureReason(failure_reason), failure_message)
+    return Job(
+        key=JobKey(key),
+        state=JobState(state),
+        profile=Profile(profile),
+        accepted_at=accepted_at,
+        attempts=attempts,
+        reference=reference,
+        result=result,
+        failure=failure,
+        history=history,
+    )
+
+
+def attempt(row: Sequence[Any]) -> Attempt:
+    """The attempt of a row: ordinal, cause, worker, time, whether it is certain, message."""
+    ordinal, cause, worker, at, certain, message = row
+    return Attempt(ordinal, AttemptCause(cause), worker, at, bool(certain), message)
+
+
+def wanted_states(states: frozenset[JobState] | None) -> list[int]:
+    """The states to look for in a store, which knows no LEASED."""
+    wanted = set(JobState if states is None else states)
+    if JobState.LEASED in wanted:
+        wanted.add(JobState.READY)
+    return sorted(int(state) for state in wanted)
