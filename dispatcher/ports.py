@@ -30,6 +30,10 @@ class StoreOpenError(Exception):
     """The store cannot be opened. The text names the store and the fix."""
 
 
+class StoreTakenError(StoreOpenError):
+    """Another dispatcher is active on the store; this one may wait for its turn."""
+
+
 class StoreUnavailableError(Exception):
     """The store cannot write now; nothing of the call was kept. The text is for a person.
 

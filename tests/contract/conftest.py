@@ -1,12 +1,13 @@
 """What the contract tests of the dispatcher share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contract.dispatcher_process import DispatcherProcess, Start
+from tests.contract.postgresql_server import PostgresqlServer, new_schema, running_server
 
 
 @pytest.fixture
@@ -23,3 +24,16 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     yield begin
     for process in made:
         await process.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """One server for all tests that leave it running; each has a schema of its own."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer) -> str:
+    """An empty schema."""
+    return new_schema(postgresql)

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from dispatcher.backlog import Unfinished
+from dispatcher.database import PostgresqlUrl
 from dispatcher.jobs import (
     Attempt,
     AttemptCause,
@@ -34,26 +36,36 @@ from dispatcher.ports import (
     StoreFullError,
     StoreOpenError,
 )
+from dispatcher.postgresql_store import PostgresqlStore
 from dispatcher.sqlite_store import SqliteStore
 
 Reopen = Callable[[], JobStore]
 
 
-STORES: dict[str, Callable[[Path, MemoryDisk], JobStore]] = {
-    "sqlite": lambda directory, _: SqliteStore(directory / "jobs.db"),
-    "memory": lambda _, disk: MemoryStore(disk),
+Disk = Callable[[str], Any]
+"""Gives the fixture of that name: what outlives a store."""
+
+STORES: dict[str, Callable[[Disk], JobStore]] = {
+    "sqlite": lambda disk: SqliteStore(disk("tmp_path") / "jobs.db"),
+    "memory": lambda disk: MemoryStore(disk("memory_disk")),
+    "postgresql": lambda disk: PostgresqlStore(PostgresqlUrl(disk("postgresql_url"))),
 }
-"""How to make each kind over the same disk: a directory, or what plays one in memory."""
+"""How to make each kind over the same disk."""
+
+
+@pytest.fixture
+def memory_disk() -> MemoryDisk:
+    """What plays a disk in memory."""
+    return MemoryDisk()
 
 
 @pytest.fixture(params=list(STORES))
-async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reopen]:
+async def reopen(request: pytest.FixtureRequest) -> AsyncIterator[Reopen]:
     """Makes stores over one disk; the caller closes one before it makes the next."""
     made: list[JobStore] = []
-    disk = MemoryDisk()
 
     def make() -> JobStore:
-        store = STORES[request.param](tmp_path, disk)
+        store = STORES[request.param](request.getfixturevalue)
         made.append(store)
         return store
 
@@ -166,7 +178,7 @@ async def test_unfinished_jobs_come_back_whole(reopen: Reopen) -> None:
 async def test_any_text_and_any_bytes_come_back_as_they_were(reopen: Reopen) -> None:
     store = reopen()
     store.open()
-    odd = 'quote " backslash \\ newline \n ü 🎉 [1, {}] \x01 \x7f'
+    odd = 'quote " backslash \\ newline \n ü 🎉 [1, {}] \x01 \x7f \x00 \x1b0'
     jobs = [NewJob(Payload(Profile.HMAC_SHA256, bytes(range(256)), "k.1_-"), odd)]
     keys = (await store.submit("r1", ["d"], jobs, 1.0)).keys
     assert list((await store.unfinished(keys)).values()) == jobs

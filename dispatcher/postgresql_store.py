@@ -1,0 +1,402 @@
+"""The job store in a PostgreSQL database: one session writes, in groups; another one reads.
+
+Several dispatchers may have the same database; one is active, and the others find the lock taken.
+Whoever becomes active raises the generation. Every transaction ends with an update that finds its
+row by the generation, so the database itself refuses what a dispatcher writes that has been
+replaced: that one learns that it is *fenced*.
+
+A session that is lost is made anew, with the lock, unless the generation was raised meanwhile. If
+it was lost during a commit, nobody knows yet whether that was done: the callers hear that the store
+is unavailable, and the number of commits in the database tells later. If it was done, `on_kept` is
+called then; calls that are repeated find what is there.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from dispatcher import postgresql_migrations as migrations
+from dispatcher import postgresql_schema as schema
+from dispatcher import postgresql_session as sessions
+from dispatcher import store_rows
+from dispatcher.backlog import Unfinished
+from dispatcher.database import PostgresqlUrl
+from dispatcher.group_commit import SMALL_ROWS, GroupWriter, Operation, answer
+from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
+from dispatcher.ports import (
+    Accepted,
+    Recovered,
+    RequestConflictError,
+    Stored,
+    StoreDamagedError,
+    StoreOpenError,
+    StoreTakenError,
+    StoreUnavailableError,
+)
+from dispatcher.postgresql_migrations import Connection
+from dispatcher.store_rows import Numbers, RepeatedRequestError, Submission
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.2
+_SCRAPE_SECONDS = 1.0
+# With more unfinished jobs than this, the server's own vacuum has to do.
+_MAX_VACUUMED_JOBS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A group whose commit got no answer, and the number of commits if it was done."""
+
+    group: tuple[Operation[Connection], ...]
+    commits: int
+
+
+class PostgresqlStore:
+    """See `ports.JobStore`."""
+
+    def __init__(
+        self,
+        url: PostgresqlUrl,
+        *,
+        password_file: Path | None = None,
+        on_commit: Callable[[int, float], None] = lambda _rows, _seconds: None,
+        on_fenced: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        """`on_commit` hears of every transaction: its rows and seconds.
+
+        `on_fenced` is called once, when another dispatcher has become active: nothing is written
+        any more. Both are called in the writing thread.
+        """
+        self._url = url
+        self._password_file = password_file
+        self._on_fenced = on_fenced
+        self._writer: Connection | None = None
+        self._reader: Connection | None = None
+        self._groups = GroupWriter[Connection](self, on_commit=on_commit, rests_always=True)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._numbers = Numbers()
+        self._generation = 0
+        self._commits = 0
+        self._doubt: _Doubt | None = None
+        self._is_fenced = False
+        self._no_session_before = 0.0
+
+    def open(self) -> Recovered:
+        """See `ports.JobStore.open`. May be called again after these two errors.
+
+        Raises:
+            StoreOpenError: refused by the server, newer than this program, another program's.
+            StoreTakenError: another dispatcher is active.
+            StoreUnavailableError: the server does not answer now.
+
+        """
+        try:
+            writer = self._writer
+            if writer is None or sessions.is_lost(writer):
+                writer = self._writer = self._connect(is_writer=True)
+            if not sessions.take_lock(writer):
+                raise StoreTakenError(
+                    f"{self._url}: in use by another dispatcher ({sessions.holder(writer)})"
+                )
+            migrations.prepare(writer)
+            recovered, self._commits = schema.recover(writer, self._numbers)
+            self._generation = recovered.generation
+            reader = self._reader = self._connect(is_writer=False)
+        except migrations.SchemaError as error:
+            raise StoreOpenError(f"{self._url}: {error}") from None
+        except psycopg.Error as error:
+            raise self._unopened(error) from None
+        self._groups.start()
+        return replace(recovered, unfinished=self._unfinished(reader))
+
+    def _unopened(self, error: psycopg.Error) -> Exception:
+        """Missing permissions do not come by themselves."""
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return StoreOpenError(
+                f"{self._url}: {error.diag.message_primary}; make the dispatcher's user the owner "
+                "of the database (createdb --owner)"
+            )
+        return self.translated(error)
+
+    def _connect(self, *, is_writer: bool) -> Connection:
+        return sessions.connect(self._url, self._password_file, is_writer=is_writer)
+
+    def _unfinished(self, reader: Connection) -> Iterator[Unfinished]:
+        try:
+            yield from store_rows.runs(schema.unfinished_rows(reader))
+        except psycopg.Error as error:
+            raise StoreOpenError(str(self.translated(error))) from None
+
+    async def submit(
+        self,
+        request_id: str,
+        digests: Sequence[str],
+        jobs: Sequence[NewJob],
+        at: float,
+        on_kept: Callable[[Accepted], None] = lambda _: None,
+    ) -> Accepted:
+        """See `ports.JobStore.submit`."""
+        submission = Submission(request_id, digests, jobs, at)
+        accepted: Accepted | None = await self._groups.queue(
+            lambda connection: schema.submit(connection, self._numbers, submission),
+            rows=len(jobs),
+            submission=submission if len(jobs) < SMALL_ROWS else None,
+            on_kept=lambda found: None if found is None else on_kept(found),
+        )
+        if accepted is None:
+            raise RequestConflictError(request_id)
+        return accepted
+
+    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
+        """See `ports.JobStore.settle`."""
+        return await self._groups.queue(
+            lambda connection: schema.settle(connection, self._numbers, finals, at),
+            rows=len(finals),
+        )
+
+    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
+        """See `ports.JobStore.count_attempts`."""
+        await self._groups.queue(
+            lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
+        )
+
+    async def set_cordon(self, worker_id: str, reason: str | None) -> None:
+        """See `ports.JobStore.set_cordon`."""
+        await self._groups.queue(
+            lambda connection: schema.set_cordon(connection, worker_id, reason)
+        )
+
+    async def set_connected(self, worker_id: str, is_connected: bool) -> None:
+        """See `ports.JobStore.set_connected`."""
+        await self._groups.queue(
+            lambda connection: schema.set_connected(connection, worker_id, is_connected)
+        )
+
+    async def forget_requests(self, before: float, limit: int) -> int:
+        """See `ports.JobStore.forget_requests`."""
+        return await self._groups.queue(
+            lambda connection: schema.forget_requests(connection, before, limit), rows=limit
+        )
+
+    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
+        """See `ports.JobStore.remove_finals`."""
+        return await self._groups.queue(
+            lambda connection: schema.remove_finals(
+                connection, self._numbers, before=before, keep=keep, limit=limit
+            ),
+            rows=limit,
+        )
+
+    async def check(self) -> str | None:
+        """See `ports.JobStore.check`: whether rows and counts agree. Pages are the server's."""
+        try:
+            return await self._read(schema.fault)
+        except StoreDamagedError as error:
+            return str(error)
+
+    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
+        """See `ports.JobStore.jobs`."""
+        return await self._read(lambda connection: schema.jobs(connection, keys))
+
+    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
+        """See `ports.JobStore.unfinished`."""
+        return await self._read(lambda connection: schema.unfinished(connection, keys))
+
+    async def page(
+        self, after: JobKey, limit: int, states: frozenset[JobState] | None
+    ) -> list[Job]:
+        """See `ports.JobStore.page`."""
+        return await self._read(lambda connection: schema.page(connection, after, limit, states))
+
+    async def results(self, after: int, limit: int) -> list[Stored]:
+        """See `ports.JobStore.results`."""
+        return await self._read(lambda connection: schema.results(connection, after, limit))
+
+    async def last_cursor(self) -> int:
+        """See `ports.JobStore.last_cursor`."""
+        return await self._read(schema.last_cursor)
+
+    def sizes(self) -> dict[str, float]:
+        """Bytes on the server's disk; nothing when it does not answer soon. For any thread."""
+        try:
+            size = self._reading.submit(self._act_reading, schema.size_bytes)
+            return {"database": size.result(_SCRAPE_SECONDS)}
+        except (TimeoutError, RuntimeError, StoreUnavailableError, StoreOpenError):
+            return {}
+
+    async def close(self) -> None:
+        """See `ports.JobStore.close`."""
+        await self._groups.stop()
+        await asyncio.to_thread(self._reading.shutdown)
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+
+    # -- writing: see `group_commit.Transactions` ------------------------------------------------
+
+    def commit(self, group: Sequence[Operation[Connection]]) -> None:
+        """One transaction; the server has flushed it when this returns."""
+        connection = self._session()
+        before = self._numbers.copy()
+        try:
+            try:
+                self._act(connection, group, is_joined=True)
+            except RepeatedRequestError:
+                connection.rollback()
+                self._numbers.restore(before)
+                self._act(connection, group, is_joined=False)
+            schema.write_numbers(
+                connection, self._numbers, generation=self._generation, commits=self._commits + 1
+            )
+        except BaseException as error:
+            self._numbers.restore(before)
+            with contextlib.suppress(psycopg.Error):
+                connection.rollback()
+            if isinstance(error, schema.FencedError):
+                raise self._fenced() from None
+            raise
+        try:
+            connection.commit()
+        except psycopg.Error:
+            self._numbers.restore(before)
+            if sessions.is_lost(connection):
+                self._doubt = _Doubt(tuple(map(replace, group)), self._commits + 1)
+            raise
+        self._commits += 1
+
+    def is_of_one(self, error: Exception) -> bool:
+        """Values that the server cannot take, not a server that cannot do anything."""
+        return isinstance(error, psycopg.Error) and not isinstance(
+            error, psycopg.OperationalError | psycopg.InterfaceError
+        )
+
+    def translated(self, error: Exception) -> Exception:
+        """See `postgresql_session.translated`."""
+        return sessions.translated(self._url, error)
+
+    def rest(self, *, has_written: bool) -> None:
+        """Each second without work: removes old numbers, and sees whether the session lives."""
+        try:
+            writer = self._session()
+            if has_written and self._unfinished_count <= _MAX_VACUUMED_JOBS:
+                writer.autocommit = True
+                try:
+                    # What is left when all jobs are final is an empty file.
+                    writer.execute("VACUUM (SKIP_LOCKED) open_jobs")
+                finally:
+                    writer.autocommit = False
+            else:
+                with writer.transaction():
+                    generation, _ = schema.read_numbers(writer, self._numbers)
+                if generation != self._generation:
+                    self._fenced()
+        except (psycopg.Error, StoreUnavailableError, StoreOpenError):
+            return  # Whoever writes next will hear it.
+
+    @property
+    def _unfinished_count(self) -> int:
+        numbers = self._numbers
+        return numbers.accepted - numbers.done - numbers.failed - numbers.cancelled
+
+    def _act(
+        self, connection: Connection, group: Sequence[Operation[Connection]], *, is_joined: bool
+    ) -> None:
+        """Does what the operations want; when joined, all small submissions at once."""
+        small = [each for each in group if each.submission is not None] if is_joined else []
+        if len(small) > 1:
+            submissions = [each.submission for each in small if each.submission is not None]
+            kept = schema.submit_all(connection, self._numbers, submissions)
+            for operation, accepted in zip(small, kept, strict=True):
+                operation.value = accepted
+            group = [each for each in group if each.submission is None]
+        for operation in group:
+            operation.value = operation.act(connection)
+
+    def _session(self) -> Connection:
+        """The session that writes; made anew when it was lost.
+
+        Raises:
+            StoreUnavailableError: there is none now, or there never will be one again.
+
+        """
+        if self._is_fenced:
+            raise self._fenced()
+        if self._writer is not None and not sessions.is_lost(self._writer):
+            return self._writer
+        if time.monotonic() < self._no_session_before:
+            raise StoreUnavailableError(f"{self._url} could not be reached just now")
+        try:
+            self._writer = self._renewed()
+        except StoreOpenError as error:
+            raise StoreUnavailableError(str(error)) from None
+        finally:
+            self._no_session_before = time.monotonic() + _RETRY_SECONDS
+        return self._writer
+
+    def _renewed(self) -> Connection:
+        connection = self._connect(is_writer=True)
+        try:
+            is_ours = sessions.take_lock(connection)
+            with connection.transaction():
+                generation, commits = schema.read_numbers(connection, found := Numbers())
+            if generation != self._generation:
+                raise self._fenced()
+            if not is_ours:
+                raise StoreUnavailableError(
+                    f"{self._url}: the session before is not over yet, or another dispatcher is "
+                    "becoming active"
+                )
+        except psycopg.Error as error:
+            connection.close()
+            raise self.translated(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        self._numbers.restore(found)
+        self._commits = commits
+        self._resolve()
+        return connection
+
+    def _resolve(self) -> None:
+        """Tells who has to know that a commit without an answer was done."""
+        doubt, self._doubt = self._doubt, None
+        if doubt is not None and self._commits >= doubt.commits:
+            answer(doubt.group)
+
+    def _fenced(self) -> StoreUnavailableError:
+        reason = (
+            f"{self._url}: another dispatcher has become active; this one must not write any more"
+        )
+        if not self._is_fenced:
+            self._is_fenced = True
+            self._on_fenced(reason)
+        return StoreUnavailableError(reason)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def _read(self, act: Callable[[Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, self._act_reading, act)
+
+    def _act_reading(self, act: Callable[[Connection], Any]) -> Any:
+        """In the reading thread; once more when the session turns out to be lost."""
+        for is_again in (False, True):
+            try:
+                if self._reader is None or sessions.is_lost(self._reader):
+                    self._reader = self._connect(is_writer=False)
+                return act(self._reader)
+            except StoreOpenError as error:
+                raise StoreUnavailableError(str(error)) from None
+            except psycopg.Error as error:
+                is_lost = self._reader is not None and sessions.is_lost(self._reader)
+                if is_again or not is_lost:
+                    raise self.translated(error) from None
+        raise AssertionError("the second try returns or raises")
