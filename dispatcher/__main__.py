@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,21 @@ from prometheus_client import CollectorRegistry
 from dispatcher import config, offline, scrubbing
 from dispatcher.access import Token
 from dispatcher.config import DispatcherSettings
+from dispatcher.database import PostgresqlUrl
 from dispatcher.fleet import Fleet
 from dispatcher.gate import Gate, Refusals, read_tokens
 from dispatcher.grpc_api.server import Address, Server
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
-from dispatcher.memory_store import MemoryStore
+from dispatcher.opening import Opening
 from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered, StoreOpenError
 from dispatcher.pump import Pump
 from dispatcher.retention import Retention
 from dispatcher.rotation import Rotation
-from dispatcher.sqlite_store import SqliteStore
 from dispatcher.store_health import StoreHealth
-from dispatcher.store_metrics import StoreMetrics
 from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
 from dispatcher.upkeep import Upkeep
@@ -42,13 +42,14 @@ from servicekit.lifecycle import StartError, Stop
 from servicekit.tls import ServerTls, TlsFiles
 
 _SNAPSHOT_SECONDS = 2.0
+_ALONE = ("backup", "restore", "check_store", "begin_era")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script."""
     flags = vars(_parser().parse_args(arguments))
     path, check_only = flags.pop("config"), flags.pop("check_config")
-    wanted = {name: flags.pop(name) for name in ("backup", "restore", "check_store")}
+    wanted = {name: flags.pop(name) for name in _ALONE}
     force, as_json = flags.pop("force"), flags.pop("json")
     try:
         settings = load(
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scrubbed = scrubbing.environment(os.environ) if settings.scrub_memory else None
         if settings.join_key_file is not None:
             config.read_join_key(settings.join_key_file)
+        if settings.database_password_file is not None:
+            config.read_password(settings.database_password_file)
         credentials = _credentials(settings)
     except ConfigError as error:
         for fault in error.faults:
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if scrubbed is not None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], scrubbed)
     if any(wanted.values()):
-        return _work_offline(settings.database, wanted, force=force, as_json=as_json)
+        return _work_offline(settings, wanted, force=force, as_json=as_json)
     logs.configure(
         "dispatcher", level=settings.loglevel, form=settings.logformat, file=settings.logfile
     )
@@ -137,12 +140,16 @@ def _parser() -> argparse.ArgumentParser:
         *("--restore",), type=Path, metavar="FILE", help="put a copy in the store's place"
     )
     alone.add_argument("--check-store", action="store_true", help="look the whole store over")
+    alone.add_argument(
+        *("--begin-era",), action="store_true", help="after pg_restore: new names for what follows"
+    )
     add("--force", action="store_true", help="with --backup: overwrite FILE")
-    add("--json", action="store_true", help="with these three: one JSON object a line")
+    add("--json", action="store_true", help="with these four: one JSON object a line")
     add("--listen", metavar="HOST:PORT", help="gRPC listener for clients (127.0.0.1:15051)")
     add("--listen-workers", metavar="HOST:PORT", help="gRPC for workers; default: as --listen")
     add("--listen-address", metavar="HOST:PORT", help="/metrics (127.0.0.1:9181)")
-    add("--database", type=Path, metavar="FILE", help="the store; :memory: keeps nothing")
+    add("--database", metavar="FILE|URL", help="the store; :memory: keeps nothing")
+    add("--database-password-file", type=Path, metavar="FILE", help="for a postgresql:// URL")
     add("--join-key-file", type=Path, metavar="FILE", help="key of the workers' join tokens")
     add("--pepper-file", type=Path, metavar="FILE", help="keys of the keyed profiles")
     add("--tokens-file", type=Path, metavar="FILE", help="the clients' tokens and their roles")
@@ -153,8 +160,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_json: bool) -> int:
-    report = offline.Report(as_json=as_json)
+def _work_offline(
+    settings: DispatcherSettings, wanted: dict[str, Any], *, force: bool, as_json: bool
+) -> int:
+    report, database = offline.Report(as_json=as_json), settings.database
+    if isinstance(database, PostgresqlUrl):
+        (name,) = (name for name, value in wanted.items() if value)
+        password_file = settings.database_password_file
+        return offline.work_on_postgresql(database, password_file, name, report=report)
+    if wanted["begin_era"]:
+        sys.stderr.write("error: --begin-era is for a PostgreSQL database; --restore does it\n")
+        return lifecycle.EXIT_USAGE
     if wanted["backup"]:
         return offline.back_up(database, wanted["backup"], force=force, report=report)
     if wanted["restore"]:
@@ -164,72 +180,105 @@ def _work_offline(database: Path, wanted: dict[str, Any], *, force: bool, as_jso
 
 async def _serve(settings: DispatcherSettings, credentials: _Credentials, stop: Stop) -> None:
     registry = metrics.new_registry("dispatcher")
-    store = _store(settings, registry)
+    opening = Opening(settings, registry)
     try:
         join_key = _join_key(settings)
-        pepper = PepperFile(settings.pepper_file)
-        recovered = store.open()
-        clock = SystemClock()
-        ledger = _ledger(settings, recovered, clock.monotonic())
+        recovered = opening.at_once()
+        async with _metrics_served(settings, registry, opening) as address:
+            recovered = recovered or await opening.turn(stop)
+            if recovered is not None:
+                work = (registry, opening.store, recovered, join_key)
+                await _work(settings, credentials, stop, address, *work)
     except StoreOpenError as error:
         raise StartError(str(error)) from None
-    _tune_interpreter()
-    try:
-        telemetry = Telemetry(registry)
-        health = StoreHealth(telemetry)
-        pump = Pump(
-            ledger=ledger,
-            store=store,
-            clock=clock,
-            telemetry=telemetry,
-            health=health,
-            join_key=join_key,
-            cost=settings.cost,
-        )
-        fleet = Fleet(pump=pump, store=store, clock=clock)
-        telemetry.show(_snapshots(fleet, asyncio.get_running_loop()))
-        names = JobNames(recovered.store_id, recovered.former)
-        clients = Submissions(
-            pump=pump,
-            store=store,
-            clock=clock,
-            telemetry=telemetry,
-            names=names,
-            pepper=pepper,
-            formats=NumberFormats(settings.number_formats),
-            profile=settings.profile,
-            cost=settings.cost,
-            max_unfinished=settings.max_unfinished_jobs,
-        )
-        gate, rotation = _access(settings, credentials, telemetry, clock)
-        server = Server(
-            clients=clients,
-            workers=pump,
-            fleet=fleet,
-            names=names,
-            cost=settings.cost,
-            heartbeat_interval=settings.heartbeat_interval_seconds,
-            lease_ttl=settings.lease_ttl_seconds,
-            gate=gate,
-            has_worker_listener=settings.listen_workers is not None,
-            registry=registry,
-            telemetry=telemetry,
-        )
-        upkeep = Upkeep(
-            store=store,
-            clock=clock,
-            telemetry=telemetry,
-            health=health,
-            retention=Retention(settings.results_kept_seconds, settings.results_kept_count),
-        )
-        listeners = _listeners(settings, credentials)
-        watching = asyncio.ensure_future(pepper.watch(clock))
-        try:
-            await _listen(settings, registry, server, listeners, (pump, upkeep, rotation), stop)
-        finally:
-            watching.cancel()
     finally:
-        await store.close()
+        await opening.store.close()
+
+
+@contextlib.asynccontextmanager
+async def _metrics_served(
+    settings: DispatcherSettings, registry: CollectorRegistry, opening: Opening
+) -> AsyncIterator[str]:
+    host, port = config.split_address(settings.listen_address)
+    scrapes = metrics.MetricsServer(
+        registry, service="dispatcher", host=host, port=port, ready=opening.why_not_ready
+    )
+    scrapes.start()
+    try:
+        yield f"{host}:{scrapes.port}"
+    finally:
+        await asyncio.to_thread(scrapes.close)
+
+
+async def _work(
+    settings: DispatcherSettings,
+    credentials: _Credentials,
+    stop: Stop,
+    metrics_address: str,
+    registry: CollectorRegistry,
+    store: JobStore,
+    recovered: Recovered,
+    join_key: bytes,
+) -> None:
+    """Does the work of the active dispatcher, on an open store."""
+    pepper = PepperFile(settings.pepper_file)
+    clock = SystemClock()
+    ledger = _ledger(settings, recovered, clock.monotonic())
+    _tune_interpreter()
+    telemetry = Telemetry(registry)
+    health = StoreHealth(telemetry)
+    pump = Pump(
+        ledger=ledger,
+        store=store,
+        clock=clock,
+        telemetry=telemetry,
+        health=health,
+        join_key=join_key,
+        cost=settings.cost,
+    )
+    fleet = Fleet(pump=pump, store=store, clock=clock)
+    telemetry.show(_snapshots(fleet, asyncio.get_running_loop()))
+    names = JobNames(recovered.store_id, recovered.former)
+    clients = Submissions(
+        pump=pump,
+        store=store,
+        clock=clock,
+        telemetry=telemetry,
+        names=names,
+        pepper=pepper,
+        formats=NumberFormats(settings.number_formats),
+        profile=settings.profile,
+        cost=settings.cost,
+        max_unfinished=settings.max_unfinished_jobs,
+    )
+    gate, rotation = _access(settings, credentials, telemetry, clock)
+    server = Server(
+        clients=clients,
+        workers=pump,
+        fleet=fleet,
+        names=names,
+        cost=settings.cost,
+        heartbeat_interval=settings.heartbeat_interval_seconds,
+        lease_ttl=settings.lease_ttl_seconds,
+        gate=gate,
+        has_worker_listener=settings.listen_workers is not None,
+        registry=registry,
+        telemetry=telemetry,
+    )
+    upkeep = Upkeep(
+        store=store,
+        clock=clock,
+        telemetry=telemetry,
+        health=health,
+        retention=Retention(settings.results_kept_seconds, settings.results_kept_count),
+    )
+    listeners = _listeners(settings, credentials)
+    watching = asyncio.ensure_future(pepper.watch(clock))
+    try:
+        loops = (pump, upkeep, rotation)
+        await _listen(settings, metrics_address, server, listeners, loops, stop)
+    finally:
+        watching.cancel()
 
 
 def _access(
@@ -269,7 +318,7 @@ def _listeners(
 
 async def _listen(
     settings: DispatcherSettings,
-    registry: CollectorRegistry,
+    metrics_address: str,
     server: Server,
     listeners: tuple[Address, Address | None],
     loops: tuple[Pump, Upkeep, Rotation],
@@ -277,11 +326,6 @@ async def _listen(
 ) -> None:
     """Serves until the stop; then lets go of workers without draining them: they come back."""
     log = logs.get()
-    metrics_host, metrics_port = config.split_address(settings.listen_address)
-    scrapes = metrics.MetricsServer(
-        registry, service="dispatcher", host=metrics_host, port=metrics_port
-    )
-    scrapes.start()
     pump, upkeep, rotation = loops
     pumping = asyncio.ensure_future(pump.run())
     keeping = asyncio.ensure_future(upkeep.run())
@@ -292,7 +336,7 @@ async def _listen(
     tasks = (*endless, stopping, damaged)
     try:
         bound = await server.start(*listeners)
-        _tell(settings, listeners, bound, f"{metrics_host}:{scrapes.port}", pump)
+        _tell(settings, listeners, bound, metrics_address, pump)
         await asyncio.wait((*endless, stopping), return_when=asyncio.FIRST_COMPLETED)
         for loop in endless:
             if loop.done():
@@ -305,24 +349,11 @@ async def _listen(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(scrapes.close)
 
 
 async def _refuse_when_damaged(server: Server, pump: Pump) -> None:
     await pump.health.wait_damaged()
     await server.refuse()
-
-
-def _store(settings: DispatcherSettings, registry: CollectorRegistry) -> JobStore:
-    is_kept = settings.database != config.IN_MEMORY
-    written = StoreMetrics(registry, settings.database if is_kept else None)
-    if not is_kept:
-        return MemoryStore()
-    return SqliteStore(
-        settings.database,
-        reserve_bytes=settings.disk_reserve_mib << 20,
-        on_commit=written.committed,
-    )
 
 
 def _tell(
@@ -408,7 +439,7 @@ def _join_key(settings: DispatcherSettings) -> bytes:
     if settings.database == config.IN_MEMORY:
         return os.urandom(32)
     try:
-        return config.make_join_key(settings.database.with_name("join.key"))
+        return config.make_join_key(settings.made_join_key_file)
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}") from None
 

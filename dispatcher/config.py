@@ -3,15 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dispatcher import hashing
+from dispatcher.database import PostgresqlUrl, parse_database
 from dispatcher.jobs import Profile
 from dispatcher.numbers import MAX_BATCH
 from dispatcher.plates import FormatName
-from servicekit.config import ConfigError, Settings
+from servicekit.config import ConfigError, Contradiction, ContradictionError, Settings
 from servicekit.logs import Format, Level
 from servicekit.tls import TlsFiles, is_loopback
 
@@ -28,6 +29,14 @@ _PROFILES = {
 def _state_directory() -> Path:
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "virtscale" / "dispatcher"
+
+
+def _database(value: object) -> object:
+    try:
+        return parse_database(value)
+    except ValueError as error:
+        # In the manner of a contradiction, which does not show the value: it may hold a password.
+        raise ContradictionError([Contradiction(("database",), f"database {error}")]) from None
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -66,11 +75,18 @@ class DispatcherSettings(Settings):
     insecure: bool = False
     """Allow listeners off loopback without TLS or without asking who calls: anyone on the network
     can read the numbers."""
-    database: Path = Field(default_factory=lambda: _state_directory() / "dispatcher.db")
-    """The store's file; made when missing. `:memory:` keeps nothing, for trying out."""
+    database: Annotated[Path | PostgresqlUrl, BeforeValidator(_database)] = Field(
+        default_factory=lambda: _state_directory() / "dispatcher.db"
+    )
+    """The store: a file, made when missing; or a PostgreSQL database, as
+    `postgresql://USER@HOST/DATABASE` without a password. `:memory:` keeps nothing, for trying
+    out."""
+    database_password_file: Path | None = None
+    """The password for a PostgreSQL database. Unset: what libpq finds (its passfile, PGPASSWORD),
+    or none, by certificate or socket."""
     join_key_file: Path | None = None
-    """32 random bytes that join tokens are made with. Unset: `join.key` beside the database, made
-    when missing."""
+    """32 random bytes that join tokens are made with. Unset: `join.key` beside the database's file,
+    with PostgreSQL in the state directory, made when missing."""
     pepper_file: Path | None = None
     """`<key id>:<hex of at least 32 bytes>` lines, the current key first. Unset: only legacy-sha256
     is available."""
@@ -125,6 +141,10 @@ class DispatcherSettings(Settings):
                 "lease_ttl_seconds must be at least twice heartbeat_interval_seconds, or one late "
                 "heartbeat loses a worker"
             )
+        if self.database_password_file and not isinstance(self.database, PostgresqlUrl):
+            faults.append(
+                "database_password_file has no effect: database is no PostgreSQL database"
+            )
         if not self.cost.is_bearable:
             faults.append("argon2_memory_kib must be at least 8 times argon2_lanes")
         if faults:
@@ -172,6 +192,13 @@ class DispatcherSettings(Settings):
                 f"listen_workers = {self.listen_workers} can be reached from other machines; set "
                 "certificate, key and client_ca of worker_tls (virtscale certs), or --insecure"
             )
+
+    @property
+    def made_join_key_file(self) -> Path:
+        """Where the key of join tokens is made when none is configured."""
+        if isinstance(self.database, PostgresqlUrl):
+            return _state_directory() / "join.key"
+        return self.database.with_name("join.key")
 
     @property
     def cost(self) -> hashing.Cost:
@@ -225,6 +252,25 @@ def read_join_key(path: Path) -> bytes:
     if len(key) < 32:
         raise ConfigError([f"join_key_file = {path}: holds {len(key)} bytes, at least 32 needed"])
     return key
+
+
+def read_password(path: Path) -> str:
+    """The password in a file: its one line.
+
+    Raises:
+        ConfigError: it cannot be read, or is no such file.
+
+    """
+    field = f"database_password_file = {path}"
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError([f"{field}: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{field}: is not text"]) from None
+    if not text or "\n" in text or "\0" in text:
+        raise ConfigError([f"{field}: must hold the password alone, on one line"])
+    return text
 
 
 def make_join_key(path: Path) -> bytes:

@@ -1,4 +1,7 @@
-"""What the dispatcher's process does instead of serving: back up, restore and check its store."""
+"""What the dispatcher's process does instead of serving: back up, restore and check its store.
+
+A PostgreSQL store has the server's own tools for copies; what they cannot know is done here.
+"""
 
 import json
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatcher import config, sqlite_backup
+from dispatcher.database import PostgresqlUrl
 from dispatcher.sqlite_backup import BackupError
 from servicekit.lifecycle import EXIT_FAILED, EXIT_OK
 
@@ -76,6 +80,40 @@ def check_store(database: Path, *, report: Report) -> int:
             report.ended(f"{database}: damaged: {fault}; restore a backup", fault=fault)
 
     return _run(database, act) or (EXIT_FAILED if found else EXIT_OK)
+
+
+def work_on_postgresql(
+    url: PostgresqlUrl, password_file: Path | None, wanted: str, *, report: Report
+) -> int:
+    """Does for a PostgreSQL store what is `wanted`, or says what does it instead."""
+    # Whoever keeps jobs in a file needs no client of PostgreSQL.
+    from dispatcher import postgresql_offline
+
+    if wanted in ("backup", "restore"):
+        sys.stderr.write(f"error: {url} is a PostgreSQL database: {_INSTEAD[wanted]}\n")
+        return EXIT_FAILED
+    try:
+        if wanted == "begin_era":
+            postgresql_offline.begin_era(url, password_file)
+            report.ended(f"{url}: an era has begun; start the dispatcher")
+            return EXIT_OK
+        fault = postgresql_offline.check(url, password_file)
+    except postgresql_offline.OfflineError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_FAILED
+    if fault is None:
+        text = f"{url}: no contradiction found; pg_amcheck looks at the server's pages"
+        report.ended(text, fault=None)
+        return EXIT_OK
+    report.ended(f"{url}: damaged: {fault}; restore a backup", fault=fault)
+    return EXIT_FAILED
+
+
+_INSTEAD = {
+    "backup": "copy it with pg_dump --format custom --file FILE URL, also while it is in use",
+    "restore": "with no dispatcher on it, pg_restore --clean --if-exists --single-transaction "
+    "--dbname URL FILE, then virtscale-dispatcher --database URL --begin-era",
+}
 
 
 def _run(database: Path, act: Callable[[], None]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
+from dispatcher.config import read_password
 from dispatcher.database import PostgresqlUrl
 from dispatcher.ports import (
     StoreDamagedError,
@@ -20,6 +21,7 @@ from dispatcher.ports import (
     StoreUnavailableError,
 )
 from dispatcher.postgresql_migrations import Connection
+from servicekit.config import ConfigError
 
 _LOCK = 0x76736A62
 _OLDEST_SERVER = 130000
@@ -108,26 +110,15 @@ def connect(url: PostgresqlUrl, password_file: Path | None, *, is_writer: bool) 
 
 def _parameters(url: PostgresqlUrl, password_file: Path | None) -> dict[str, Any]:
     given: Mapping[str, Any] = conninfo.conninfo_to_dict(url.text)
-    password = {} if password_file is None else {"password": read_password(password_file)}
+    password = {} if password_file is None else {"password": _password(password_file)}
     return {**_DEFAULTS, **given, **password}
 
 
-def read_password(path: Path) -> str:
-    """The password in a file: its one line.
-
-    Raises:
-        StoreOpenError: it cannot be read, or is no such file.
-
-    """
+def _password(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise StoreOpenError(f"database_password_file = {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise StoreOpenError(f"database_password_file = {path}: is not text") from None
-    if not text or "\n" in text:
-        raise StoreOpenError(f"database_password_file = {path}: must hold the password alone")
-    return text
+        return read_password(path)
+    except ConfigError as error:
+        raise StoreOpenError(str(error)) from None
 
 
 def _prepare(connection: Connection, url: PostgresqlUrl, *, is_writer: bool) -> None:

@@ -1,9 +1,9 @@
 """How the store writes: group sizes, commit times, bytes on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -17,8 +17,14 @@ _SECONDS = (
 class StoreMetrics:
     """Observes commits; may be called from any thread."""
 
-    def __init__(self, registry: CollectorRegistry, path: Path | None) -> None:
-        """`path` is the store's file; None for one in memory, which has no size."""
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._standing_by = Gauge(
+            "virtscale_dispatcher_standing_by",
+            "1 while this dispatcher waits for its store: another one is active on the same "
+            "database, or the database does not answer yet. 0 once it is active.",
+            registry=registry,
+        )
         self._rows = Histogram(
             "virtscale_dispatcher_store_commit_rows",
             "Rows that share one transaction and one flush to the disk.",
@@ -31,8 +37,14 @@ class StoreMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        if path is not None:
-            registry.register(_Sizes(path))
+
+    def show_sizes(self, sizes: "Callable[[], Mapping[str, float]]") -> None:
+        """Exports bytes by kind of file, asked for at each scrape."""
+        self._registry.register(_Sizes(sizes))
+
+    def stands_by(self, is_standing_by: bool) -> None:
+        """The dispatcher waits, or is active."""
+        self._standing_by.set(is_standing_by)
 
     def committed(self, rows: int, seconds: float) -> None:
         """A transaction is on disk."""
@@ -40,9 +52,20 @@ class StoreMetrics:
         self._seconds.observe(seconds)
 
 
+def file_sizes(path: Path) -> Mapping[str, float]:
+    """Bytes of a SQLite store's files, those that are there."""
+    found = {}
+    for name, file in {"database": path, "log": path.with_name(path.name + "-wal")}.items():
+        try:
+            found[name] = float(file.stat().st_size)
+        except OSError:
+            continue
+    return found
+
+
 class _Sizes(Collector):
-    def __init__(self, path: Path) -> None:
-        self._files = {"database": path, "log": path.with_name(path.name + "-wal")}
+    def __init__(self, sizes: Callable[[], Mapping[str, float]]) -> None:
+        self._sizes = sizes
 
     def describe(self) -> list[Metric]:
         return []
@@ -50,12 +73,10 @@ class _Sizes(Collector):
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "virtscale_dispatcher_store_size_bytes",
-            "Size of the store's files: the database, and the log of what is to move into it.",
+            "Size of the store: the database (in PostgreSQL its tables and indexes), and in SQLite "
+            "the log of what is to move into it.",
             labels=["file"],
         )
-        for name, path in self._files.items():
-            try:
-                family.add_metric([name], path.stat().st_size)
-            except OSError:
-                continue
+        for name, size in self._sizes().items():
+            family.add_metric([name], size)
         yield family

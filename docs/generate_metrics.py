@@ -27,7 +27,7 @@ from dispatcher.effects import RequeueReason  # noqa: E402
 from dispatcher.grpc_api.call_metrics import MeasureCalls  # noqa: E402
 from dispatcher.jobs import Counts  # noqa: E402
 from dispatcher.sessions import WorkerState, WorkerView  # noqa: E402
-from dispatcher.store_metrics import StoreMetrics  # noqa: E402
+from dispatcher.store_metrics import StoreMetrics, file_sizes  # noqa: E402
 from docs import page_file  # noqa: E402
 from scaler import telemetry as scaler_telemetry  # noqa: E402
 from scaler.alert_telemetry import AlertTelemetry  # noqa: E402
@@ -204,7 +204,8 @@ def dispatcher_rows() -> list[Row]:
     service = license_pb2.DESCRIPTOR.services_by_name["LicenseService"]
     MeasureCalls(registry, [service])
     with tempfile.NamedTemporaryFile() as file:
-        StoreMetrics(registry, Path(file.name))
+        path = Path(file.name)
+        StoreMetrics(registry).show_sizes(lambda: file_sizes(path))
         return rows_of(registry)
 
 

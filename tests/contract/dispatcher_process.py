@@ -84,11 +84,19 @@ class DispatcherProcess:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.launch()
+        self.await_listening()
+
+    def launch(self) -> None:
+        """Starts it and does not wait."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dispatcher", "--config", str(self._config)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"},
         )
+
+    def await_listening(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + PATIENCE
         while not self._is_listening():
             assert self._process.poll() is None, "the dispatcher ended"
@@ -102,6 +110,13 @@ class DispatcherProcess:
     def end(self, number: int) -> int:
         assert self._process is not None
         self._process.send_signal(number)
+        code = self._process.wait(PATIENCE)
+        self._process = None
+        return code
+
+    def ended(self) -> int:
+        """Waits until it has ended by itself; its exit code."""
+        assert self._process is not None
         code = self._process.wait(PATIENCE)
         self._process = None
         return code

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +38,7 @@ class PostgresqlServer:
         self.directory = Path(tempfile.mkdtemp(prefix="virtscale-postgresql-"))
         self.port = free_ports()
         self._data = self.directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
         self._user: list[str] = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
@@ -66,38 +68,50 @@ class PostgresqlServer:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def _control(self, *words: str) -> None:
-        log = self.directory / "log"
-        self._run(
-            *(program("pg_ctl"), "--pgdata", self._data, "--log", log, "--wait"),
-            *("--timeout", str(_PATIENCE), *words),
-        )
-
     def start(self) -> None:
-        self._control("start")
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._user, str(program("postgres")), "-D", str(self._data)],
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.connect().close()
+                return
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, self.log()
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
 
     def stop(self) -> None:
         """Ends its sessions, as a package's upgrade does."""
-        self._control("stop", "--mode", "fast")
+        self._end(signal.SIGINT)
 
-    @property
-    def pid(self) -> int:
-        return int((self._data / "postmaster.pid").read_text().split()[0])
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_PATIENCE)
+            self._process = None
 
     def kill(self) -> None:
         """Ends all its processes at once, as a power cut does."""
-        pid = self.pid
+        assert self._process is not None
+        pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in (pid, *map(int, children)):
+        self._process.kill()
+        for each in map(int, children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
+        self._end(signal.SIGKILL)
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
 
     def remove(self) -> None:
-        if (self._data / "postmaster.pid").exists():
-            self._control("stop", "--mode", "immediate")
+        self._end(signal.SIGQUIT)
         shutil.rmtree(self.directory)
 
     def url(self, schema: str, *, host: str = "", user: str = "owner") -> str:
