@@ -121,7 +121,7 @@ def prepare(connection: Connection) -> None:
     """Brings the tables up to this version.
 
     Raises:
-        SchemaError: another program's tables, a newer version, or no schema to make them in.
+        SchemaError: another program's tables, or a newer version.
 
     """
     version = known_version(connection)
@@ -145,13 +145,11 @@ def known_version(connection: Connection) -> int:
     """The version of the tables; 0 when there are none.
 
     Raises:
-        SchemaError: another program's tables, a newer version, or no schema to make them in.
+        SchemaError: another program's tables, or a newer version.
 
     """
     with connection.transaction():
         ((schema,),) = connection.execute("SELECT current_schema()").fetchall()
-        if schema is None:
-            raise SchemaError("has no schema to make tables in; create the one in search_path")
         found = {name for (name,) in connection.execute(_FIND, (["meta", *_TABLES],))}
         if not found:
             return 0

@@ -235,7 +235,7 @@ def submit_all(
             (profile, at, _kept(reference), value.hex(), key_id, load_text(load) if load else "")
             for (profile, value, key_id, load), reference in jobs
         ]
-    values = (json.dumps(requests), numbers.accepted, json.dumps(rows), len(submissions))
+    values = (_json(requests), numbers.accepted, _json(rows), len(submissions))
     ((fresh,),) = connection.execute(_SUBMIT, values).fetchall()
     if fresh < len(submissions):
         raise RepeatedRequestError
@@ -280,7 +280,7 @@ def settle(
                 rows.append((key, int(JobState.CANCELLED), -cancelled_order))
     # Jobs that are final already leave gaps in the order, which only has to grow.
     numbers.final_order, numbers.cancelled_order = order, cancelled_order
-    kept: dict[int, int] = dict(connection.execute(_SETTLE, (json.dumps(rows), at)).fetchall())
+    kept: dict[int, int] = dict(connection.execute(_SETTLE, (_json(rows), at)).fetchall())
     done, failed = kept.get(JobState.DONE, 0), kept.get(JobState.FAILED, 0)
     numbers.done += done
     numbers.failed += failed
@@ -290,7 +290,7 @@ def settle(
 
 def count_attempts(connection: Connection, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
     """Keeps failed attempts, and of each job's the newest only."""
-    rows = json.dumps(
+    rows = _json(
         [
             (key, one.ordinal, one.cause, one.worker_id, one.at, one.is_certain, _kept(one.message))
             for key, one in attempts
@@ -412,6 +412,11 @@ def _jobs(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Job]:
         )
         for row in rows
     ]
+
+
+def _json(rows: Sequence[Any]) -> str:
+    """Rows for a statement; never what the server would refuse, and quote in its log."""
+    return json.dumps(rows, allow_nan=False)
 
 
 def _kept(text: str) -> str:

@@ -59,7 +59,7 @@ _SYNCHRONOUS = (
     "SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') <> 'remote_apply'"
 )
-_FACTS = "SELECT current_setting('fsync'), current_setting('server_encoding')"
+_FACTS = "SELECT current_setting('fsync'), current_setting('server_encoding'), current_schema()"
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 _HOLDER = (
     "SELECT coalesce(client_addr::text, 'the same host') || ' since ' || "
@@ -124,7 +124,7 @@ def _password(path: Path) -> str:
 def _prepare(connection: Connection, url: PostgresqlUrl, *, is_writer: bool) -> None:
     if connection.info.server_version < _OLDEST_SERVER:
         raise StoreOpenError(f"{url}: is older than PostgreSQL 13; upgrade it")
-    ((fsync, encoding),) = connection.execute(_FACTS).fetchall()
+    ((fsync, encoding, schema),) = connection.execute(_FACTS).fetchall()
     if fsync != "on":
         raise StoreOpenError(
             f"{url}: fsync is off there, so what it has acknowledged can be lost; set fsync = on"
@@ -133,6 +133,10 @@ def _prepare(connection: Connection, url: PostgresqlUrl, *, is_writer: bool) -> 
         raise StoreOpenError(
             f"{url}: is encoded in {encoding}, which has no place for every text; make it with "
             "createdb --encoding UTF8 --template template0"
+        )
+    if schema is None:
+        raise StoreOpenError(
+            f"{url}: has no schema to make tables in; create the one that search_path names"
         )
     settings = dict(_SETTINGS)
     if not is_writer:

@@ -244,6 +244,17 @@ class PostgresqlStore:
 
     def commit(self, group: Sequence[Operation[Connection]]) -> None:
         """One transaction; the server has flushed it when this returns."""
+        try:
+            self._commit(group)
+        except psycopg.Error:
+            # Found lost, as after a restart of the server: with a new session nobody need hear it.
+            if self._doubt is not None or self._writer is None:
+                raise
+            if not sessions.is_lost(self._writer):
+                raise
+            self._commit(group)
+
+    def _commit(self, group: Sequence[Operation[Connection]]) -> None:
         connection = self._session()
         before = self._numbers.copy()
         try:
@@ -274,9 +285,8 @@ class PostgresqlStore:
 
     def is_of_one(self, error: Exception) -> bool:
         """Values that the server cannot take, not a server that cannot do anything."""
-        return isinstance(error, psycopg.Error) and not isinstance(
-            error, psycopg.OperationalError | psycopg.InterfaceError
-        )
+        everybodys = psycopg.OperationalError | psycopg.InterfaceError | StoreUnavailableError
+        return not isinstance(error, everybodys)
 
     def translated(self, error: Exception) -> Exception:
         """See `postgresql_session.translated`."""

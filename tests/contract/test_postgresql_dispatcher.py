@@ -51,7 +51,7 @@ class Client:
     def __init__(self, *dispatchers: DispatcherProcess) -> None:
         self._dispatchers = dispatchers
         self._task: asyncio.Task[None] | None = None
-        self._request_id = ""
+        self._place = 0
         self.job_ids: list[str] = []
 
     def start(self) -> "Client":
@@ -63,16 +63,15 @@ class Client:
             await self._batch(str(uuid.uuid4()))
 
     async def _batch(self, request_id: str) -> None:
-        place = 0
         while True:
-            dispatcher = self._dispatchers[place % len(self._dispatchers)]
-            place += 1
+            dispatcher = self._dispatchers[self._place % len(self._dispatchers)]
             try:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(1.0):
                     numbers = [f"{request_id}-{number}" for number in range(10)]
                     self.job_ids += await dispatcher.submit(*numbers, request_id=request_id)
                 return
             except (TimeoutError, grpc.aio.AioRpcError):
+                self._place += 1
                 await asyncio.sleep(0.01)  # between tries of another process
 
     async def stop(self) -> list[str]:
