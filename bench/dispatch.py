@@ -6,6 +6,7 @@ of ours and of the peers take turns, so that a slow minute of the machine falls 
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from typing import Any
 from bench import growth
 from bench.disk import fdatasync_baseline
 from bench.peers.roster import PEERS, UPPER_BOUND, Peer
+from bench.postgresql import PostgresqlServer
 from bench.report import Figure, Goal, print_figures, print_rows, write_json
-from bench.rig import DispatcherProcess, Rig, WorkerProcess, wait_for_workers
+from bench.rig import DispatcherProcess, Rig, WorkerProcess, free_port, wait_for_workers
 
 RATE = Goal("submit -> hash -> stored -> result, batched", "jobs/s", 25_000, 60_000, True)
 RESIDENT = Goal("resident memory with 1,000,000 queued jobs, most", "MB", 250, 120)
@@ -25,6 +27,7 @@ RESTART = Goal("restart after kill -9 with 1,000,000 jobs", "s", 2, 1)
 FLATNESS = Goal("time per job, longest queue against 10,000", "x", 1.5, 1.2)
 _MILLION = 1_000_000
 _WINDOW_BATCHES = 8
+_POSTGRESQL = " on PostgreSQL"
 _PROCESSES = ("client", "dispatcher", "worker")
 Figures = dict[str, Any]
 
@@ -38,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--slots", type=int, default=2, help="slots of the worker (default 2)")
     parser.add_argument("--prefetch", type=int, default=512, help="of the worker (default 512)")
+    parser.add_argument(
+        "--postgresql", action="store_true", help="also with the store in a PostgreSQL server"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
     parser.add_argument(
         "--growth",
@@ -59,7 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.no_peers, arguments.growth = True, 2_000
     with Rig() as rig:
         print(fdatasync_baseline(rig.directory))
-    runs = _take_turns(arguments)
+    with contextlib.ExitStack() as exits:
+        server = None
+        if arguments.postgresql:
+            server = PostgresqlServer(free_port())
+            exits.callback(server.remove)
+            server.start()
+        runs = _take_turns(arguments, server)
     best, figures = _show_rates(arguments, runs)
     grown: Figures = {}
     if arguments.growth:
@@ -75,11 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if is_reached or arguments.quick else 1
 
 
-def _take_turns(arguments: argparse.Namespace) -> dict[str, list[Figures]]:
+def _take_turns(
+    arguments: argparse.Namespace, server: PostgresqlServer | None
+) -> dict[str, list[Figures]]:
     """All runs by row."""
     rows: dict[str, Callable[[], Figures]] = {}
     for batch in arguments.batches:
         rows[_name(batch)] = partial(measure_ours, arguments, batch)
+        if server is not None:
+            rows[_name(batch, _POSTGRESQL)] = partial(measure_ours, arguments, batch, server=server)
     rows["virtscale, worker's default prefetch"] = partial(
         measure_ours, arguments, max(arguments.batches), has_default_prefetch=True
     )
@@ -103,8 +119,8 @@ def _take_turns(arguments: argparse.Namespace) -> dict[str, list[Figures]]:
     return {name: each for name, each in runs.items() if each}
 
 
-def _name(batch: int) -> str:
-    return f"virtscale, batches of {batch:,}"
+def _name(batch: int, store: str = "") -> str:
+    return f"virtscale{store}, batches of {batch:,}"
 
 
 def _measure_peer(peer: Peer) -> Figures:
@@ -113,12 +129,17 @@ def _measure_peer(peer: Peer) -> Figures:
 
 
 def measure_ours(
-    arguments: argparse.Namespace, batch: int, *, has_default_prefetch: bool = False
+    arguments: argparse.Namespace,
+    batch: int,
+    *,
+    has_default_prefetch: bool = False,
+    server: PostgresqlServer | None = None,
 ) -> Figures:
     """One run of one batch size, on a fresh store."""
     jobs = min(arguments.jobs, 20_000 if has_default_prefetch else 5_000 * batch)
     with Rig() as rig:
-        dispatcher = DispatcherProcess(rig)
+        settings = {} if server is None else {"database": server.new_schema()}
+        dispatcher = DispatcherProcess(rig, **settings)
         dispatcher.start()
         prefetch = None if has_default_prefetch else arguments.prefetch
         worker = WorkerProcess(rig, dispatcher.address, "bench-1", arguments.slots, prefetch)
@@ -172,6 +193,10 @@ def _show_rates(
         " others: cores that the rest of this machine used meanwhile"
     )
     print_rows(rows)
+    for batch in arguments.batches:
+        if (on_postgresql := medians.get(_name(batch, _POSTGRESQL))) is not None:
+            compared = on_postgresql / medians[_name(batch)]
+            print(f"PostgreSQL / SQLite, batches of {batch:,}: {compared:.2f}")
     peers = [peer.name for peer in PEERS if peer.name in medians]
     best = max(peers, key=medians.__getitem__, default="")
     ratio = f"{ours / medians[best]:.1f}x {best}" if best else ""

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from bench.postgresql import PostgresqlServer
 from tests.contract.dispatcher_process import DispatcherProcess, Start
-from tests.contract.postgresql_server import PostgresqlServer, new_schema, running_server
+from tests.contract.postgresql_server import running_server
 
 
 @pytest.fixture
@@ -36,4 +37,4 @@ def postgresql() -> Iterator[PostgresqlServer]:
 @pytest.fixture
 def postgresql_url(postgresql: PostgresqlServer) -> str:
     """An empty schema."""
-    return new_schema(postgresql)
+    return postgresql.new_schema()

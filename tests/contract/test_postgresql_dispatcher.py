@@ -15,14 +15,10 @@ import pytest
 import requests
 from virtscale.v1 import job_pb2
 
+from bench.postgresql import PostgresqlServer
 from tests.contract.dispatcher_process import PATIENCE, DispatcherProcess, until
 from tests.contract.hashing_worker import HashingWorker
-from tests.contract.postgresql_server import (
-    PASSWORD,
-    PostgresqlServer,
-    new_schema,
-    running_server,
-)
+from tests.contract.postgresql_server import running_server
 
 NewDispatcher = Callable[..., DispatcherProcess]
 
@@ -115,7 +111,7 @@ async def check_all_done_once(
 async def test_a_killed_dispatcher_loses_nothing_and_the_next_goes_on(
     postgresql: PostgresqlServer, dispatchers: NewDispatcher
 ) -> None:
-    url = new_schema(postgresql)
+    url = postgresql.new_schema()
     dispatcher = dispatchers(url)
     dispatcher.start()
     worker = HashingWorker(dispatcher.address).start()
@@ -139,7 +135,7 @@ def mortal() -> Iterator[PostgresqlServer]:
 async def test_a_server_that_is_killed_or_restarted_under_load_loses_nothing(
     mortal: PostgresqlServer, dispatchers: NewDispatcher
 ) -> None:
-    url = new_schema(mortal)
+    url = mortal.new_schema()
     dispatcher = dispatchers(url)
     dispatcher.start()
     pid = dispatcher.pid
@@ -156,14 +152,14 @@ async def test_a_server_that_is_killed_or_restarted_under_load_loses_nothing(
     # It was told of every loss, and of nothing that somebody else must not read.
     log = dispatcher.log.read_text()
     assert "store.unavailable" in log
-    assert PASSWORD not in log
+    assert mortal.password not in log
     assert "store.fenced" not in log
 
 
 async def test_a_server_that_is_away_at_the_start_is_awaited(
     mortal: PostgresqlServer, dispatchers: NewDispatcher
 ) -> None:
-    url = new_schema(mortal)
+    url = mortal.new_schema()
     mortal.stop()
     dispatcher = dispatchers(url)
     dispatcher.launch()
@@ -186,7 +182,7 @@ async def test_a_server_that_is_away_at_the_start_is_awaited(
 async def test_one_that_stands_by_takes_over_within_seconds(
     postgresql: PostgresqlServer, dispatchers: NewDispatcher
 ) -> None:
-    url = new_schema(postgresql)
+    url = postgresql.new_schema()
     first, second = dispatchers(url), dispatchers(url)
     first.start()
     second.launch()
@@ -217,7 +213,7 @@ async def test_one_that_stands_by_takes_over_within_seconds(
 async def test_who_lost_its_turn_ends_at_once(
     postgresql: PostgresqlServer, dispatchers: NewDispatcher
 ) -> None:
-    url = new_schema(postgresql)
+    url = postgresql.new_schema()
     first, second = dispatchers(url), dispatchers(url)
     first.start()
     assert first.pid is not None
@@ -241,16 +237,16 @@ async def test_who_lost_its_turn_ends_at_once(
 async def test_the_password_comes_from_a_file_and_goes_nowhere(
     postgresql: PostgresqlServer, dispatchers: NewDispatcher, tmp_path: Path
 ) -> None:
-    schema = new_schema(postgresql).rpartition("search_path%3D")[2]
+    schema = postgresql.new_schema().rpartition("search_path%3D")[2]
     url = postgresql.url(schema, host="127.0.0.1")
     password = tmp_path / "password"
-    password.write_text(f"not {PASSWORD}\n")
+    password.write_text(f"not {postgresql.password}\n")
     dispatcher = dispatchers(url, database_password_file=str(password))
     dispatcher.launch()
     assert await asyncio.to_thread(dispatcher.ended) == 1
-    password.write_text(f"{PASSWORD}\n")
+    password.write_text(f"{postgresql.password}\n")
     dispatcher.start()
     await dispatcher.submit("A")
     with open(f"/proc/{dispatcher.pid}/cmdline") as file:  # noqa: ASYNC230
         arguments = file.read()
-    assert PASSWORD not in arguments + dispatcher.log.read_text() + dispatcher.metrics()
+    assert postgresql.password not in arguments + dispatcher.log.read_text() + dispatcher.metrics()

@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bench.postgresql import PostgresqlServer, program
 from dispatcher.database import PostgresqlUrl
 from dispatcher.jobs import Done, JobKey, JobNames, NewJob, Payload, Profile
 from dispatcher.ports import Accepted, StoreOpenError, StoreTakenError, StoreUnavailableError
 from dispatcher.postgresql_store import PostgresqlStore
 from tests.contract.dispatcher_process import ROOT, until
-from tests.contract.postgresql_server import PASSWORD, PostgresqlServer, program
 
 NUMBER = "KA-47-UT-9173"
 NewStore = Callable[..., PostgresqlStore]
@@ -238,11 +238,11 @@ def test_a_wrong_password_is_an_error_without_it(
     new_store: NewStore, postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "password"
-    path.write_text("not " + PASSWORD)
+    path.write_text("not " + postgresql.password)
     url = postgresql.url("public", host="127.0.0.1")
     with pytest.raises(StoreOpenError, match="password authentication failed") as raised:
         new_store(url, password_file=path).open()
-    assert PASSWORD not in str(raised.value)
+    assert postgresql.password not in str(raised.value)
 
 
 def virtscale_dispatcher(*words: str) -> subprocess.CompletedProcess[str]:
