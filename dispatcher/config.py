@@ -141,10 +141,6 @@ class DispatcherSettings(Settings):
                 "lease_ttl_seconds must be at least twice heartbeat_interval_seconds, or one late "
                 "heartbeat loses a worker"
             )
-        if self.database_password_file and not isinstance(self.database, PostgresqlUrl):
-            faults.append(
-                "database_password_file has no effect: database is no PostgreSQL database"
-            )
         if not self.cost.is_bearable:
             faults.append("argon2_memory_kib must be at least 8 times argon2_lanes")
         if faults:

@@ -20,6 +20,7 @@ from stack.certificates import Site, write_private
 
 _NOBODY = (65534, 65534)
 _GRAFANA = (472, 0)
+_POSTGRES = (999, 999)
 
 
 def main() -> int:
@@ -37,6 +38,7 @@ def main() -> int:
         "tokens": site.tokens,
         "join.key": kept / "join.key",
         "pepper": kept / "pepper",
+        "postgres.password": tls / "postgres.password",
     }
     scaler = {
         "ca.pem": site.ca.certificate,
@@ -48,6 +50,7 @@ def main() -> int:
     _deal(directory / "scaler", scaler, owner)
     alerts = {"alerts.token": site.token(site_secrets.ALERTS)}
     _deal(directory / "alertmanager", alerts, _NOBODY)
+    _deal(directory / "postgres", {"postgres.password": tls / "postgres.password"}, _POSTGRES)
     _deal(directory / "grafana", {"admin.password": tls / "grafana.password"}, _GRAFANA)
     return 0
 
@@ -64,8 +67,9 @@ def _make(site: Site, kept: Path, hosts: list[str], now: float) -> None:
     site_secrets.SiteSecrets(site).ensure(now)
     secrets_files.ensure_join_key(kept / "join.key")
     secrets_files.ensure_pepper(kept / "pepper")
-    if not (password := site.directory / "grafana.password").exists():
-        write_private(password, f"{secrets.token_urlsafe(18)}\n".encode())
+    for name in ("grafana.password", "postgres.password"):
+        if not (password := site.directory / name).exists():
+            write_private(password, f"{secrets.token_urlsafe(18)}\n".encode())
 
 
 def _deal(directory: Path, files: Mapping[str, Path], owner: tuple[int, int]) -> None:

@@ -30,6 +30,7 @@ PUBLISHED = {
     "alertmanager": ["127.0.0.1:9093:9093"],
     "grafana": ["127.0.0.1:3000:3000"],
     "collector": [],
+    "postgres": [],
 }
 _VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 
@@ -93,7 +94,7 @@ def test_a_service_can_do_no_more_than_it_needs(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_an_image_is_of_an_exact_version(name):
     tag = SERVICES[name]["image"].rpartition(":")[2]
-    assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag)
+    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", tag)
     assert settings("env.example")[f"{name.upper()}_IMAGE"] == SERVICES[name]["image"]
     if name in OURS:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -203,9 +204,9 @@ def test_each_secret_is_for_its_reader_only_and_is_made_once(site):
     make(site, "192.168.122.1")
     assert before == {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     dealt = [path for path in before if not path.is_relative_to(site / "secrets")]
-    assert len(dealt) == 12
+    assert len(dealt) == 14
     assert all(path.stat().st_mode & 0o777 == 0o400 for path in dealt)
-    assert {path.stat().st_uid for path in dealt} == {os.getuid(), 65534, 472}
+    assert {path.stat().st_uid for path in dealt} == {os.getuid(), 65534, 472, 999}
     for path in (site / "secrets").rglob("*.key"):
         assert path.stat().st_mode & 0o077 == 0
 
