@@ -121,7 +121,8 @@ class DispatcherSettings(Settings):
     """Above this, submissions are refused with RESOURCE_EXHAUSTED and streams are held back. Room
     for one batch of 1,000 at least."""
     disk_reserve_mib: int = Field(default=64, ge=0)
-    """Below so much free disk, submissions are refused: the results of accepted jobs need room."""
+    """Below so much free disk, submissions are refused: the results of accepted jobs need room. Not
+    for PostgreSQL, whose disk is seen by its server only."""
     results_kept_seconds: float | None = Field(default=None, ge=60)
     """How long done, failed and cancelled jobs are kept. Unset: for ever."""
     results_kept_count: int | None = Field(default=None, ge=0)

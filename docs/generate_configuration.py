@@ -25,6 +25,7 @@ from collector.config import CollectorSettings  # noqa: E402
 from collector.flags import ENVIRONMENT_PREFIX as COLLECTOR_PREFIX  # noqa: E402
 from dispatcher.config import ENV_PREFIX as DISPATCHER_PREFIX  # noqa: E402
 from dispatcher.config import DispatcherSettings  # noqa: E402
+from dispatcher.database import PostgresqlUrl  # noqa: E402
 from docs import page_file  # noqa: E402
 from guest_worker.config import USAGE  # noqa: E402
 from scaler.config import ENVIRONMENT_PREFIX as SCALER_PREFIX  # noqa: E402
@@ -255,6 +256,7 @@ _PLAIN: dict[Any, str] = {
     float: "number",
     str: "text",
     Path: "path",
+    PostgresqlUrl: "URL",
 }
 _BOUNDS: tuple[tuple[type[Any], str, str], ...] = (
     (annotated_types.Ge, "ge", "from {}"),

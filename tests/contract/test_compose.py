@@ -198,6 +198,29 @@ def test_our_services_take_their_files(service, site, tmp_path):
     assert (checked.returncode, checked.stdout) == (0, "configuration OK\n"), checked.stderr
 
 
+def test_the_dispatcher_takes_the_postgresql_of_the_profile(site, tmp_path):
+    lines = (COMPOSE / "env.example").read_text(encoding="utf-8").splitlines()
+    offered = dict(
+        line[4:].split("=", 1) for line in lines if line.startswith("#   ") and "=" in line
+    )
+    assert SERVICES["postgres"]["profiles"] == [offered["COMPOSE_PROFILES"]]
+    url = offered["DISPATCHER_DATABASE"]
+    made = SERVICES["postgres"]["environment"]
+    assert url == f"postgresql://{made['POSTGRES_USER']}@postgres/{made['POSTGRES_DB']}"
+    assert SERVICES["postgres"]["networks"] == ["services"]
+    passwords = [site / name / "postgres.password" for name in ("dispatcher", "postgres")]
+    assert passwords[0].read_bytes() == passwords[1].read_bytes()
+    assert Path(made["POSTGRES_PASSWORD_FILE"]).name == passwords[1].name
+    path = tmp_path / "config.yaml"
+    text = (COMPOSE / "dispatcher/dispatcher.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("/run/secrets", str(site / "dispatcher")))
+    checked = run(
+        *(sys.executable, "-m", "dispatcher", "--config", path, "--check-config"),
+        VIRTSCALE_DISPATCHER_DATABASE=url,
+    )
+    assert (checked.returncode, checked.stdout) == (0, "configuration OK\n"), checked.stderr
+
+
 def test_each_secret_is_for_its_reader_only_and_is_made_once(site):
     assert site.stat().st_mode & 0o777 == 0o700
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
