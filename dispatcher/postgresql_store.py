@@ -108,8 +108,8 @@ class PostgresqlStore:
                 )
             migrations.prepare(writer)
             recovered, self._commits = schema.recover(writer, self._numbers)
-            self._generation = recovered.generation
             reader = self._reader = self._connect(is_writer=False)
+            self._generation = recovered.generation
         except migrations.SchemaError as error:
             raise StoreOpenError(f"{self._url}: {error}") from None
         except psycopg.Error as error:
@@ -198,9 +198,19 @@ class PostgresqlStore:
     async def check(self) -> str | None:
         """See `ports.JobStore.check`: whether rows and counts agree. Pages are the server's."""
         try:
-            return await self._read(schema.fault)
+            return await asyncio.to_thread(self._fault)
         except StoreDamagedError as error:
             return str(error)
+        except StoreOpenError as error:
+            raise StoreUnavailableError(str(error)) from None
+
+    def _fault(self) -> str | None:
+        """In a session of its own: with a million unfinished jobs it takes a while."""
+        try:
+            with contextlib.closing(self._connect(is_writer=False)) as connection:
+                return schema.fault(connection)
+        except psycopg.Error as error:
+            raise self.translated(error) from None
 
     async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
         """See `ports.JobStore.jobs`."""
@@ -225,7 +235,12 @@ class PostgresqlStore:
         return await self._read(schema.last_cursor)
 
     def sizes(self) -> dict[str, float]:
-        """Bytes on the server's disk; nothing when it does not answer soon. For any thread."""
+        """Bytes on the server's disk; nothing while standing by, or without an answer.
+
+        For any thread.
+        """
+        if not self._generation:
+            return {}
         try:
             size = self._reading.submit(self._act_reading, schema.size_bytes)
             return {"database": size.result(_SCRAPE_SECONDS)}

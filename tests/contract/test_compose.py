@@ -199,10 +199,8 @@ def test_our_services_take_their_files(service, site, tmp_path):
 
 
 def test_the_dispatcher_takes_the_postgresql_of_the_profile(site, tmp_path):
-    lines = (COMPOSE / "env.example").read_text(encoding="utf-8").splitlines()
-    offered = dict(
-        line[4:].split("=", 1) for line in lines if line.startswith("#   ") and "=" in line
-    )
+    example = (COMPOSE / "env.example").read_text(encoding="utf-8")
+    offered = dict(re.findall(r"^#   (\w+)=(.*)$", example, re.M))
     assert SERVICES["postgres"]["profiles"] == [offered["COMPOSE_PROFILES"]]
     url = offered["DISPATCHER_DATABASE"]
     made = SERVICES["postgres"]["environment"]
