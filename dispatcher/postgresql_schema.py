@@ -37,6 +37,8 @@ from dispatcher.store_rows import (
     attempt,
     job,
     wanted_states,
+    with_nul,
+    without_nul,
 )
 
 _SUBMIT = """
@@ -178,7 +180,7 @@ def recover(connection: Connection, numbers: Numbers) -> tuple[Recovered, int]:
             cancelled=numbers.cancelled,
         ),
         unfinished=(),
-        cordons={worker: _given(reason) for worker, reason in cordons},
+        cordons={worker: with_nul(reason) for worker, reason in cordons},
         connected=frozenset(worker for (worker,) in connected),
         former=tuple(Era(*row) for row in eras),
     )
@@ -232,7 +234,14 @@ def submit_all(
         requests.append((request_id, digests[0], key + 1, len(jobs), at))
         key += len(jobs)
         rows += [
-            (profile, at, _kept(reference), value.hex(), key_id, load_text(load) if load else "")
+            (
+                profile,
+                at,
+                without_nul(reference),
+                value.hex(),
+                key_id,
+                load_text(load) if load else "",
+            )
             for (profile, value, key_id, load), reference in jobs
         ]
     values = (_json(requests), numbers.accepted, _json(rows), len(submissions))
@@ -272,7 +281,7 @@ def settle(
                 rows.append((final.key, int(JobState.DONE), order, *final[1:]))
             case Failed(key=key, failure=failure):
                 order += 1
-                message = _kept(failure.message)
+                message = without_nul(failure.message)
                 reason = int(failure.reason)
                 rows.append((key, int(JobState.FAILED), order, None, None, None, reason, message))
             case Cancelled(key=key):
@@ -292,7 +301,15 @@ def count_attempts(connection: Connection, attempts: Sequence[tuple[JobKey, Atte
     """Keeps failed attempts, and of each job's the newest only."""
     rows = _json(
         [
-            (key, one.ordinal, one.cause, one.worker_id, one.at, one.is_certain, _kept(one.message))
+            (
+                key,
+                one.ordinal,
+                one.cause,
+                one.worker_id,
+                one.at,
+                one.is_certain,
+                without_nul(one.message),
+            )
             for key, one in attempts
         ]
     )
@@ -305,7 +322,7 @@ def set_cordon(connection: Connection, worker_id: str, reason: str | None) -> No
     if reason is None:
         connection.execute("DELETE FROM cordons WHERE worker_id = %s", (worker_id,))
     else:
-        connection.execute(_CORDON, (worker_id, _kept(reason)))
+        connection.execute(_CORDON, (worker_id, without_nul(reason)))
 
 
 def set_connected(connection: Connection, worker_id: str, is_connected: bool) -> None:
@@ -354,7 +371,7 @@ def unfinished(connection: Connection, keys: Sequence[JobKey]) -> dict[JobKey, N
     rows = {row[0]: row[1:] for row in connection.execute(_UNFINISHED, (list(keys),))}
     return {
         key: NewJob(
-            Payload(Profile(profile), bytes(value), key_id, parse_load(load)), _given(reference)
+            Payload(Profile(profile), bytes(value), key_id, parse_load(load)), with_nul(reference)
         )
         for key in keys
         if key in rows
@@ -404,10 +421,10 @@ def _jobs(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Job]:
     histories: dict[int, list[Attempt]] = {}
     if tried:
         for key, *values, message in connection.execute(_HISTORY, (tried,)):
-            histories.setdefault(key, []).append(attempt((*values, _given(message))))
+            histories.setdefault(key, []).append(attempt((*values, with_nul(message))))
     return [
         job(
-            (*row[:5], _given(row[5]), *row[6:11], row[11] and _given(row[11])),
+            (*row[:5], with_nul(row[5]), *row[6:11], row[11] and with_nul(row[11])),
             tuple(histories.get(row[0], ())),
         )
         for row in rows
@@ -417,17 +434,3 @@ def _jobs(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Job]:
 def _json(rows: Sequence[Any]) -> str:
     """Rows for a statement; never what the server would refuse, and quote in its log."""
     return json.dumps(rows, allow_nan=False)
-
-
-def _kept(text: str) -> str:
-    """A text as PostgreSQL can keep it: it has no character 0."""
-    if "\0" in text or "\x1b" in text:
-        return text.replace("\x1b", "\x1b1").replace("\0", "\x1b0")
-    return text
-
-
-def _given(text: str) -> str:
-    """The inverse of `_kept`."""
-    if "\x1b" in text:
-        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b")
-    return text

@@ -119,3 +119,17 @@ def wanted_states(states: frozenset[JobState] | None) -> list[int]:
     if JobState.LEASED in wanted:
         wanted.add(JobState.READY)
     return sorted(int(state) for state in wanted)
+
+
+def without_nul(text: str) -> str:
+    """A text for a database whose texts have no character 0."""
+    if "\0" in text or "\x1b" in text:
+        return text.replace("\x1b", "\x1b1").replace("\0", "\x1b0")
+    return text
+
+
+def with_nul(text: str) -> str:
+    """The inverse of `without_nul`."""
+    if "\x1b" in text:
+        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b")
+    return text
