@@ -30,8 +30,8 @@ def program(name: str) -> Path:
 class PostgresqlServer:
     """Runs as another user when this is root, whom PostgreSQL refuses."""
 
-    def __init__(self, port: int) -> None:
-        """Makes its files; `start` starts it."""
+    def __init__(self, port: int, *, settings: str = "") -> None:
+        """Makes its files; `start` starts it. `settings` are lines of its configuration."""
         # Not pytest's directory: the server's user must be able to enter it.
         self.directory = Path(tempfile.mkdtemp(prefix="virtscale-postgresql-"))
         self.port = port
@@ -56,8 +56,7 @@ class PostgresqlServer:
             file.write(
                 f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
                 f"unix_socket_directories = '{self.directory}'\n"
-                # The machine's disk and memory are others', too.
-                "shared_buffers = 32MB\nmax_wal_size = 128MB\n"
+                f"{settings}\n"
             )
 
     def _run(self, *command: str | Path) -> str:

@@ -242,7 +242,7 @@ remember_new_daemons() {
     local package
     for package in "$@"; do
         case $package in
-        prometheus | prometheus-alertmanager | victoria-metrics) printf '%s\n' "$package" >>"$NOTES/new-daemons" ;;
+        prometheus | prometheus-alertmanager | victoria-metrics | postgresql) printf '%s\n' "$package" >>"$NOTES/new-daemons" ;;
         esac
     done
 }
