@@ -7,7 +7,10 @@ from pathlib import Path
 
 # As in the tests, the checkout itself is measured, not an installed copy; proto is a source root.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
-_NEEDED = ("apsw", "argon2", "grpc", "prometheus_client", "pydantic", "structlog", "yaml")
+_NEEDED = (
+    *("apsw", "argon2", "grpc", "prometheus_client"),
+    *("psycopg", "pydantic", "structlog", "yaml"),
+)
 if _MISSING := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
     sys.exit(
         f"python -m bench: no package {', '.join(_MISSING)} here; run bench/setup once, then"
