@@ -24,14 +24,17 @@ from dispatcher.grpc_api.server import Address, Server
 from dispatcher.jobs import JobNames
 from dispatcher.leases import Terms
 from dispatcher.ledger import Ledger
-from dispatcher.opening import Opening
+from dispatcher.memory_store import MemoryStore
+from dispatcher.opening import Opening, end_at_once
 from dispatcher.pepper_file import PepperFile
 from dispatcher.plates import NumberFormats
 from dispatcher.ports import JobStore, Recovered, StoreOpenError
 from dispatcher.pump import Pump
 from dispatcher.retention import Retention
 from dispatcher.rotation import Rotation
+from dispatcher.sqlite_store import SqliteStore
 from dispatcher.store_health import StoreHealth
+from dispatcher.store_metrics import StoreMetrics, file_sizes
 from dispatcher.submissions import Submissions
 from dispatcher.telemetry import Snapshot, Telemetry
 from dispatcher.upkeep import Upkeep
@@ -180,7 +183,9 @@ def _work_offline(
 
 async def _serve(settings: DispatcherSettings, credentials: _Credentials, stop: Stop) -> None:
     registry = metrics.new_registry("dispatcher")
-    opening = Opening(settings, registry)
+    written = StoreMetrics(registry)
+    is_shared = isinstance(settings.database, PostgresqlUrl)
+    opening = Opening(_store(settings, written), written, is_shared=is_shared)
     try:
         join_key = _join_key(settings)
         recovered = opening.at_once()
@@ -354,6 +359,28 @@ async def _listen(
 async def _refuse_when_damaged(server: Server, pump: Pump) -> None:
     await pump.health.wait_damaged()
     await server.refuse()
+
+
+def _store(settings: DispatcherSettings, written: StoreMetrics) -> JobStore:
+    database = settings.database
+    if isinstance(database, PostgresqlUrl):
+        # Whoever keeps jobs in a file needs no client of PostgreSQL in memory.
+        from dispatcher.postgresql_store import PostgresqlStore
+
+        shared = PostgresqlStore(
+            database,
+            password_file=settings.database_password_file,
+            on_commit=written.committed,
+            on_fenced=end_at_once,
+        )
+        written.show_sizes(shared.sizes)
+        return shared
+    if database == config.IN_MEMORY:
+        return MemoryStore()
+    written.show_sizes(lambda: file_sizes(database))
+    return SqliteStore(
+        database, reserve_bytes=settings.disk_reserve_mib << 20, on_commit=written.committed
+    )
 
 
 def _tell(

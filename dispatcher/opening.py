@@ -1,59 +1,30 @@
-"""Which store the configuration names, and waiting until this dispatcher may open it."""
+"""Waiting until this dispatcher may open its store, and ending when it lost its turn."""
 
 import asyncio
 
-from prometheus_client import CollectorRegistry
-
-from dispatcher import config
-from dispatcher.config import DispatcherSettings
-from dispatcher.database import PostgresqlUrl
-from dispatcher.memory_store import MemoryStore
 from dispatcher.ports import JobStore, Recovered, StoreTakenError, StoreUnavailableError
-from dispatcher.sqlite_store import SqliteStore
-from dispatcher.store_metrics import StoreMetrics, file_sizes
+from dispatcher.store_metrics import StoreMetrics
 from servicekit import lifecycle, logs
 from servicekit.lifecycle import Stop
 
 _TRY_SECONDS = 0.5
 
 
+def end_at_once(reason: str) -> None:
+    """Ends the process where it stands: whatever it did now, another one does."""
+    logs.get().error("store.fenced", reason=reason)
+    lifecycle.leave(lifecycle.EXIT_FAILED)
+
+
 class Opening:
-    """Makes the store; opens it at once, or when another dispatcher is gone."""
+    """Opens the store at once, or, when it is shared, once no other dispatcher is active."""
 
-    def __init__(self, settings: DispatcherSettings, registry: CollectorRegistry) -> None:
-        self._log = logs.get()
-        self._metrics = StoreMetrics(registry)
-        self._is_shared = isinstance(settings.database, PostgresqlUrl)
+    def __init__(self, store: JobStore, metrics: StoreMetrics, *, is_shared: bool) -> None:
+        self.store = store
         self.awaited = ""
-        self.store = self._store(settings)
-
-    def _store(self, settings: DispatcherSettings) -> JobStore:
-        database = settings.database
-        if isinstance(database, PostgresqlUrl):
-            # Whoever keeps jobs in a file needs no client of PostgreSQL in memory.
-            from dispatcher.postgresql_store import PostgresqlStore
-
-            shared = PostgresqlStore(
-                database,
-                password_file=settings.database_password_file,
-                on_commit=self._metrics.committed,
-                on_fenced=self._end,
-            )
-            self._metrics.show_sizes(shared.sizes)
-            return shared
-        if database == config.IN_MEMORY:
-            return MemoryStore()
-        self._metrics.show_sizes(lambda: file_sizes(database))
-        return SqliteStore(
-            database,
-            reserve_bytes=settings.disk_reserve_mib << 20,
-            on_commit=self._metrics.committed,
-        )
-
-    def _end(self, reason: str) -> None:
-        """Ends the process where it stands: whatever it did now, another one does."""
-        self._log.error("store.fenced", reason=reason)
-        lifecycle.leave(lifecycle.EXIT_FAILED)
+        self._log = logs.get()
+        self._metrics = metrics
+        self._is_shared = is_shared
 
     def why_not_ready(self) -> str | None:
         """What is waited for; None once the store is open."""

@@ -105,7 +105,9 @@ async def check_all_done_once(
             "accepted, done, final_order FROM numbers"
         ).fetchall()
     finals, unfinished, accepted, done, last = row
-    assert (finals, unfinished, done, last) == (accepted, 0, accepted, accepted)
+    assert (finals, unfinished, done) == (accepted, 0, accepted)
+    # A commit whose answer was lost is repeated, and what it finds final leaves a gap.
+    assert last >= accepted
 
 
 async def test_a_killed_dispatcher_loses_nothing_and_the_next_goes_on(

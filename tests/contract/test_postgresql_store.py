@@ -222,6 +222,7 @@ def test_a_database_that_is_no_store_is_refused(
     message: str,
 ) -> None:
     with postgresql.connect(schema_of(postgresql_url)) as connection:
+        connection.execute("SET ROLE owner")
         make(connection)
     with pytest.raises(StoreOpenError, match=message):
         new_store().open()
