@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from psycopg import sql
 
 _PATIENCE = 30
 
@@ -48,7 +49,7 @@ class PostgresqlServer:
         password.write_text(self.password)
         password.chmod(0o644)
         self._run(
-            *(program("initdb"), "--pgdata", self._data, "--username", "owner"),
+            *(program("initdb"), "--pgdata", self._data, "--username", "postgres"),
             *("--encoding", "UTF8", "--no-locale", "--auth-local", "trust"),
             *("--auth-host", "scram-sha-256", "--pwfile", password, "--no-sync"),
         )
@@ -67,7 +68,7 @@ class PostgresqlServer:
         return done.stdout
 
     def start(self) -> None:
-        """Starts it; returns when it answers."""
+        """Starts it; returns when it answers and has a database of the user `owner`."""
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._user, str(program("postgres")), "-D", str(self._data)],
@@ -78,12 +79,22 @@ class PostgresqlServer:
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                self.connect().close()
+                self._make_database()
                 return
             except psycopg.OperationalError:
                 assert self._process.poll() is None, self.log()
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.02)
+
+    def _make_database(self) -> None:
+        """As docs/OPERATIONS.md says: its owner is no superuser."""
+        with psycopg.connect(self._address("postgres", "postgres"), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'jobs'").fetchall():
+                return
+            connection.execute(
+                sql.SQL("CREATE ROLE owner LOGIN PASSWORD {}").format(sql.Literal(self.password))
+            )
+            connection.execute("CREATE DATABASE jobs OWNER owner ENCODING 'UTF8'")
 
     def stop(self) -> None:
         """Ends its sessions, as a package's upgrade does."""
@@ -115,19 +126,24 @@ class PostgresqlServer:
         self._end(signal.SIGQUIT)
         shutil.rmtree(self.directory)
 
-    def url(self, schema: str, *, host: str = "", user: str = "owner") -> str:
+    def url(self, schema: str, *, host: str = "") -> str:
         """By its socket, which asks for no password; with `host` by TCP, which does."""
-        where = host or quote(str(self.directory), safe="")
         options = quote(f"-c search_path={schema}")
-        return f"postgresql://{user}@{where}:{self.port}/postgres?options={options}"
+        return f"{self._address('owner', 'jobs', host)}?options={options}"
+
+    def _address(self, user: str, database: str, host: str = "") -> str:
+        where = host or quote(str(self.directory), safe="")
+        return f"postgresql://{user}@{where}:{self.port}/{database}"
 
     def connect(self, schema: str = "public") -> psycopg.Connection[tuple[object, ...]]:
-        """A session of its owner."""
-        return psycopg.connect(self.url(schema), autocommit=True)
+        """A session of the server's administrator."""
+        return psycopg.connect(
+            self._address("postgres", "jobs"), autocommit=True, options=f"-c search_path={schema}"
+        )
 
     def new_schema(self) -> str:
         """An empty schema of its own; its URL."""
         schema = f"schema_{secrets.token_hex(6)}"
         with self.connect() as connection:
-            connection.execute(f"CREATE SCHEMA {schema}")
+            connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION owner")
         return self.url(schema)

@@ -25,6 +25,7 @@ from servicekit.config import ConfigError
 
 _LOCK = 0x76736A62
 _OLDEST_SERVER = 130000
+_KNOWS_IDLE_SESSIONS = 140000
 # What the URL does not say. A server that cannot be reached is noticed within ten seconds, by both
 # sides: until then the lock of a host that has lost its power is held.
 _DEFAULTS = {
@@ -62,10 +63,11 @@ _SYNCHRONOUS = (
 _FACTS = "SELECT current_setting('fsync'), current_setting('server_encoding'), current_schema()"
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 _HOLDER = (
-    "SELECT coalesce(client_addr::text, 'the same host') || ' since ' || "
+    "SELECT coalesce(host(client_addr), 'the same host') || ' since ' || "
     "to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS TZ') FROM pg_locks JOIN pg_stat_activity "
     "USING (pid) WHERE locktype = 'advisory' AND classid = %s AND objid::bigint = "
-    "hashtext(current_schema())::bigint & 4294967295 AND granted"
+    "hashtext(current_schema())::bigint & 4294967295 AND granted AND "
+    "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 # Only these get better by themselves when the server cannot be reached.
 _HOPELESS = (
@@ -141,6 +143,9 @@ def _prepare(connection: Connection, url: PostgresqlUrl, *, is_writer: bool) -> 
     settings = dict(_SETTINGS)
     if not is_writer:
         settings["default_transaction_read_only"] = "on"
+    elif connection.info.server_version >= _KNOWS_IDLE_SESSIONS:
+        # Who writes says something each second. Whoever stands still loses the lock.
+        settings["idle_session_timeout"] = "15s"
     connection.execute(_SET, (json.dumps(settings),))
     connection.execute(_SYNCHRONOUS)
     if not connection.autocommit:

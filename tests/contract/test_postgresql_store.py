@@ -210,7 +210,7 @@ def make_newer(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (make_foreign, r"tables of another program in schema test_\w+ \(attempts\)"),
+        (make_foreign, r"tables of another program in schema schema_\w+ \(attempts\)"),
         (make_newer, "has schema version 99, this program knows 1 to"),
     ],
 )
