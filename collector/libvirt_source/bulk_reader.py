@@ -5,6 +5,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from collector.libvirt_source import bulk, hung
+from collector.libvirt_source.bell import Bell
 from collector.libvirt_source.bulk import Answer, LoneDisk
 from collector.libvirt_source.connection import Connection
 from collector.libvirt_source.patience import usual
@@ -47,8 +48,12 @@ class Terms:
 class BulkReader:
     """Remembers which domains hang. For one caller at a time."""
 
-    def __init__(self, connections: Sequence[Connection], clock: Clock, most_shares: int) -> None:
+    def __init__(
+        self, connections: Sequence[Connection], bell: Bell, clock: Clock, most_shares: int
+    ) -> None:
+        """`bell` is what each end of a call over one of the connections rings."""
         self._connections = connections
+        self._bell = bell
         self._clock = clock
         self._most_shares = most_shares
         self._hung: dict[str, int] = {}
@@ -139,6 +144,7 @@ class BulkReader:
     ) -> Catch:
         pursuit = Pursuit(
             self._connections,
+            self._bell,
             probe,
             self._clock,
             flags=bulk.flags(terms.groups),

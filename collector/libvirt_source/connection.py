@@ -49,9 +49,11 @@ class Connection:
         opener: Opener = libvirt.openReadOnly,
         opened: Callable[[Session], None] | None = None,
         lost: Callable[[Session], None] | None = None,
+        ended: Callable[[object], None] | None = None,
     ) -> None:
+        """`ended` is called at the end of each question, answered or not."""
         self._url = url
-        self._lane = Lane(name)
+        self._lane = Lane(name, ended)
         self._opener = opener
         self._opened = opened
         self._lost = lost

@@ -1,7 +1,7 @@
 """Remembers descriptions of domains until something says that they may have changed."""
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from collector.domain_xml import Description
 
@@ -36,6 +36,19 @@ class Descriptions:
             if found is not None and before == (self._epoch, self._changes.get(uuid, 0)):
                 self._known[uuid] = (domain_id, found)
         return found
+
+    def all_of(self, numbers: Mapping[str, int]) -> dict[str, Description | None] | None:
+        """The descriptions of these domains (id by UUID); None unless all are known and fresh."""
+        with self._lock:
+            if not self.is_kept_fresh:
+                return None
+            found: dict[str, Description | None] = {}
+            for uuid, number in numbers.items():
+                known = self._known.get(uuid)
+                if known is None or known[0] != number:
+                    return None
+                found[uuid] = known[1]
+            return found
 
     def forget(self, uuid: str) -> None:
         """The domain's description has changed."""

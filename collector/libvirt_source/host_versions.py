@@ -25,6 +25,7 @@ class HostVersions:
         self._connection = Connection("libvirt-versions", url, opener=opener)
         self._future: Future[tuple[Versions, float]] | None = None
         self._began = self._started = 0.0
+        self._era: int | None = None
         self._is_asked = False
         """False while the connection is opened, however long the way to the host."""
 
@@ -33,10 +34,15 @@ class HostVersions:
         """See `Source.reconnects`."""
         return self._connection.reconnects
 
-    def start(self) -> None:
-        """Asks, unless the question is still open."""
+    def start(self, era: int) -> None:
+        """Asks, unless the question is still open or has been answered in this era.
+
+        `era` is another number after each time that a connection to the daemon has been lost, and
+        the daemon that is there now may be another.
+        """
         self._started = self._clock.monotonic()
-        if self._future is None or self._future.done():
+        if self._future is None or (self._future.done() and not self._is_answered(era)):
+            self._era = era
             self._began = self._started
             self._future = self._connection.ask(self._timed)
 
@@ -65,6 +71,10 @@ class HostVersions:
                 return value, Part(seconds, True)
         return None, Part(self._clock.monotonic() - self._began, False)
 
+    def _is_answered(self, era: int) -> bool:
+        future = self._future
+        return self._era == era and future is not None and future.exception() is None
+
     def close(self) -> None:
         """Ends the connection once the call in flight has returned."""
         self._connection.close()
@@ -72,7 +82,7 @@ class HostVersions:
     def _wait(self, deadline: float, patience_seconds: float) -> None:
         now = self._clock.monotonic()
         until = min(deadline, self._started + patience_seconds)
-        if self._future is not None:
+        if self._future is not None and not self._future.done():
             wait([self._future], max(0.0, until - now))
 
     def _timed(self, session: Session) -> tuple[Versions, float]:

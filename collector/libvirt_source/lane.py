@@ -18,7 +18,9 @@ _Job = tuple[Callable[[], Any], "Future[Any]"]
 class Lane:
     """One daemon thread that runs one job after another. Jobs come from one thread at a time."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ended: Callable[[object], None] | None = None) -> None:
+        """`ended` is called at the end of each job, on the lane's thread."""
+        self._ended = ended
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._unfinished: deque[Future[Any]] = deque()
         # A daemon: a stuck call must not keep the process from ending.
@@ -35,6 +37,8 @@ class Lane:
     def submit(self, job: Callable[[], Result]) -> "Future[Result]":
         """Runs `job` when those before it have ended; until then its future can be cancelled."""
         future: Future[Result] = Future()
+        if self._ended is not None:
+            future.add_done_callback(self._ended)
         self._unfinished.append(future)
         self._jobs.put((job, future))
         return future

@@ -11,13 +11,14 @@ is left alone. With `MOST_STUCK` of them no further one is risked.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import libvirt
 
 from collector.libvirt_source import bulk, hung
+from collector.libvirt_source.bell import Bell
 from collector.libvirt_source.bulk import Answer, LoneDisk
 from collector.libvirt_source.connection import Connection, Session
 from collector.libvirt_source.plan import MOST_STUCK
@@ -58,6 +59,7 @@ class Pursuit:
     def __init__(
         self,
         connections: Sequence[Connection],
+        bell: Bell,
         probe: Probe,
         clock: Clock,
         *,
@@ -66,7 +68,9 @@ class Pursuit:
         deadline: float,
         patience_seconds: float,
     ) -> None:
+        """`bell` is what each end of a call over one of the connections rings."""
         self._connections = connections
+        self._bell = bell
         self._probe = probe
         self._clock = clock
         self._flags = flags
@@ -78,7 +82,6 @@ class Pursuit:
         self._left: dict[Future[dict[str, Answer]], _Call] = {}
         self._probes: dict[Future[Mapping[str, Control]], Future[dict[str, Answer]]] = {}
         self._catch = Catch()
-
         self._stuck_before = sum(one.in_flight is not None for one in connections)
 
     def run(self, shares: Iterable[Sequence[str]]) -> Catch:
@@ -122,13 +125,15 @@ class Pursuit:
 
     def _wait(self, now: float) -> set[Future[Any]]:
         """Waits for an answer, a probe or a connection, or until somebody is late."""
-        awaited: set[Future[Any]] = {*self._calls, *self._left, *self._probes}
-        if self._waiting:
-            awaited |= {one.in_flight for one in self._connections if one.in_flight is not None}
         probed = set(self._probes.values())
         moments = [call.late_at for one, call in self._calls.items() if one not in probed]
         until = min([self._deadline, now + self._patience_seconds, *moments])
-        return wait(awaited, max(0.0, until - now), FIRST_COMPLETED).done
+        # Nothing can be done about a share that is answered before the last one, unless a share
+        # waits for its connection.
+        each_counts = self._waiting or self._left or self._probes
+        self._bell.wait(until - now, rings=1 if each_counts else len(self._calls))
+        awaited: list[Future[Any]] = [*self._calls, *self._left, *self._probes]
+        return {one for one in awaited if one.done()}
 
     def _take(self, done: set[Future[Any]]) -> None:
         for future in done & (self._calls.keys() | self._left.keys()):
@@ -151,7 +156,9 @@ class Pursuit:
         probed = set(self._probes.values())
         for future, call in self._calls.items():
             if now >= call.late_at and future not in probed:
-                self._probes[self._probe(call.uuids)] = future
+                probe = self._probe(call.uuids)
+                self._probes[probe] = future
+                probe.add_done_callback(self._bell.ring)
 
     def _judge(self, suspect: Future[dict[str, Answer]], controls: Mapping[str, Control]) -> None:
         """Sets aside whom the call waits for; without such a domain it is slow, not stuck."""

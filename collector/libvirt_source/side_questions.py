@@ -35,11 +35,7 @@ class SideQuestions:
         self._basics = self._described = self._node = None
         # First, because `disks` waits for them.
         if groups & {Group.INFO, Group.BLOCK_TRAFFIC}:
-            self._described = errands.ask(
-                lambda _: domain_parts.described(
-                    seen.domains, descriptions, self._clock, terms.deadline
-                )
-            )
+            self._described = self._ask_descriptions(descriptions)
         if seen.has_bulk and domain_parts.needs_basics(groups):
             self._basics = self._ask_basics(seen.domains, groups)
         if Group.NODE in groups:
@@ -81,6 +77,15 @@ class SideQuestions:
     def node(self, parts: dict[str, Part]) -> NodeRecord | None:
         """None when it was not asked for or could not be read."""
         return self._fetch(Group.NODE, self._node, parts)
+
+    def _ask_descriptions(self, known: Descriptions) -> Errand[dict[str, Description | None]]:
+        domains, deadline = self._seen.domains, self._terms.deadline
+        found = known.all_of({one.uuid: one.number for one in domains})
+        if found is not None:
+            return self._errands.answered(found)
+        return self._errands.ask(
+            lambda _: domain_parts.described(domains, known, self._clock, deadline)
+        )
 
     def _ask_basics(
         self, domains: tuple[Surveyed, ...], groups: frozenset[Group]

@@ -2,13 +2,14 @@
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import libvirt
 
 from collector.libvirt_source import assembly, bulk, event_loop, faults
+from collector.libvirt_source.bell import Bell
 from collector.libvirt_source.bulk_reader import BulkReader, Outcome, Terms
 from collector.libvirt_source.change_events import ChangeEvents
 from collector.libvirt_source.connection import Connection, Opener
@@ -66,9 +67,10 @@ class LibvirtSource:
         ]
         most = shards or MOST_SHARES
         count = max(_FEWEST_CONNECTIONS, most)
-        self._askers = _connections("bulk", range(count), url, opener)
+        bell = Bell()
+        self._askers = _connections("bulk", range(count), url, opener, bell.ring)
         self._surveys = Surveys(self._surveyors, url, clock, self._is_chosen)
-        self._bulk = BulkReader(self._askers, clock, most)
+        self._bulk = BulkReader(self._askers, bell, clock, most)
         self._one_by_one = OneByOne(url, clock)
         self._singles = SingleDomains(self._askers, clock)
         self._pools = Pools(url, clock, opener)
@@ -119,7 +121,7 @@ class LibvirtSource:
     ) -> HostReading:
         pools = self._pools.start() if Group.POOL in terms.groups else None
         if seen.has_bulk or Group.VERSIONS in terms.groups:
-            self._versions.start()
+            self._versions.start(era=sum(one.reconnects for one in self._surveyors))
         aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms)
         found = self._statistics(seen, surveyor, terms, aside)
         basics = aside.basics(found)
@@ -195,8 +197,17 @@ class LibvirtSource:
         return fields
 
 
-def _connections(kind: str, numbers: range, url: str, opener: Opener) -> list[Connection]:
-    return [Connection(f"libvirt-{kind}-{number}", url, opener=opener) for number in numbers]
+def _connections(
+    kind: str,
+    numbers: range,
+    url: str,
+    opener: Opener,
+    ended: Callable[[object], None] | None = None,
+) -> list[Connection]:
+    return [
+        Connection(f"libvirt-{kind}-{number}", url, opener=opener, ended=ended)
+        for number in numbers
+    ]
 
 
 def _controls(handles: Mapping[str, Any], uuids: Sequence[str]) -> Mapping[str, Control]:
