@@ -83,8 +83,10 @@ _CPU_STATISTICS = (
 _VCPUS_NOW = "Number of virtual CPUs that the domain has now (libvirt vcpu.current)."
 
 
-def _vcpu(name: str, kind: Kind, text: str, scale: Scale = ONE) -> Statistic:
-    family = _of_domain(f"vcpu_{name}", kind, text, Group.VCPU, "vcpu")
+def _vcpu(
+    name: str, kind: Kind, text: str, scale: Scale = ONE, group: Group = Group.VCPU
+) -> Statistic:
+    family = _of_domain(f"vcpu_{name}", kind, text, group, "vcpu")
     key = name.removesuffix("_seconds_total")
     return Statistic(family, f"vcpu.*.{key}", scale)
 
@@ -132,6 +134,12 @@ _VCPU_STATISTICS = (
         "Seconds that the virtual CPU was ready but the host ran something else: the guest's "
         "steal time (libvirt vcpu.N.delay).",
         NANOSECONDS,
+    ),
+    _vcpu(
+        "cpu",
+        "gauge",
+        "Number of the host's CPU that the virtual CPU ran on last (libvirt virVcpuInfo.cpu).",
+        group=Group.VCPU_CPU,
     ),
 )
 

@@ -43,8 +43,9 @@ class Group(StrEnum):
     NODE = "node", "CPU, memory and NUMA cells of the host, as libvirt sees them"
     POOL = "pool", "state and sizes of storage pools"
     VERSIONS = "versions", "versions of the hypervisor, the daemon and the library"
-    # A call per disk, so off unless asked for.
+    # A call per disk, or per domain, so off unless asked for.
     BLKIOTUNE = "blkiotune", "I/O limits of disks; one more call per disk"
+    VCPU_CPU = "vcpu_cpu", "the host's CPU that each virtual CPU is on; one more call per domain"
     IOTHREAD = "iothread", "polling of QEMU's I/O threads"
     PERF = "perf", "hardware and software events that the domain's XML switches on"
     DIRTYRATE = "dirtyrate", "how fast guests write memory, as last measured on request"
@@ -60,6 +61,7 @@ BULK_GROUPS = frozenset(
 DEFAULT_GROUPS = frozenset(Group) - {
     Group.BLOCK_TRAFFIC,
     Group.BLKIOTUNE,
+    Group.VCPU_CPU,
     Group.IOTHREAD,
     Group.PERF,
     Group.DIRTYRATE,

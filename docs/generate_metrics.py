@@ -296,8 +296,8 @@ def collector_section() -> str:
     """What is to be known of the collector's metrics, and its tables."""
     return f"""\
 Default port 9177. Names are those of inovex's exporter where it has one. A series is there when \
-its group is read: all groups but `block_traffic`, `blkiotune`, `iothread`, `perf` and \
-`dirtyrate` are, unless the operator says otherwise. A domain without our metadata has no \
+its group is read: all groups but `block_traffic`, `blkiotune`, `vcpu_cpu`, `iothread`, \
+`perf` and `dirtyrate` are, unless the operator says otherwise. A domain without our metadata has no \
 `virtscale_domain_info` and so belongs to no pool. Counters exist for \
 active domains only and start again with the domain. While a domain's hypervisor does not answer \
 (`libvirt_domain_timed_out` is 1), its disk counters and resident size are absent and its CPU \
@@ -321,7 +321,7 @@ Different on purpose:
 - `libvirt_domain_job_info_` is there while a job runs, and its times are seconds.
 - CD drives are listed; `device="disk"` on `libvirt_domain_block_stats_info` leaves them out.
 - Domains that are off have their limits and disk sizes, and no counters.
-- `libvirt_domain_vcpu_cpu` is not there: it would need a call for each domain.
+- `libvirt_domain_vcpu_cpu` needs a call for each domain, and so `--collector.vcpu_cpu`.
 
 ### Names of Tinkoff's exporter
 

@@ -18,6 +18,8 @@ class Findings:
     controls: Mapping[str, Control] = field(default_factory=dict)
     basics: Mapping[str, Statistics] = field(default_factory=dict)
     """What virDomainGetInfo told, beside the bulk statistics."""
+    host_cpus: Mapping[str, Statistics] = field(default_factory=dict)
+    """Where virtual CPUs run: the bulk statistics do not tell."""
     descriptions: Mapping[str, Description | None] = field(default_factory=dict)
     jobs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     io_limits: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
@@ -40,7 +42,9 @@ def records(
             name=latest.name,
             uuid=uuid,
             number=latest.number,
-            statistics=_with(latest.statistics, found.basics.get(uuid)),
+            statistics=_with(
+                latest.statistics, found.basics.get(uuid), found.host_cpus.get(uuid)
+            ),
             description=found.descriptions.get(uuid),
             is_timed_out=uuid in found.hung,
             control=found.controls.get(uuid),
@@ -60,5 +64,8 @@ def is_chosen_by(
     )
 
 
-def _with(statistics: Statistics, basics: Statistics | None) -> Statistics:
-    return {**basics, **statistics} if basics else statistics
+def _with(statistics: Statistics, *others: Statistics | None) -> Statistics:
+    for other in others:
+        if other:
+            statistics = {**other, **statistics}
+    return statistics

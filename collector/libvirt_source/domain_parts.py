@@ -91,6 +91,29 @@ def needs_basics(groups: frozenset[Group]) -> bool:
     return Group.STATE in groups and not groups >= {Group.CPU, Group.BALLOON, Group.VCPU}
 
 
+def host_cpus(
+    domains: Iterable[Surveyed], clock: Clock, deadline: float
+) -> tuple[dict[str, Statistics], bool]:
+    """The host's CPU that each virtual CPU is on, by UUID, as `vcpu.N.cpu`.
+
+    Also whether all active domains were asked in time. No QEMU is asked. Left out is who has just
+    ended, and a virtual CPU that libvirt says is on none. Runs on the thread of the connection that
+    made the survey.
+    """
+    found: dict[str, Statistics] = {}
+    for one in domains:
+        if not one.is_active:
+            continue
+        if clock.monotonic() >= deadline:
+            return found, False
+        try:
+            virtual = one.handle.vcpus()[0]
+        except libvirt.libvirtError:
+            continue
+        found[one.uuid] = {f"vcpu.{number}.cpu": cpu for number, _, _, cpu in virtual if cpu >= 0}
+    return found, True
+
+
 def described(
     domains: Iterable[Surveyed], known: Descriptions, clock: Clock, deadline: float
 ) -> dict[str, Description | None]:

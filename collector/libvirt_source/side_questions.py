@@ -32,12 +32,16 @@ class SideQuestions:
         self._terms = terms
         groups = terms.groups
         descriptions.keep_only({one.uuid for one in seen.domains})
-        self._basics = self._described = self._node = None
+        self._basics = self._described = self._node = self._host_cpus = None
         # First, because `disks` waits for them.
         if groups & {Group.INFO, Group.BLOCK_TRAFFIC}:
             self._described = self._ask_descriptions(descriptions)
         if seen.has_bulk and domain_parts.needs_basics(groups):
             self._basics = self._ask_basics(seen.domains, groups)
+        if Group.VCPU_CPU in groups:
+            self._host_cpus = errands.ask(
+                lambda _: domain_parts.host_cpus(seen.domains, self._clock, terms.deadline)
+            )
         if Group.NODE in groups:
             self._node = errands.ask(host_parts.node)
 
@@ -73,6 +77,15 @@ class SideQuestions:
             is_ok = all(told.get(one.uuid) for one in self._seen.domains)
             parts[Group.INFO] = Part(parts[Group.INFO].seconds, is_ok)
         return told
+
+    def host_cpus(self, parts: dict[str, Part]) -> Mapping[str, Statistics]:
+        """Where virtual CPUs run, by UUID. The part has failed when somebody was not asked."""
+        told = self._fetch(Group.VCPU_CPU, self._host_cpus, parts)
+        if told is None:
+            return {}
+        found, is_whole = told
+        parts[Group.VCPU_CPU] = Part(parts[Group.VCPU_CPU].seconds, is_whole)
+        return found
 
     def node(self, parts: dict[str, Part]) -> NodeRecord | None:
         """None when it was not asked for or could not be read."""

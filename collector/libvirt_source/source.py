@@ -134,6 +134,7 @@ class LibvirtSource:
             basics=basics,
             **self._of_single_domains(seen, found, terms, parts),
             descriptions=aside.descriptions(parts),
+            host_cpus=aside.host_cpus(parts),
         )
         storage: tuple[StoragePoolRecord, ...] | None = None
         if pools is not None:

@@ -336,7 +336,7 @@ def test_a_frozen_qemu_costs_only_its_own_data(
 
 
 def test_a_frozen_qemu_costs_only_its_own_traffic(world: World, source: LibvirtSource) -> None:
-    groups = frozenset({Group.STATE, Group.BLOCK_TRAFFIC})
+    groups = frozenset({Group.STATE, Group.BLOCK_TRAFFIC, Group.VCPU_CPU})
     names = running(world, source, 4)
     source.read(groups, 5)
     with world.frozen("d1"):
@@ -346,6 +346,7 @@ def test_a_frozen_qemu_costs_only_its_own_traffic(world: World, source: LibvirtS
             assert time.monotonic() - began < 3.5
             told = {name for name in names if "block.0.rd.reqs" in found[name].statistics}
             assert told == set(names) - {"d1"}
+            assert all(number(found[name], "vcpu.0.cpu") < os.cpu_count() for name in names)
             assert found["d1"].is_timed_out
     until(lambda: not occupied(world, "d1"), "QEMU to answer")
     assert all("block.0.rd.reqs" in one.statistics for one in source.read(groups, 5).domains)

@@ -346,6 +346,7 @@ OPTIONAL = {
     "dirtyrate.megabytes_per_second": 5,
     "dirtyrate.calc_mode": "dirty-ring",
     "dirtyrate.vcpu.0.megabytes_per_second": 3,
+    "vcpu.0.cpu": 1,
 }
 """What the groups bring that are off unless asked for."""
 

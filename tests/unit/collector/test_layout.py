@@ -169,6 +169,7 @@ def test_groups_that_are_off_by_default():
     assert found["libvirt_domain_perf_task_clock_seconds_total",] == 1.5
     assert found["libvirt_domain_dirtyrate_bytes_per_second",] == 5 << 20
     assert found["libvirt_domain_dirtyrate_vcpu_bytes_per_second", "0"] == 3 << 20
+    assert found["libvirt_domain_vcpu_cpu", "0"] == 1
 
 
 def test_the_largest_number_of_libvirt_is_exact():

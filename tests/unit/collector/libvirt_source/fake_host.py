@@ -61,6 +61,7 @@ class FakeHost:
         self.supports_stats = True
         self.disks = "<disk><target dev='vda'/></disk>"
         self.block_fault: Any = None
+        self.virtual_cpus: Any = None
         self.has_modular_daemons = False
         self.statistics: Callable[[Any, int], Any] = self.usual_statistics
         self._lock = threading.Lock()
@@ -230,7 +231,16 @@ class FakeDomainHandle:
     def _unsupported(self, *_arguments: Any) -> None:
         raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
 
-    getCPUStats = vcpus = maxVcpus = memoryStats = interfaceStats = _unsupported
+    def vcpus(self) -> Any:
+        host = self._handle.host
+        if host.virtual_cpus is None:
+            self._unsupported()
+        self._handle._said("vcpus")
+        if self._domain.number < 0:
+            raise Refused(libvirt.VIR_ERR_OPERATION_INVALID)
+        return host.virtual_cpus, []
+
+    getCPUStats = maxVcpus = memoryStats = interfaceStats = _unsupported
     blockInfo = _unsupported
 
     def blockStats(self, disk: Any) -> Any:

@@ -388,6 +388,25 @@ def test_io_limits_are_numbers_by_disk(made: Any) -> None:
     assert record.io_limits == {"vda": {"total_bytes_sec": 5}}
 
 
+def test_where_virtual_cpus_run_is_asked_only_when_it_is_wanted(made: Any) -> None:
+    host = FakeHost(FakeDomain("active"), FakeDomain("inactive", -1))
+    host.virtual_cpus = [(0, 1, 5_000, 3), (1, 0, 0, -1)]
+    source = made(host)
+    assert "vcpu.0.cpu" not in by_name(source.read(FULL, 5))["active"].statistics
+    assert host.count("vcpus") == 0
+    for groups in (FULL | {Group.VCPU_CPU}, frozenset({Group.VCPU_CPU})):
+        reading = source.read(groups, 5)
+        found = by_name(reading)
+        assert found["active"].statistics["vcpu.0.cpu"] == 3
+        assert "vcpu.1.cpu" not in found["active"].statistics
+        assert "vcpu.0.cpu" not in found["inactive"].statistics
+        assert reading.parts[Group.VCPU_CPU].is_ok
+    assert host.count("vcpus") == 2
+    host.virtual_cpus = None
+    reading = source.read(frozenset({Group.VCPU_CPU}), 5)
+    assert "vcpu.0.cpu" not in by_name(reading)["active"].statistics
+
+
 def test_the_node_and_the_versions(made: Any) -> None:
     host = FakeHost()
     source = made(host)
