@@ -4,10 +4,10 @@ import gzip
 import threading
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client import CollectorRegistry
 
 from collector.exposition import Facts, Format, Renderer
+from collector.own_metrics import OwnMetrics
 from collector.ports import Source, SourceError
 from collector.records import DEFAULT_GROUPS, Group, HostReading
 from servicekit import logs
@@ -77,7 +77,7 @@ class Exporter:
         self._source = source
         self._renderer = renderer
         self._clock = clock
-        self._registry = registry
+        self._own_metrics = OwnMetrics(registry) if registry is not None else None
         self._log = logs.get()
         self._lock = threading.Lock()
         # A source reads for one caller at a time.
@@ -216,16 +216,13 @@ class Exporter:
     def _own(self, form: Format, is_probe: bool) -> bytes:
         """The process's own metrics, and what ends an answer."""
         end = b"" if form is Format.TEXT else _END
-        if self._registry is None or is_probe:
+        if self._own_metrics is None or is_probe:
             return end
         try:
-            if form is Format.TEXT:
-                return generate_latest(self._registry)
-            body: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+            return self._own_metrics.text(form)
         except Exception:
             self._log.exception("own_metrics.failed")
             return end
-        return body
 
     def _note(self, fault: str | None) -> None:
         """Logs changes only: at a scrape a second the log of a long outage would be noise."""

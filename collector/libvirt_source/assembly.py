@@ -42,9 +42,7 @@ def records(
             name=latest.name,
             uuid=uuid,
             number=latest.number,
-            statistics=_with(
-                latest.statistics, found.basics.get(uuid), found.host_cpus.get(uuid)
-            ),
+            statistics=_with(latest.statistics, found.basics.get(uuid), found.host_cpus.get(uuid)),
             description=found.descriptions.get(uuid),
             is_timed_out=uuid in found.hung,
             control=found.controls.get(uuid),
