@@ -7,7 +7,6 @@ from collector.domain_xml import Description
 from collector.libvirt_source import bulk, domain_parts, host_parts
 from collector.libvirt_source.bulk_reader import Outcome, Terms
 from collector.libvirt_source.descriptions import Descriptions
-from collector.libvirt_source.early_basics import EarlyBasics
 from collector.libvirt_source.errands import Errand, Errands
 from collector.libvirt_source.survey import Survey, Surveyed
 from collector.records import Group, NodeRecord, Part, Statistics
@@ -24,7 +23,6 @@ class SideQuestions:
         errands: Errands,
         seen: Survey,
         descriptions: Descriptions,
-        early: EarlyBasics,
         clock: Clock,
         terms: Terms,
     ) -> None:
@@ -34,12 +32,11 @@ class SideQuestions:
         self._terms = terms
         groups = terms.groups
         descriptions.keep_only({one.uuid for one in seen.domains})
-        self._early = early
         self._basics = self._described = self._node = self._host_cpus = None
         # First, because `disks` waits for them.
         if groups & {Group.INFO, Group.BLOCK_TRAFFIC}:
             self._described = self._ask_descriptions(descriptions)
-        if seen.has_bulk and domain_parts.needs_basics(groups) and not early.is_asked:
+        if seen.has_bulk and domain_parts.needs_basics(groups):
             self._basics = self._ask_basics(seen.domains, groups)
         if Group.VCPU_CPU in groups:
             self._host_cpus = errands.ask(
@@ -62,20 +59,14 @@ class SideQuestions:
 
     def basics(self, found: Outcome) -> Mapping[str, Statistics]:
         """What virDomainGetInfo told: where the bulk groups do not, or could not in time."""
-        groups = self._terms.groups
-        told: Mapping[str, Statistics] = {}
         asked = self._basics
         if asked is None:
-            if self._seen.has_bulk and domain_parts.needs_basics(groups):
-                told = self._early.found(self._seen)
-                rest = tuple(one for one in self._seen.domains if one.uuid not in told)
-            else:
-                # Not the CPU time: it would be another clock than that of the other readings.
-                groups, rest = frozenset({Group.CPU}), self._unanswered(found)
-            if not rest:
-                return told
-            asked = self._ask_basics(rest, groups)
-        return {**told, **(self._errands.fetch(asked, self._terms.deadline)[0] or {})}
+            unanswered = self._unanswered(found)
+            if not unanswered:
+                return {}
+            # Not the CPU time: it would be another clock than that of the other readings.
+            asked = self._ask_basics(unanswered, frozenset({Group.CPU}))
+        return self._errands.fetch(asked, self._terms.deadline)[0] or {}
 
     def descriptions(self, parts: dict[str, Part]) -> Mapping[str, Description | None]:
         """By UUID. The part has failed when one of them could not be read."""

@@ -14,7 +14,6 @@ from collector.libvirt_source.bulk_reader import BulkReader, Outcome, Terms
 from collector.libvirt_source.change_events import ChangeEvents
 from collector.libvirt_source.connection import Connection, Opener
 from collector.libvirt_source.descriptions import Descriptions
-from collector.libvirt_source.early_basics import EarlyBasics
 from collector.libvirt_source.errands import Errands
 from collector.libvirt_source.host_versions import HostVersions
 from collector.libvirt_source.one_by_one import OneByOne
@@ -70,7 +69,6 @@ class LibvirtSource:
         count = max(_FEWEST_CONNECTIONS, most)
         bell = Bell()
         self._askers = _connections("bulk", range(count), url, opener, bell.ring)
-        self._early = EarlyBasics(self._surveyors, clock)
         self._surveys = Surveys(self._surveyors, url, clock, self._is_chosen)
         self._bulk = BulkReader(self._askers, bell, clock, most)
         self._one_by_one = OneByOne(url, clock)
@@ -106,14 +104,12 @@ class LibvirtSource:
 
     def _read(self, terms: Terms) -> HostReading:
         began = self._clock.monotonic()
-        self._early.start(terms.groups, patience_seconds=terms.patience_seconds)
         seen, surveyor = self._surveys.look(
             terms.groups,
             self._bulk.hung,
             deadline=terms.deadline,
             patience_seconds=terms.patience_seconds,
         )
-        self._early.note(seen)
         errands = Errands(surveyor, self._clock)
         try:
             return self._read_parts(seen, surveyor, errands, terms, began)
@@ -126,7 +122,7 @@ class LibvirtSource:
         pools = self._pools.start() if Group.POOL in terms.groups else None
         if seen.has_bulk or Group.VERSIONS in terms.groups:
             self._versions.start(era=sum(one.reconnects for one in self._surveyors))
-        aside = SideQuestions(errands, seen, self._descriptions, self._early, self._clock, terms)
+        aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms)
         found = self._statistics(seen, surveyor, terms, aside)
         basics = aside.basics(found)
         parts = {"stats": Part(self._clock.monotonic() - began, found.is_ok)}

@@ -56,7 +56,6 @@ class FakeHost:
         self.has_looked = threading.Event()
         """Cleared: the daemon is asked for its version for the first time."""
         self.has_looked.set()
-        self.before_survey = lambda: None
         self.after_survey = lambda: None
         self.pools: dict[str, Any] = {}
         self.supports_stats = True
@@ -168,7 +167,6 @@ class FakeHandle:
         self._said("survey")
         if not self.host.supports_stats:
             raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
-        self.host.before_survey()
         found = [
             (FakeDomainHandle(self, one), self.host.statistics(one, flags))
             for one in list(self.host.domains.values())
@@ -217,8 +215,6 @@ class FakeDomainHandle:
 
     def info(self) -> Any:
         self._handle._said("info")
-        if self._domain.number < 0:
-            return [5, 2048, 1024, 3, 0]
         return [1, 2048, 1024, 3, 5_000_000_000]
 
     def jobInfo(self) -> Any:

@@ -53,13 +53,6 @@ def domains(count: Any, **options: Any) -> Any:
     return [FakeDomain(f"d{number:02}", number + 1, **options) for number in range(count)]
 
 
-def wait_until(is_so: Any) -> None:
-    ends = time.monotonic() + 5
-    while not is_so():
-        assert time.monotonic() < ends
-        threading.Event().wait(0.001)
-
-
 def by_name(reading: Any) -> Any:
     return {one.name: one for one in reading.domains}
 
@@ -353,64 +346,6 @@ def test_a_frozen_daemon_is_an_error_in_time_and_holds_two_calls(made: Any) -> N
     assert host.calls == ["survey", "survey"]
     host.answering.set()
     assert len(source.read(FULL, 5).domains) == 20
-
-
-def test_what_needs_no_qemu_is_asked_beside_the_survey_and_once(made: Any) -> None:
-    host = FakeHost(*domains(20))
-    source = made(host, hedge_after_seconds=2.0)
-    source.read(TRAFFIC, 10)
-    host.calls.clear()
-    # The survey is answered when everybody has been asked, which could not be afterwards.
-    host.before_survey = lambda: wait_until(lambda: host.count("info") == 20)
-    reading = source.read(TRAFFIC, 10)
-    assert host.count("info") == 20
-    assert all(one.statistics["cpu.time"] == 5_000_000_000 for one in reading.domains)
-
-
-def test_who_starts_beside_the_survey_has_no_counters_of_before(made: Any) -> None:
-    sleeper = FakeDomain("sleeper", -1)
-    host = FakeHost(sleeper, *domains(3))
-    source = made(host, hedge_after_seconds=2.0)
-    source.read(TRAFFIC, 10)
-    host.calls.clear()
-
-    def starts() -> None:
-        wait_until(lambda: host.count("info") == 4)
-        sleeper.number = 99
-
-    host.before_survey = starts
-    found = by_name(source.read(TRAFFIC, 10))
-    assert found["sleeper"].number == 99
-    assert found["sleeper"].statistics["cpu.time"] == 5_000_000_000
-    assert host.count("info") == 5
-
-
-def test_what_was_told_long_before_the_survey_is_asked_again(made: Any) -> None:
-    host = FakeHost(*domains(3))
-    source = made(host, hedge_after_seconds=0.3)
-    source.read(TRAFFIC, 5)
-    host.calls.clear()
-    began = time.monotonic()
-    host.before_survey = lambda: wait_until(lambda: time.monotonic() - began > 0.5)
-    assert len(source.read(TRAFFIC, 5).domains) == 3
-    assert host.count("info") == 6
-
-
-def test_a_frozen_daemon_holds_two_calls_whatever_is_asked(made: Any) -> None:
-    host = FakeHost(*domains(20))
-    source = made(host)
-    source.read(TRAFFIC, 5)
-    source.read(TRAFFIC, 5)
-    host.calls.clear()
-    host.answering.clear()
-    for _ in range(3):
-        with pytest.raises(SourceError, match=r"no answer within 0\.20 s"):
-            source.read(TRAFFIC, 0.2)
-    assert sorted(host.calls) == ["info", "survey"]
-    host.answering.set()
-    found = source.read(TRAFFIC, 5).domains
-    assert len(found) == 20
-    assert all("cpu.time" in one.statistics for one in found)
 
 
 def test_readings_from_several_threads_take_turns(made: Any) -> None:
