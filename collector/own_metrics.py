@@ -1,4 +1,4 @@
-"""This process's own metrics as text.
+"""The process's own metrics as text.
 
 Our own for what this process has: the client library goes through each name and sentence character
 by character, every time, and a scrape waits for it. Anything else than gauges, counters and infos

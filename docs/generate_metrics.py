@@ -297,8 +297,8 @@ def collector_section() -> str:
     return f"""\
 Default port 9177. Names are those of inovex's exporter where it has one. A series is there when \
 its group is read: all groups but `block_traffic`, `blkiotune`, `vcpu_cpu`, `iothread`, \
-`perf` and `dirtyrate` are, unless the operator says otherwise. A domain without our metadata has no \
-`virtscale_domain_info` and so belongs to no pool. Counters exist for \
+`perf` and `dirtyrate` are, unless the operator says otherwise. A domain without our metadata has \
+no `virtscale_domain_info` and so belongs to no pool. Counters exist for \
 active domains only and start again with the domain. While a domain's hypervisor does not answer \
 (`libvirt_domain_timed_out` is 1), its disk counters and resident size are absent and its CPU \
 times, which the host knows, are not.

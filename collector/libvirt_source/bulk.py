@@ -78,7 +78,7 @@ def is_complete(statistics: Statistics, groups: frozenset[Group]) -> bool:
 
 
 def without_disks(flags: int) -> int:
-    """The same flags but for that of the group `block`, which asks a QEMU two questions."""
+    """The same flags but for that of the group `block`, which asks a QEMU three questions."""
     return flags & ~_FLAGS[Group.BLOCK]
 
 
@@ -90,8 +90,8 @@ def lone_disks(
 ) -> dict[str, LoneDisk]:
     """By UUID, the domains whose traffic virDomainBlockStats tells for less.
 
-    That is one question to the QEMU per disk. It cannot be asked with NOWAIT, so a hung domain,
-    for which it would wait, stays with the bulk query.
+    That is two questions to the QEMU instead of three. It cannot be asked with NOWAIT, so a hung
+    domain, for which it would wait, stays with the bulk query.
     """
     if Group.BLOCK_TRAFFIC not in groups or Group.BLOCK in groups:
         return {}

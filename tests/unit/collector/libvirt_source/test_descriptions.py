@@ -32,6 +32,21 @@ def test_reads_again_after_a_start_a_change_or_a_lost_connection() -> None:
     assert cache.get("u", 2, lambda: NEW) is NEW
 
 
+def test_all_are_known_or_none() -> None:
+    cache = fresh()
+    cache.get("u", 1, lambda: OLD)
+    cache.get("v", 2, lambda: NEW)
+    assert cache.all_of({"u": 1, "v": 2}) == {"u": OLD, "v": NEW}
+    assert cache.all_of({"u": 1}) == {"u": OLD}
+    assert cache.all_of({"u": 1, "v": 3}) is None
+    assert cache.all_of({"u": 1, "w": 2}) is None
+    cache.is_kept_fresh = False
+    assert cache.all_of({"u": 1}) is None
+    cache.is_kept_fresh = True
+    cache.forget("u")
+    assert cache.all_of({"u": 1}) is None
+
+
 def test_a_change_during_the_reading_is_not_missed() -> None:
     cache = fresh()
 

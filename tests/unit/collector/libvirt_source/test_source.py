@@ -332,6 +332,22 @@ def test_a_restarted_daemon_is_read_again_at_once(made: Any) -> None:
     assert source.reconnects > 0
 
 
+def test_a_restarted_daemon_is_asked_for_its_versions_again(made: Any) -> None:
+    host = FakeHost(*domains(2))
+    source = made(host)
+    groups = FULL | {Group.VERSIONS}
+    for _ in range(3):
+        assert source.read(groups, 5).versions.hypervisor == "7.2.22"
+    assert host.count("version") == 1
+    host.is_up = False
+    with pytest.raises(SourceError):
+        source.read(groups, 5)
+    host.is_up = True
+    reading = source.read(groups, 5)
+    assert reading.parts[Group.VERSIONS].is_ok
+    assert host.count("version") == 2
+
+
 def test_a_frozen_daemon_is_an_error_in_time_and_holds_two_calls(made: Any) -> None:
     host = FakeHost(*domains(20))
     source = made(host)
