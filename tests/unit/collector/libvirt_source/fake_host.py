@@ -49,6 +49,7 @@ class FakeHost:
         self.kind = kind
         self.calls: list[str] = []
         self.urls: list[str] = []
+        self.handles: list[FakeHandle] = []
         self.opened = 0
         self.is_up = True
         self.answering = threading.Event()
@@ -71,7 +72,14 @@ class FakeHost:
             raise Refused(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket: no such file")
         self.opened += 1
         self.urls.append(url)
-        return FakeHandle(self, url)
+        self.handles.append(FakeHandle(self, url))
+        return self.handles[-1]
+
+    def end(self) -> None:
+        """The daemon ends, and every connection hears of it."""
+        self.is_up = False
+        for handle in self.handles:
+            handle.is_broken = True
 
     def count(self, name: Any) -> Any:
         return sum(one == name for one in self.calls)

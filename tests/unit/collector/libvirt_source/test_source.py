@@ -339,7 +339,7 @@ def test_a_restarted_daemon_is_asked_for_its_versions_again(made: Any) -> None:
     for _ in range(3):
         assert source.read(groups, 5).versions.hypervisor == "7.2.22"
     assert host.count("version") == 1
-    host.is_up = False
+    host.end()
     with pytest.raises(SourceError):
         source.read(groups, 5)
     host.is_up = True
