@@ -150,7 +150,7 @@ def test_the_readmes_tests_are_those(tmp_path):
     (quick,), (side_by_side, guests) = told
     assert "-m quick" in quick
     assert side_by_side.endswith("-m not e2e>")
-    assert guests == "<pytest -m e2e>"
+    assert guests == "<pytest -m e2e tests/e2e>"
 
 
 def test_test_says_what_failed():

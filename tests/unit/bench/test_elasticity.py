@@ -68,7 +68,7 @@ def test_cells_of_another_length_are_not_kept_nor_those_asked_for_again(tmp_path
     here = ("--json", str(file), "--resume")
     asked = Cell("step", "boot5", 120.0, 2)
     assert elasticity._kept(arguments(*here), [asked]) == [cell]
-    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 120.0, 2)]) == []
+    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 60.0, 2)]) == []
     assert elasticity._kept(arguments(*here, "--cells", "step/boot5"), [asked]) == []
 
 
