@@ -220,8 +220,8 @@ class SecondTerminal:
         found = json.loads(self.types("./virtscale report --json --price 2"))
         jobs = found["jobs"]
         assert jobs["lost"] == jobs["failed"] == 0
-        # What came before the first scrape, a second's worth, is not known.
-        everything = pytest.approx(summary["submitted"] + len(NUMBERS), abs=5)
+        # What came before the first scrape is not known: on a busy machine some seconds' worth.
+        everything = pytest.approx(summary["submitted"] + len(NUMBERS), abs=15)
         assert jobs["accepted"] == everything
         assert jobs["done"] + jobs["open_at_end"] == everything
         assert jobs["accepted"] + jobs["open_before"] == jobs["done"] + jobs["open_at_end"]
