@@ -68,7 +68,10 @@ def begin_era(url: PostgresqlUrl, password_file: Path | None) -> None:
 def _session(url: PostgresqlUrl, password_file: Path | None) -> Iterator[Connection]:
     try:
         with contextlib.closing(sessions.connect(url, password_file, is_writer=True)) as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                sessions.release_lock(connection)
     except (StoreOpenError, StoreUnavailableError) as error:
         raise OfflineError(str(error)) from None
     except migrations.SchemaError as error:

@@ -4,6 +4,7 @@ The session that writes also holds the lock that makes its dispatcher the active
 frees it when the session ends and not before, so what is written is always written under it.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -157,6 +158,16 @@ def take_lock(connection: Connection) -> bool:
     with connection.transaction():
         ((is_taken,),) = connection.execute(_TAKE, (_LOCK,)).fetchall()
     return bool(is_taken)
+
+
+def release_lock(connection: Connection) -> None:
+    """Lets the next dispatcher become active now: the server learns of a closed session later.
+
+    However often it was taken. Nothing happens to a session that is lost.
+    """
+    with contextlib.suppress(psycopg.Error):
+        connection.rollback()
+        connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def holder(connection: Connection) -> str:

@@ -251,6 +251,8 @@ class PostgresqlStore:
         """See `ports.JobStore.close`."""
         await self._groups.stop()
         await asyncio.to_thread(self._reading.shutdown)
+        if self._writer is not None:
+            await asyncio.to_thread(sessions.release_lock, self._writer)
         for connection in (self._reader, self._writer):
             if connection is not None:
                 connection.close()

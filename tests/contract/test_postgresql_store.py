@@ -1,6 +1,7 @@
 """What only the PostgreSQL store has to bear: lost answers, lost turns, foreign databases."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from bench.postgresql import PostgresqlServer, program
+from dispatcher import postgresql_session as sessions
 from dispatcher.database import PostgresqlUrl
 from dispatcher.jobs import Done, JobKey, JobNames, NewJob, Payload, Profile
 from dispatcher.ports import Accepted, StoreOpenError, StoreTakenError, StoreUnavailableError
@@ -139,6 +141,17 @@ async def test_who_was_replaced_is_told_and_writes_no_more(
     assert len(told) == 1
     assert await second.last_cursor() == 0
     assert (await second.submit("r3", ["d"], [job()], 2.0)).first == 2
+
+
+def test_a_lock_is_released_before_the_server_learns_of_the_end(postgresql_url: str) -> None:
+    url = PostgresqlUrl(postgresql_url)
+    with (
+        contextlib.closing(sessions.connect(url, None, is_writer=True)) as first,
+        contextlib.closing(sessions.connect(url, None, is_writer=True)) as second,
+    ):
+        assert [sessions.take_lock(each) for each in (first, first, second)] == [True, True, False]
+        sessions.release_lock(first)
+        assert sessions.take_lock(second)
 
 
 async def test_even_with_a_session_a_replaced_one_is_refused_by_the_database(
