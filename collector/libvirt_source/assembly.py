@@ -18,6 +18,8 @@ class Findings:
     controls: Mapping[str, Control] = field(default_factory=dict)
     basics: Mapping[str, Statistics] = field(default_factory=dict)
     """What virDomainGetInfo told, beside the bulk statistics."""
+    memory: Mapping[str, Statistics] = field(default_factory=dict)
+    """Of mute guests, what virDomainGetInfo does not tell."""
     host_cpus: Mapping[str, Statistics] = field(default_factory=dict)
     """Where virtual CPUs run: the bulk statistics do not tell."""
     descriptions: Mapping[str, Description | None] = field(default_factory=dict)
@@ -34,6 +36,7 @@ def records(
     to one call, and a name is there once: two would be two values for one series.
     """
     named: dict[str, DomainRecord] = {}
+    beside = [told for told in (found.basics, found.memory, found.host_cpus) if told]
     for uuid, first in surveyed:
         latest = found.answers.get(uuid, first)
         if uuid in found.gone or latest.name in named or not is_chosen(latest.name):
@@ -42,7 +45,7 @@ def records(
             name=latest.name,
             uuid=uuid,
             number=latest.number,
-            statistics=_with(latest.statistics, found.basics.get(uuid), found.host_cpus.get(uuid)),
+            statistics=_with(latest.statistics, uuid, beside),
             description=found.descriptions.get(uuid),
             is_timed_out=uuid in found.hung,
             control=found.controls.get(uuid),
@@ -62,8 +65,10 @@ def is_chosen_by(
     )
 
 
-def _with(statistics: Statistics, *others: Statistics | None) -> Statistics:
-    for other in others:
-        if other:
+def _with(
+    statistics: Statistics, uuid: str, beside: Iterable[Mapping[str, Statistics]]
+) -> Statistics:
+    for told in beside:
+        if other := told.get(uuid):
             statistics = {**other, **statistics}
     return statistics

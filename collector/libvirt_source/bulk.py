@@ -82,6 +82,11 @@ def without_disks(flags: int) -> int:
     return flags & ~_FLAGS[Group.BLOCK]
 
 
+def without_memory(flags: int) -> int:
+    """The same flags but for that of the group `balloon`, which asks a QEMU two questions."""
+    return flags & ~_FLAGS[Group.BALLOON]
+
+
 def lone_disks(
     groups: frozenset[Group],
     surveyed: Mapping[str, Answer],

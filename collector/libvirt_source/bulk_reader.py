@@ -66,11 +66,18 @@ class BulkReader:
         return frozenset(self._hung)
 
     def read(
-        self, seen: Survey, probe: Probe, terms: Terms, disks: Mapping[str, Sequence[str]]
+        self,
+        seen: Survey,
+        probe: Probe,
+        terms: Terms,
+        *,
+        disks: Mapping[str, Sequence[str]],
+        mute: frozenset[str],
     ) -> Outcome:
         """Asks about every domain of the survey, except those that still hang.
 
-        `disks` are the targets of each domain's disks, where they are known; by UUID.
+        `disks` are the targets of each domain's disks, where they are known; by UUID. `mute` are
+        those that are not asked for memory.
         """
         numbers = {one.uuid: one.number for one in seen.domains}
         threshold, before = terms.patience_seconds / 2, self._hung
@@ -90,11 +97,11 @@ class BulkReader:
         began = self._clock.monotonic()
         surveyed = {one.uuid: one.answer for one in seen.domains}
         lone_disks = bulk.lone_disks(terms.groups, surveyed, disks, self._hung)
-        catch = self._pursue([*dealt.shares, dealt.taken], probe, terms, lone_disks)
+        catch = self._pursue([*dealt.shares, dealt.taken], probe, terms, lone_disks, mute)
         if not catch.hung and not catch.unanswered:
             self.usual_seconds = usual(self.usual_seconds, self._clock.monotonic() - began)
         catch.unanswered.update(dealt.unasked)
-        controls = self._look_into_the_incomplete(catch, numbers, probe, terms)
+        controls = self._look_into_the_incomplete(catch, numbers, probe, terms, mute)
         self._hung = {
             uuid: numbers[uuid]
             for uuid, control in controls.items()
@@ -117,10 +124,15 @@ class BulkReader:
             wait(stuck, max(0.0, min(terms.patience_seconds, left)))
 
     def _look_into_the_incomplete(
-        self, catch: Catch, numbers: Mapping[str, int], probe: Probe, terms: Terms
+        self,
+        catch: Catch,
+        numbers: Mapping[str, int],
+        probe: Probe,
+        terms: Terms,
+        mute: frozenset[str],
     ) -> Mapping[str, Control]:
         """Asks once more for domains that somebody held only for the moment of our question."""
-        incomplete = self._incomplete(catch, numbers, terms.groups)
+        incomplete = self._incomplete(catch, numbers, terms.groups, mute)
         controls = self._controls(incomplete, probe, terms)
         again = [
             uuid
@@ -129,11 +141,12 @@ class BulkReader:
         ]
         if not again:
             return controls
-        second = self._pursue([again], probe, terms, {})
+        second = self._pursue([again], probe, terms, {}, mute)
         catch.answers.update(second.answers)
         catch.gone |= second.gone
         catch.unanswered -= second.answers.keys() | second.gone
-        return self._controls(self._incomplete(catch, numbers, terms.groups), probe, terms)
+        incomplete = self._incomplete(catch, numbers, terms.groups, mute)
+        return self._controls(incomplete, probe, terms)
 
     def _pursue(
         self,
@@ -141,6 +154,7 @@ class BulkReader:
         probe: Probe,
         terms: Terms,
         lone_disks: Mapping[str, LoneDisk],
+        mute: frozenset[str],
     ) -> Catch:
         pursuit = Pursuit(
             self._connections,
@@ -149,13 +163,18 @@ class BulkReader:
             self._clock,
             flags=bulk.flags(terms.groups),
             lone_disks=lone_disks,
+            mute=mute,
             deadline=terms.ask_until,
             patience_seconds=terms.patience_seconds,
         )
         return pursuit.run(share for share in shares if share)
 
     def _incomplete(
-        self, catch: Catch, numbers: Mapping[str, int], groups: frozenset[Group]
+        self,
+        catch: Catch,
+        numbers: Mapping[str, int],
+        groups: frozenset[Group],
+        mute: frozenset[str],
     ) -> list[str]:
         found = []
         for uuid, number in numbers.items():
@@ -163,7 +182,8 @@ class BulkReader:
             if answer is None:
                 is_whole = number < 0 or uuid in catch.gone
             else:
-                is_whole = answer.number < 0 or bulk.is_complete(answer.statistics, groups)
+                asked = groups - {Group.BALLOON} if uuid in mute else groups
+                is_whole = answer.number < 0 or bulk.is_complete(answer.statistics, asked)
             if not is_whole:
                 found.append(uuid)
         return found

@@ -1,6 +1,6 @@
 """What is asked of single domains: descriptions, jobs, I/O limits."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import libvirt
@@ -59,13 +59,17 @@ def _limits(domain: Any, disk: str) -> dict[str, int]:
 
 
 def basics(
-    domains: Iterable[Surveyed], groups: frozenset[Group], clock: Clock, deadline: float
+    domains: Iterable[Surveyed],
+    groups: frozenset[Group],
+    mute: Collection[str],
+    clock: Clock,
+    deadline: float,
 ) -> dict[str, Statistics]:
     """What virDomainGetInfo tells, under the names of the bulk statistics, by UUID.
 
     It belongs to the group `state`, asks no QEMU and costs a tenth of the bulk groups with the same
-    values. One source per value: what a bulk group of this reading tells is left out. Runs on the
-    thread of the connection that made the survey.
+    values. One source per value: what a bulk group of this reading tells is left out. Of `mute`
+    domains none tells the memory. Runs on the thread of the connection that made the survey.
     """
     found: dict[str, Statistics] = {}
     for one in domains:
@@ -78,7 +82,7 @@ def basics(
         told: dict[str, object] = {}
         if Group.CPU not in groups:
             told["cpu.time"] = cpu_time
-        if Group.BALLOON not in groups:
+        if Group.BALLOON not in groups or one.uuid in mute:
             told["balloon.current"], told["balloon.maximum"] = memory, maximum
         if Group.VCPU not in groups:
             told["vcpu.current"] = vcpus

@@ -10,7 +10,7 @@ is left alone. With `MOST_STUCK` of them no further one is risked.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +65,7 @@ class Pursuit:
         *,
         flags: int,
         lone_disks: Mapping[str, LoneDisk],
+        mute: Collection[str],
         deadline: float,
         patience_seconds: float,
     ) -> None:
@@ -75,6 +76,7 @@ class Pursuit:
         self._clock = clock
         self._flags = flags
         self._lone_disks = lone_disks
+        self._mute = mute
         self._deadline = deadline
         self._patience_seconds = patience_seconds
         self._waiting: deque[Sequence[str]] = deque()
@@ -116,7 +118,7 @@ class Pursuit:
                     for uuid in uuids
                     if (disk := self._lone_disks.get(uuid)) and uuid not in self._catch.hung
                 }
-                future = connection.ask(_Question(uuids, self._flags, lone_disks))
+                future = connection.ask(_Question(uuids, self._flags, lone_disks, self._mute))
                 self._calls[future] = _Call(uuids, late_at, self._patience_seconds)
 
     def _give_up(self, shares: Iterable[Sequence[str]]) -> None:
@@ -179,11 +181,16 @@ class _Question:
     """The bulk query of one share, over whichever connection it is asked."""
 
     def __init__(
-        self, uuids: Sequence[str], flags: int, lone_disks: Mapping[str, LoneDisk]
+        self,
+        uuids: Sequence[str],
+        flags: int,
+        lone_disks: Mapping[str, LoneDisk],
+        mute: Collection[str],
     ) -> None:
         self._uuids = uuids
         self._flags = flags
         self._lone_disks = lone_disks
+        self._mute = mute
 
     def __call__(self, session: Session) -> dict[str, Answer]:
         """Runs on the thread of the session's connection."""
@@ -203,14 +210,17 @@ class _Question:
         rest = [uuid for uuid in present if uuid not in self._lone_disks]
         alone = [uuid for uuid in present if uuid in self._lone_disks]
         told = self._without_disks(session, alone)
-        answers = {}
+        answers: dict[str, Answer] = {}
         for uuid, answer in told.items():
             found = _with_traffic(session.domains[uuid], self._lone_disks[uuid].target, answer)
             if found is None:
                 rest.append(uuid)
             else:
                 answers[uuid] = found
-        return {**answers, **self._bulk(session, rest, self._flags)}
+        mute = [uuid for uuid in rest if uuid in self._mute]
+        others = [uuid for uuid in rest if uuid not in self._mute]
+        answers |= self._bulk(session, mute, bulk.without_memory(self._flags))
+        return answers | self._bulk(session, others, self._flags)
 
     def _without_disks(self, session: Session, uuids: Sequence[str]) -> dict[str, Answer]:
         flags = bulk.without_disks(self._flags)

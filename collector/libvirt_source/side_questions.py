@@ -25,19 +25,27 @@ class SideQuestions:
         descriptions: Descriptions,
         clock: Clock,
         terms: Terms,
+        *,
+        mute: frozenset[str],
     ) -> None:
+        """`mute` are domains that the bulk queries do not ask for memory."""
         self._errands = errands
         self._seen = seen
         self._clock = clock
         self._terms = terms
+        self._mute = mute
         groups = terms.groups
         descriptions.keep_only({one.uuid for one in seen.domains})
         self._basics = self._described = self._node = self._host_cpus = None
         # First, because `disks` waits for them.
         if groups & {Group.INFO, Group.BLOCK_TRAFFIC}:
             self._described = self._ask_descriptions(descriptions)
-        if seen.has_bulk and domain_parts.needs_basics(groups):
+        self._has_all_basics = seen.has_bulk and domain_parts.needs_basics(groups)
+        if self._has_all_basics:
             self._basics = self._ask_basics(seen.domains, groups)
+        elif mute:
+            asked = tuple(one for one in seen.domains if one.uuid in mute)
+            self._basics = self._ask_basics(asked, groups)
         if Group.VCPU_CPU in groups:
             self._host_cpus = errands.ask(
                 lambda _: domain_parts.host_cpus(seen.domains, self._clock, terms.deadline)
@@ -59,14 +67,15 @@ class SideQuestions:
 
     def basics(self, found: Outcome) -> Mapping[str, Statistics]:
         """What virDomainGetInfo told: where the bulk groups do not, or could not in time."""
-        asked = self._basics
-        if asked is None:
-            unanswered = self._unanswered(found)
-            if not unanswered:
-                return {}
+        asked = [] if self._basics is None else [self._basics]
+        unanswered = () if self._has_all_basics else self._unanswered(found)
+        if unanswered:
             # Not the CPU time: it would be another clock than that of the other readings.
-            asked = self._ask_basics(unanswered, frozenset({Group.CPU}))
-        return self._errands.fetch(asked, self._terms.deadline)[0] or {}
+            asked.append(self._ask_basics(unanswered, frozenset({Group.CPU})))
+        told: dict[str, Statistics] = {}
+        for errand in asked:
+            told |= self._errands.fetch(errand, self._terms.deadline)[0] or {}
+        return told
 
     def descriptions(self, parts: dict[str, Part]) -> Mapping[str, Description | None]:
         """By UUID. The part has failed when one of them could not be read."""
@@ -104,7 +113,9 @@ class SideQuestions:
         self, domains: tuple[Surveyed, ...], groups: frozenset[Group]
     ) -> Errand[dict[str, Statistics]]:
         return self._errands.ask(
-            lambda _: domain_parts.basics(domains, groups, self._clock, self._terms.deadline)
+            lambda _: domain_parts.basics(
+                domains, groups, self._mute, self._clock, self._terms.deadline
+            )
         )
 
     def _unanswered(self, found: Outcome) -> tuple[Surveyed, ...]:

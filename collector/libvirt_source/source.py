@@ -16,16 +16,27 @@ from collector.libvirt_source.connection import Connection, Opener
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.errands import Errands
 from collector.libvirt_source.host_versions import HostVersions
+from collector.libvirt_source.mute_guests import MuteGuests
 from collector.libvirt_source.one_by_one import OneByOne
 from collector.libvirt_source.patience import patience
 from collector.libvirt_source.plan import MOST_SHARES
 from collector.libvirt_source.pools import Pools
+from collector.libvirt_source.processes import Processes
 from collector.libvirt_source.side_questions import SideQuestions
 from collector.libvirt_source.single_domains import SingleDomains
 from collector.libvirt_source.survey import Survey, control_of
 from collector.libvirt_source.surveys import Surveys, message_of
+from collector.libvirt_source.uri import is_of_this_host
 from collector.ports import SourceError
-from collector.records import Control, Group, HostReading, Part, StoragePoolRecord, Versions
+from collector.records import (
+    Control,
+    Group,
+    HostReading,
+    Part,
+    Statistics,
+    StoragePoolRecord,
+    Versions,
+)
 from servicekit.clock import Clock
 
 _SURVEY_CONNECTIONS = 2
@@ -47,7 +58,9 @@ class LibvirtSource:
         include: re.Pattern[str] | None = None,
         exclude: re.Pattern[str] | None = None,
         opener: Opener = libvirt.openReadOnly,
+        processes: Processes | None = None,
     ) -> None:
+        """`processes` are those of this host, where the QEMUs of a `url` of this host can be."""
         event_loop.start()
         self._url = url
         self._clock = clock
@@ -75,6 +88,7 @@ class LibvirtSource:
         self._singles = SingleDomains(self._askers, clock)
         self._pools = Pools(url, clock, opener)
         self._versions = HostVersions(url, clock, opener)
+        self._mute = MuteGuests(processes or Processes()) if is_of_this_host(url) else None
 
     @property
     def reconnects(self) -> int:
@@ -122,8 +136,9 @@ class LibvirtSource:
         pools = self._pools.start() if Group.POOL in terms.groups else None
         if seen.has_bulk or Group.VERSIONS in terms.groups:
             self._versions.start(era=sum(one.reconnects for one in self._surveyors))
-        aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms)
-        found = self._statistics(seen, surveyor, terms, aside)
+        mute = self._mute.among(seen.domains, terms.groups, began) if self._mute else frozenset()
+        aside = SideQuestions(errands, seen, self._descriptions, self._clock, terms, mute=mute)
+        found = self._statistics(seen, surveyor, terms, aside, mute)
         basics = aside.basics(found)
         parts = {"stats": Part(self._clock.monotonic() - began, found.is_ok)}
         findings = assembly.Findings(
@@ -132,6 +147,7 @@ class LibvirtSource:
             hung=found.hung,
             controls=found.controls,
             basics=basics,
+            memory=self._memory(found, mute),
             **self._of_single_domains(seen, found, terms, parts),
             descriptions=aside.descriptions(parts),
             host_cpus=aside.host_cpus(parts),
@@ -158,7 +174,12 @@ class LibvirtSource:
         )
 
     def _statistics(
-        self, seen: Survey, surveyor: Connection, terms: Terms, aside: SideQuestions
+        self,
+        seen: Survey,
+        surveyor: Connection,
+        terms: Terms,
+        aside: SideQuestions,
+        mute: frozenset[str],
     ) -> Outcome:
         if not seen.has_bulk:
             return self._one_by_one.read(seen, surveyor, terms)
@@ -172,12 +193,19 @@ class LibvirtSource:
         def probe(uuids: Sequence[str]) -> Future[Mapping[str, Control]]:
             return surveyor.ask(lambda _: _controls(handles, uuids))
 
-        found = self._bulk.read(seen, probe, terms, aside.disks())
+        found = self._bulk.read(seen, probe, terms, disks=aside.disks(), mute=mute)
         if found.fault is not None:
             if not isinstance(found.fault, libvirt.libvirtError):
                 raise found.fault
             raise SourceError(faults.failure(self._url, message_of(found.fault)))
         return found
+
+    def _memory(self, found: Outcome, mute: frozenset[str]) -> Mapping[str, Statistics]:
+        """Of mute guests; and learns who is one."""
+        if self._mute is None:
+            return {}
+        self._mute.learn(found.answers, self._clock.monotonic())
+        return self._mute.memory(mute, found.answers)
 
     def _of_single_domains(
         self, seen: Survey, found: Outcome, terms: Terms, parts: dict[str, Part]

@@ -11,6 +11,15 @@ def shown(url: str) -> str:
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", url)
 
 
+def is_of_this_host(url: str) -> bool:
+    """True when domains of `url` can have their QEMUs here: no other host is named.
+
+    A socket may still be the end of a tunnel.
+    """
+    parts = urlsplit(url)
+    return parts.scheme in ("qemu", "qemu+unix") and not parts.netloc
+
+
 def of_storage_daemon(url: str) -> str | None:
     """The URI of virtstoraged on the host of `url`; None where there is none to be expected.
 

@@ -199,12 +199,14 @@ class Connection:
             headers.append(("Connection", "close"))
         reason = HTTPStatus(answer.status).phrase.encode("ascii")
         response = h11.Response(status_code=answer.status, headers=headers, reason=reason)
-        head = self._protocol.send(response)
-        await self._hand_over(writer, head or b"")
-        if not is_bare:
-            for begin in range(0, len(answer.body), _PIECE_BYTES):
-                piece = h11.Data(data=answer.body[begin : begin + _PIECE_BYTES])
-                await self._hand_over(writer, self._protocol.send(piece) or b"")
+        # The head goes with the first piece: one packet, and its reader is woken once.
+        waiting = self._protocol.send(response) or b""
+        for begin in range(0, 0 if is_bare else len(answer.body), _PIECE_BYTES):
+            piece = h11.Data(data=answer.body[begin : begin + _PIECE_BYTES])
+            await self._hand_over(writer, waiting + (self._protocol.send(piece) or b""))
+            waiting = b""
+        if waiting:
+            await self._hand_over(writer, waiting)
         self._protocol.send(h11.EndOfMessage())
 
     async def _hand_over(self, writer: asyncio.StreamWriter, piece: bytes) -> None:

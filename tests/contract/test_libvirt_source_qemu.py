@@ -19,6 +19,7 @@ import requests
 
 from collector.domain_xml import Description, Membership
 from collector.libvirt_source import LibvirtSource, bulk
+from collector.libvirt_source.processes import Process, Processes
 from collector.ports import SourceError
 from collector.records import DEFAULT_GROUPS, DomainRecord, Group, HostReading
 from servicekit.clock import SystemClock
@@ -233,6 +234,43 @@ def test_few_groups_hold_what_the_older_exporters_tell(world: World, source: Lib
     assert told["vcpu.current"] == 2
     assert {"cpu.time", "block.0.rd.bytes", "block.0.wr.reqs"} <= told.keys()
     assert not {"balloon.rss", "vcpu.0.time"} & told.keys()
+
+
+class MarkedProcesses(Processes):
+    """Adds 1 KiB to what is a multiple of 4 KiB, the size of a page, by which it is known."""
+
+    def resident_kib(self, process: Process) -> int | None:
+        found = super().resident_kib(process)
+        return None if found is None else found + 1
+
+
+def test_guests_that_tell_nothing_of_their_memory_lack_nothing_when_they_are_not_asked(
+    world: World,
+) -> None:
+    with contextlib.ExitStack() as stack:
+
+        def opened(**options: Any) -> LibvirtSource:
+            made = LibvirtSource(world.uri, SystemClock(), hedge_after_seconds=0.3, **options)
+            stack.callback(made.close)
+            return made
+
+        source = opened(processes=MarkedProcesses())
+        names = running(world, source, 3)
+
+        def are_mute() -> bool:
+            found = source.read(FULL, 5).domains
+            return all(number(one, "balloon.rss") % 4 == 1 for one in found)
+
+        until(are_mute, "three guests that have nothing to tell")
+        unasked, asked = by_name(source.read(FULL, 5)), by_name(opened().read(FULL, 5))
+    for name in names:
+        ours, libvirts = unasked[name].statistics, asked[name].statistics
+        assert ours.keys() == libvirts.keys()
+        for key in ("balloon.current", "balloon.maximum", "balloon.last-update"):
+            assert ours[key] == libvirts[key]
+        assert number(unasked[name], "balloon.rss") == pytest.approx(
+            number(asked[name], "balloon.rss"), rel=0.05
+        )
 
 
 def test_the_host_and_its_versions(source: LibvirtSource) -> None:

@@ -4,16 +4,20 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import libvirt
 import pytest
 
 from collector.libvirt_source import LibvirtSource
+from collector.libvirt_source.processes import Processes
 from collector.ports import SourceError
 from collector.records import DEFAULT_GROUPS, Group
 from servicekit.clock import SystemClock
+from tests.unit.collector.libvirt_source import fake_proc
 from tests.unit.collector.libvirt_source.fake_host import (
+    BALLOON,
     FakeDomain,
     FakeHost,
     FakePool,
@@ -318,6 +322,77 @@ def test_info_fills_in_for_groups_that_were_not_asked(made: Any) -> None:
     assert first.statistics["cpu.time"] == 7_000_000_000
     assert first.statistics["balloon.maximum"] == 1024
     assert first.statistics["vcpu.current"] == 3
+
+
+def mute_host(count: int, proc: Path) -> FakeHost:
+    """Guests that tell nothing of their memory, and a /proc with their QEMUs."""
+    host = FakeHost(*domains(count))
+    for number, uuid in enumerate(host.domains, 1):
+        fake_proc.add(proc, number, uuid, pages=512 // fake_proc.PAGE_KIB)
+
+    def told(domain: Any, flags: Any) -> Any:
+        found = host.usual_statistics(domain, flags)
+        return {**found, "balloon.last-update": 0} if "balloon.rss" in found else found
+
+    host.statistics = told
+    return host
+
+
+def test_a_guest_that_tells_nothing_of_its_memory_is_asked_for_it_now_and_then(
+    made: Any, tmp_path: Path
+) -> None:
+    host = mute_host(20, tmp_path)
+    source = made(host, url="qemu:///system", processes=Processes(tmp_path))
+    first = source.read(FULL, 5)
+    host.calls.clear()
+    asked: list[int] = []
+    told = host.statistics
+
+    def noted(domain: Any, flags: Any) -> Any:
+        asked.append(flags & BALLOON)
+        return told(domain, flags)
+
+    host.statistics = noted
+    second = source.read(FULL, 5)
+    assert sum(asked) == 0
+    assert (host.count("bulk"), host.count("info")) == (5, 20)
+    assert second.parts["stats"].is_ok
+    for before, after in zip(first.domains, second.domains, strict=True):
+        assert is_whole(after)
+        assert before.statistics.keys() == after.statistics.keys()
+        assert after.statistics["balloon.maximum"] == 2048  # what virDomainGetInfo says here
+        assert after.statistics["balloon.rss"] == before.statistics["balloon.rss"]
+
+
+def test_a_mute_guest_whose_qemu_hangs_is_found_and_has_what_info_tells(
+    made: Any, tmp_path: Path
+) -> None:
+    host = mute_host(20, tmp_path)
+    frozen, *others = host.domains.values()
+    source = made(host, url="qemu:///system", processes=Processes(tmp_path))
+    source.read(FULL, 5)
+    frozen.freeze()
+    for _ in range(3):
+        found = by_name(source.read(FULL, 2))
+        assert all(is_whole(found[one.name]) for one in others)
+        record = found[frozen.name]
+        assert record.is_timed_out
+        assert "block.0.rd.reqs" not in record.statistics
+        assert record.statistics["balloon.maximum"] == 2048
+    frozen.thaw()
+    until_untaken(frozen)
+    assert is_whole(by_name(source.read(FULL, 2))[frozen.name])
+
+
+@pytest.mark.parametrize("url", ["qemu+ssh://host/system", "qemu://host/system", "xen:///"])
+def test_the_guests_of_another_host_are_asked_each_time(
+    made: Any, tmp_path: Path, url: str
+) -> None:
+    host = mute_host(4, tmp_path)
+    source = made(host, url=url, processes=Processes(tmp_path))
+    source.read(FULL, 5)
+    source.read(FULL, 5)
+    assert host.count("info") == 0
 
 
 def test_a_restarted_daemon_is_read_again_at_once(made: Any) -> None:
