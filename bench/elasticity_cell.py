@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from random import Random
@@ -46,6 +46,8 @@ _FLOORS = ((3, 10), (3, 12), (4, 8), (4, 12), (6, 10), (6, 12), (8, 10), *((n, 1
 _HIGH_FLOORS = (10, 11)
 _CANDIDATES = 3
 """So many of the grid's best, by each of two estimates, are tried on more seeds."""
+_MORE_CANDIDATES = 15
+"""So many when none of those can be had at a baseline's machine-hours."""
 _TICK_SECONDS = 2.0
 """Of ours, turned; the default is 1 s. Slower to act, and half the time to simulate."""
 _TUNING_SEEDS = range(1000, 1003)
@@ -55,6 +57,7 @@ _CHOICE_SEEDS = range(2000, 2008)
 tried: others than those that are judged."""
 _NEGLIGIBLE_WAIT_SECONDS = 0.05
 _MUCH_SHORTER_RATIO = 0.85
+_FEWER_RATIO = 0.95
 
 Grid = dict[Knobs, Figures]
 
@@ -111,14 +114,7 @@ def measure(cell: Cell, grid: Grid) -> dict[str, Any]:
 
 def _against(cell: Cell, name: str, grid: Grid) -> dict[str, Any]:
     """Ours at the machine-hours of a baseline, over all seeds."""
-    # On the seeds of the grid both saw the same load; more seeds tell better what theirs costs.
-    estimates = (
-        _figures([_run_theirs(cell, name, seed) for seed in seeds])
-        for seeds in (_TUNING_SEEDS, _ESTIMATE_SEEDS)
-    )
-    starts = {start: None for tuned in estimates for start in choose(tuned, grid)[:_CANDIDATES]}
-    start, best = _best(cell, name, list(starts))
-    pair = _equalised(cell, name, replace(start, knobs=best.knobs), range(cell.seeds))
+    pair = _comparable(cell, name, grid)
     knobs, ours, theirs, ratio = pair.knobs, pair.ours, pair.theirs, pair.hours_ratio
     judged = verdict(ours, theirs)
     return {
@@ -133,17 +129,50 @@ def _against(cell: Cell, name: str, grid: Grid) -> dict[str, Any]:
     }
 
 
-def _best(cell: Cell, name: str, starts: Sequence[Start]) -> tuple[Start, "_Pair"]:
-    """The first start that loses nothing on the seeds of the choice; else the one that loses least.
+def _comparable(cell: Cell, name: str, grid: Grid) -> "_Pair":
+    """The most promising one that is no dearer on the seeds that are judged; else the first.
 
-    The grid has the most promising ones first.
+    Nothing but the machine-hours of those seeds decides about it.
     """
-    tried: list[tuple[Start, _Pair]] = []
-    for start in starts:
-        tried.append((start, _equalised(cell, name, start, _CHOICE_SEEDS)))
-        if tried[-1][1].is_clear:
-            return tried[-1]
-    return min(tried, key=lambda each: each[1].rank)
+    first: _Pair | None = None
+    for start in _promising(cell, name, grid):
+        pair = _equalised(cell, name, start, range(cell.seeds))
+        if pair.hours_ratio <= 1 + EQUAL_RATIO:
+            return pair
+        first = first or pair
+    assert first is not None
+    return first
+
+
+def _promising(cell: Cell, name: str, grid: Grid) -> Iterator[Start]:
+    """Who clearly loses nothing on the seeds of the choice; after those who loses least.
+
+    The grid has the most promising ones first: as a rule one is enough, and few are tried.
+    """
+    # On the seeds of the grid both saw the same load; more seeds tell better what theirs costs.
+    estimates = [
+        _figures([_run_theirs(cell, name, seed) for seed in seeds])
+        for seeds in (_TUNING_SEEDS, _ESTIMATE_SEEDS)
+    ]
+    lists = [choose(each, grid) for each in estimates]
+    tried: dict[Start, _Pair] = {}
+    yielded: set[Start] = set()
+
+    def offered(start: Start) -> Start:
+        yielded.add(start)
+        return replace(start, knobs=tried[start].knobs)
+
+    for count in (_CANDIDATES, _MORE_CANDIDATES):
+        for start in itertools.chain(*(each[:count] for each in lists)):
+            if start not in tried:
+                tried[start] = _equalised(cell, name, start, _CHOICE_SEEDS)
+                if tried[start].is_clear:
+                    yield offered(start)
+        if not yielded:
+            yield offered(min(tried, key=lambda each: tried[each].rank))
+    others = [start for start in tried if start not in yielded]
+    for start in sorted(others, key=lambda each: tried[each].rank):
+        yield offered(start)
 
 
 @dataclass(frozen=True)
@@ -160,13 +189,19 @@ class _Pair:
 
     @property
     def is_clear(self) -> bool:
-        """No more hours, a much shorter wait and no more starts: there is no need to look on."""
+        """No more hours, a much shorter wait and fewer starts: there is no need to look on.
+
+        Or as many, when it is so by nature and not on average.
+        """
         ours, theirs = _figures(self.ours), _figures(self.theirs)
         longest = max(_MUCH_SHORTER_RATIO * theirs.wait_p95, _NEGLIGIBLE_WAIT_SECONDS)
         return (
             self.hours_ratio <= 1 + EQUAL_RATIO
             and ours.wait_p95 <= longest
-            and ours.starts <= theirs.starts
+            and (
+                ours.starts <= _FEWER_RATIO * theirs.starts
+                or all(map(_starts_no_more, self.ours, self.theirs))
+            )
         )
 
     @property
@@ -183,6 +218,10 @@ class _Pair:
         dearer = max(0.0, self.hours_ratio - 1 - EQUAL_RATIO)
         cheaper = max(0.0, 1 - self.hours_ratio - EQUAL_RATIO)
         return dearer, worse, cheaper, ours.wait_p95
+
+
+def _starts_no_more(ours: Scorecard, theirs: Scorecard) -> bool:
+    return ours.starts_until_done <= theirs.starts_until_done
 
 
 def _equalised(cell: Cell, name: str, start: Start, seeds: range) -> _Pair:

@@ -16,10 +16,14 @@ _NEAR_RATIO = 0.75 * EQUAL_RATIO
 """Near enough to look no further."""
 _LONGEST_SECONDS = 7200.0
 _ROUNDS = 6
+_SHORT_ROUNDS = 3
 _LADDER_RATIO = 1.05
 _REACH_RATIO = 1.4
 """So much cheaper a longer window for scaling out may make it."""
 _LEAST_WAIT_SECONDS = 0.05
+_SHORT_WINDOWS = (120.0, 60.0, 30.0, 15.0)
+_NEARLY_RATIO = 1.1
+"""Who is dearer by no more than this can come to equal hours by short windows for scaling in."""
 _CLEAR_RATIO = 0.95
 _NO_MORE_RATIO = 0.98
 """A wait must be clearly shorter than theirs, starts need only not be more."""
@@ -156,7 +160,16 @@ def _turned(
         if abs(nearer - 1) < abs(ratio - 1):
             found, ratio = there, nearer
         if abs(ratio - 1) <= EQUAL_RATIO:
-            break
+            return found, ratio
+    if 1 < ratio <= _NEARLY_RATIO:
+        # Windows longer than the troughs of the load all cost the same: down to those that do not.
+        for seconds in _SHORT_WINDOWS:
+            start = _IN.set_to(found, seconds)
+            there, nearer = _searched(start, goal, hours, _IN, _SHORT_ROUNDS)
+            if abs(nearer - 1) < abs(ratio - 1):
+                found, ratio = there, nearer
+            if ratio <= 1 + EQUAL_RATIO:
+                break
     return found, ratio
 
 

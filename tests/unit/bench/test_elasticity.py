@@ -17,7 +17,7 @@ GRID = {
 
 @pytest.fixture(scope="module")
 def cell():
-    return measure(Cell("step", "boot5", 120.0, 2), GRID)
+    return measure(Cell("step", "boot5", 60.0, 2), GRID)
 
 
 def arguments(*given):
@@ -55,7 +55,7 @@ def test_a_run_that_was_cut_goes_on_where_it_was(tmp_path, cell, capsys):
     file = tmp_path / "cells.json"
     file.write_text(json.dumps({"cells": [cell]}))
     given = arguments(
-        *("--json", str(file), "--resume", "--length", "120", "--seeds", "2", "--processes", "1"),
+        *("--json", str(file), "--resume", "--length", "60", "--seeds", "2", "--processes", "1"),
         *("--traces", "step", "--scenarios", "boot5"),
     )
     assert elasticity.run(given) == 0
@@ -66,9 +66,9 @@ def test_cells_of_another_length_are_not_kept_nor_those_asked_for_again(tmp_path
     file = tmp_path / "cells.json"
     file.write_text(json.dumps({"cells": [cell]}))
     here = ("--json", str(file), "--resume")
-    asked = Cell("step", "boot5", 120.0, 2)
+    asked = Cell("step", "boot5", 60.0, 2)
     assert elasticity._kept(arguments(*here), [asked]) == [cell]
-    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 60.0, 2)]) == []
+    assert elasticity._kept(arguments(*here), [Cell("step", "boot5", 30.0, 2)]) == []
     assert elasticity._kept(arguments(*here, "--cells", "step/boot5"), [asked]) == []
 
 
