@@ -54,7 +54,8 @@ class ChangeEvents:
                 self._register(session, event, changed)
             except libvirt.libvirtError:
                 self._log.debug("event.unsupported", number=event)
-        self._descriptions.is_kept_fresh = True
+        # Other drivers plug devices in and out without a word.
+        self._descriptions.is_kept_fresh = session.handle.getType() == "QEMU"
 
     def lost(self, session: Session) -> None:
         """Runs on the connection's thread, before it is closed."""

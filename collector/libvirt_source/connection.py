@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from collector.libvirt_source.lane import Lane
+from collector.libvirt_source.per_domain import PerDomain
 from collector.records import Versions
 from servicekit import logs
 
@@ -30,6 +31,8 @@ class Session:
         self.has_bulk: bool | None = None
         """Whether the driver has bulk statistics; None until it is known."""
         self.versions: Versions | None = None
+        self.per_domain: PerDomain | None = None
+        """How single domains are asked, where there are no bulk statistics; None until they are."""
         self.cells: int | None = None
         """How many NUMA cells the host has; None until they have been counted."""
 
@@ -71,6 +74,10 @@ class Connection:
         """Has the connection's thread ask. The future may fail with libvirt's error."""
         return self._lane.submit(lambda: self._answer(question))
 
+    def renew(self) -> None:
+        """Has the next question asked over a new connection. None has been lost: not counted."""
+        self._lane.submit(self._forget)
+
     def close(self) -> None:
         """Ends the connection and its thread once the calls in flight have returned."""
         self._lane.submit(self._close)
@@ -107,6 +114,10 @@ class Connection:
         if self._opened is not None:
             self._opened(session)
         return session
+
+    def _forget(self) -> None:
+        self._close()
+        self._was_open = False
 
     def _close(self) -> None:
         session, self._session = self._session, None

@@ -22,10 +22,12 @@ from collector.libvirt_source.patience import patience
 from collector.libvirt_source.plan import MOST_SHARES
 from collector.libvirt_source.pools import Pools
 from collector.libvirt_source.processes import Processes
+from collector.libvirt_source.roll_call import RollCall
 from collector.libvirt_source.side_questions import SideQuestions
 from collector.libvirt_source.single_domains import SingleDomains
 from collector.libvirt_source.survey import Survey, control_of
 from collector.libvirt_source.surveys import Surveys, message_of
+from collector.libvirt_source.sweep import Sweeps
 from collector.libvirt_source.uri import is_of_this_host
 from collector.ports import SourceError
 from collector.records import (
@@ -82,9 +84,11 @@ class LibvirtSource:
         count = max(_FEWEST_CONNECTIONS, most)
         bell = Bell()
         self._askers = _connections("bulk", range(count), url, opener, bell.ring)
-        self._surveys = Surveys(self._surveyors, url, clock, self._is_chosen)
+        sweeps = Sweeps(clock)
+        roll_call = RollCall(self._askers, sweeps, clock)
+        self._surveys = Surveys(self._surveyors, url, clock, self._is_chosen, roll_call)
         self._bulk = BulkReader(self._askers, bell, clock, most)
-        self._one_by_one = OneByOne(url, clock)
+        self._one_by_one = OneByOne(url, self._askers, sweeps, clock)
         self._singles = SingleDomains(self._askers, clock)
         self._pools = Pools(url, clock, opener)
         self._versions = HostVersions(url, clock, opener)
@@ -164,7 +168,7 @@ class LibvirtSource:
             versions, parts[Group.VERSIONS] = self._versions.finish(
                 deadline=terms.deadline, patience_seconds=terms.patience_seconds
             )
-        surveyed = ((one.uuid, one.answer) for one in seen.domains)
+        surveyed = ((one.uuid, one.answer) for one in (*seen.domains, *seen.silent))
         return HostReading(
             domains=assembly.records(surveyed, findings, self._is_chosen),
             parts=parts,

@@ -44,6 +44,10 @@ class Survey:
     """False when the driver has no bulk statistics and each domain is asked by itself."""
     controls: Mapping[str, Control]
     """By UUID, of those domains that hung before."""
+    silent: tuple[Surveyed, ...] = ()
+    """Domains that did not even tell their state. Only their names are known, and no handle."""
+    is_from_memory: bool = False
+    """True when there was no list: a domain that is new is missing."""
 
 
 def survey(
@@ -81,7 +85,7 @@ def _records(session: Session, groups: frozenset[Group]) -> list[tuple[Any, dict
             session.has_bulk = False
         else:
             return found
-    return [(one, state) for one in session.handle.listAllDomains(0) if (state := _state(one))]
+    return [(one, state) for one in session.handle.listAllDomains(0) if (state := state_of(one))]
 
 
 def _has_bulk(session: Session, domains: tuple[Surveyed, ...]) -> bool | None:
@@ -107,7 +111,8 @@ def control_of(domain: Any) -> Control | None:
     return Control(state, milliseconds / 1000)
 
 
-def _state(domain: Any) -> dict[str, Any] | None:
+def state_of(domain: Any) -> dict[str, Any] | None:
+    """Under the names of the bulk statistics; None for a domain that has gone."""
     try:
         state, reason = domain.state(0)
     except libvirt.libvirtError:

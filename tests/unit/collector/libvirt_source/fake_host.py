@@ -1,8 +1,11 @@
 """A libvirt host in memory. It hangs as libvirt 9.0 does: who asks a frozen domain first, waits.
 
-The contract tests show the same on real QEMU.
+The contract tests show the same on real QEMU. With the kind LXC it has no bulk statistics, and
+whoever asks about a frozen container, or lists them, waits: measured on libvirt 9.0 with containers
+that are slow to start.
 """
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +20,9 @@ WITH_MONITOR = CPU | BALLOON | VCPU | BLOCK
 class Refused(libvirt.libvirtError):  # type: ignore[misc]
     """An error of libvirt's with a code of our choice."""
 
-    def __init__(self, code: Any, text: Any = "refused") -> None:
+    def __init__(self, code: Any, text: Any = "refused", number: Any = 0) -> None:
         super().__init__(text)
-        self.err = (code, 0, text, 0, "", None, None, 0, 0)
+        self.err = (code, 0, text, 0, "", None, None, number, 0)
 
 
 class FakeDomain:
@@ -35,10 +38,26 @@ class FakeDomain:
         self.job: dict[str, Any] = {}
 
     def freeze(self) -> None:
+        """Nobody gets an answer until it thaws."""
         self.thawed.clear()
 
     def thaw(self) -> None:
         self.thawed.set()
+
+
+class StorageDaemon:
+    """virtstoraged, which virtqemud asks for us: over a connection for each of ours, kept."""
+
+    def __init__(self) -> None:
+        self.era = 0
+        self.fault: Refused | None = None
+
+    def stop(self) -> None:
+        self.era += 1
+        self.fault = Refused(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket", errno.ENOENT)
+
+    def start(self) -> None:
+        self.fault = None
 
 
 class FakeHost:
@@ -58,12 +77,15 @@ class FakeHost:
         """Cleared: the daemon is asked for its version for the first time."""
         self.has_looked.set()
         self.after_survey = lambda: None
+        self.waits: Callable[[Any], bool] = lambda _domain: True
+        """Whether a question about a frozen container waits for it."""
         self.pools: dict[str, Any] = {}
         self.supports_stats = True
         self.disks = "<disk><target dev='vda'/></disk>"
         self.block_fault: Any = None
         self.virtual_cpus: Any = None
-        self.has_modular_daemons = False
+        self.has_pools = True
+        self.storage = StorageDaemon()
         self.statistics: Callable[[Any, int], Any] = self.usual_statistics
         self._lock = threading.Lock()
 
@@ -117,6 +139,7 @@ class FakeHandle:
         self.host = host
         self.url = url
         self.is_broken = False
+        self.storage_era: int | None = None
 
     def _said(self, call: Any) -> None:
         self.host.calls.append(call)
@@ -143,6 +166,7 @@ class FakeHandle:
         return 7_002_022
 
     def getLibVersion(self) -> Any:
+        self._said("libversion")
         return 9_000_000
 
     def getInfo(self) -> Any:
@@ -169,7 +193,21 @@ class FakeHandle:
 
     def listAllDomains(self, _flags: Any) -> Any:
         self._said("list")
+        for domain in list(self.host.domains.values()):
+            self._wait_for(domain)
         return [FakeDomainHandle(self, one) for one in list(self.host.domains.values())]
+
+    def lookupByUUIDString(self, uuid: Any) -> Any:
+        self._said("lookup")
+        domain = self.host.domains.get(uuid)
+        if domain is None:
+            raise Refused(libvirt.VIR_ERR_NO_DOMAIN)
+        self._wait_for(domain)
+        return FakeDomainHandle(self, domain)
+
+    def _wait_for(self, domain: Any) -> None:
+        if self.host.kind == "LXC" and self.host.waits(domain):
+            domain.thawed.wait(30)
 
     def getAllDomainStats(self, flags: Any, _options: Any) -> Any:
         self._said("survey")
@@ -192,8 +230,14 @@ class FakeHandle:
 
     def listAllStoragePools(self, _flags: Any) -> Any:
         self._said("pools")
-        if self.host.has_modular_daemons and not self.url.startswith("storage"):
+        if not self.host.has_pools:
             raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
+        if self.storage_era is None:
+            if self.host.storage.fault is not None:
+                raise self.host.storage.fault
+            self.storage_era = self.host.storage.era
+        if self.storage_era != self.host.storage.era:
+            raise Refused(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
         return list(self.host.pools.values())
 
 
@@ -215,6 +259,7 @@ class FakeDomainHandle:
         return self._number
 
     def state(self, _flags: Any) -> Any:
+        self._handle._wait_for(self._domain)
         return [1, 1]
 
     def controlInfo(self, _flags: Any) -> Any:
@@ -223,6 +268,7 @@ class FakeDomainHandle:
 
     def info(self) -> Any:
         self._handle._said("info")
+        self._handle._wait_for(self._domain)
         return [1, 2048, 1024, 3, 5_000_000_000]
 
     def jobInfo(self) -> Any:
@@ -237,6 +283,7 @@ class FakeDomainHandle:
         return {"total_bytes_sec": 5, "group_name": disk}
 
     def _unsupported(self, *_arguments: Any) -> None:
+        self._handle._said("unsupported")
         raise Refused(libvirt.VIR_ERR_NO_SUPPORT)
 
     def vcpus(self) -> Any:
@@ -264,6 +311,7 @@ class FakeDomainHandle:
 
     def XMLDesc(self, _flags: Any) -> Any:
         self._handle._said("xml")
+        self._handle._wait_for(self._domain)
         return (
             f"<domain><name>{self._name}</name><title>{self._domain.name}</title>"
             f"<devices>{self._handle.host.disks}</devices></domain>"
