@@ -1,8 +1,13 @@
 """Storage pools, over connections of their own: a pool on a dead file server never answers.
 
 Nothing is refreshed: that would scan the storage, and change what others see.
+
+With modular daemons virtqemud passes these questions on to virtstoraged, over a connection that it
+makes for each of ours and keeps, also when virtstoraged has been restarted and the connection is of
+no use any more (libvirt 11.3). So after an error a new connection is made.
 """
 
+import errno
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass, field
@@ -10,13 +15,14 @@ from typing import Any
 
 import libvirt
 
-from collector.libvirt_source import uri
 from collector.libvirt_source.connection import Connection, Opener, Session
 from collector.records import Part, StoragePoolRecord
 from servicekit.clock import Clock
 
 _CONNECTIONS = 2
 """So many pools can hang at the same time before the others are no longer read."""
+_SECONDS_BETWEEN_VAIN_QUESTIONS = 60.0
+"""Where there are no pools each question is an error in the daemon's log."""
 _INACTIVE = 0
 _UNSUPPORTED = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_CONNECT)
 
@@ -31,6 +37,10 @@ class Round:
     asked: str | None = None
     """The pool that was asked last."""
     asked_at: float = 0.0
+    connection: Connection | None = None
+    """The one that was asked last."""
+    is_skipped: bool = False
+    """True where no pools are to be expected."""
 
 
 class Pools:
@@ -38,21 +48,27 @@ class Pools:
 
     def __init__(self, url: str, clock: Clock, opener: Opener = libvirt.openReadOnly) -> None:
         self._clock = clock
-        self._opener = opener
-        self._other_url = uri.of_storage_daemon(url)
-        self._connections = self._made(url)
+        self._connections = [
+            Connection(f"libvirt-pools-{number}", url, opener=opener)
+            for number in range(_CONNECTIONS)
+        ]
         self._stuck: dict[str, Future[None]] = {}
-        self._reconnects = 0
+        self._has_been_read = False
+        self._is_broken = False
+        self._none_until = 0.0
 
     @property
     def reconnects(self) -> int:
         """See `Source.reconnects`."""
-        return self._reconnects + sum(one.reconnects for one in self._connections)
+        return sum(one.reconnects for one in self._connections)
 
     def start(self) -> Round:
         """Begins to read; `finish` tells what came of it."""
         self._stuck = {name: one for name, one in self._stuck.items() if not one.done()}
         going = Round(began=self._clock.monotonic())
+        going.is_skipped = going.began < self._none_until
+        if going.is_skipped:
+            return going
         for name in self._stuck:
             going.records[name] = _timed_out(name)
         self._ask(going)
@@ -62,6 +78,8 @@ class Pools:
         self, going: Round, *, deadline: float, patience_seconds: float
     ) -> tuple[tuple[StoragePoolRecord, ...] | None, Part | None]:
         """The pools, and how reading them went; nothing where the driver has no pools."""
+        if going.is_skipped:
+            return None, None
         is_ok = False
         while going.future is not None:
             since = max(going.began, going.asked_at)
@@ -78,13 +96,18 @@ class Pools:
                     break
                 self._ask(going)
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in _UNSUPPORTED:
-                    break
-                if not self._turn_to_storage_daemon():
+                if self._has_none(error):
+                    self._none_until = self._clock.monotonic() + _SECONDS_BETWEEN_VAIN_QUESTIONS
                     return None, None
-                self._ask(going)
+                assert going.connection is not None
+                going.connection.renew()
+                if self._is_broken:
+                    break
+                self._is_broken = True
+                self._ask(going, going.connection)
             else:
-                is_ok = True
+                is_ok = self._has_been_read = True
+                self._is_broken = False
                 break
         part = Part(self._clock.monotonic() - going.began, is_ok)
         return tuple(sorted(going.records.values(), key=lambda one: one.name)), part
@@ -94,28 +117,24 @@ class Pools:
         for connection in self._connections:
             connection.close()
 
-    def _ask(self, going: Round) -> None:
-        """Reads the pools that are not yet known over an idle connection, if there is one."""
-        idle = next((one for one in self._connections if one.in_flight is None), None)
+    def _ask(self, going: Round, connection: Connection | None = None) -> None:
+        """Reads the pools that are not yet known, over this connection or an idle one, if any."""
+        idle = connection or next((one for one in self._connections if one.in_flight is None), None)
+        going.connection = idle
         known = frozenset(going.records)
         going.asked, going.asked_at = None, self._clock.monotonic()
         going.future = None if idle is None else idle.ask(_Reader(going, known, self._clock))
 
-    def _turn_to_storage_daemon(self) -> bool:
-        """With modular daemons the hypervisor's knows no pools."""
-        if self._other_url is None:
-            return False
-        self._reconnects = self.reconnects
-        for connection in self._connections:
-            connection.close()
-        self._connections, self._other_url = self._made(self._other_url), None
-        return True
+    def _has_none(self, error: libvirt.libvirtError) -> bool:
+        """True where pools are not to be expected: a driver without, or no virtstoraged installed.
 
-    def _made(self, url: str) -> list[Connection]:
-        return [
-            Connection(f"libvirt-pools-{number}", url, opener=self._opener)
-            for number in range(_CONNECTIONS)
-        ]
+        Its socket is there while it may be started; it can also have gone since the last reading.
+        """
+        if error.get_error_code() in _UNSUPPORTED:
+            return True
+        has_no_socket = error.get_int1() == errno.ENOENT
+        is_of_system = error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR
+        return is_of_system and has_no_socket and not self._has_been_read
 
 
 class _Reader:

@@ -571,24 +571,45 @@ def test_an_inactive_pool_has_no_sizes(made: Any) -> None:
     assert (pool.state, pool.capacity_bytes) == (0, None)
 
 
-def test_with_modular_daemons_the_storage_daemon_is_asked(made: Any) -> None:
+def test_a_restart_of_the_storage_daemon_costs_no_reading(made: Any) -> None:
     host = FakeHost()
-    host.has_modular_daemons = True
     host.pools = {"p": FakePool("p")}
-    source = made(host, url="qemu:///system")
-    for _ in range(2):
+    source = made(host)
+    for _ in range(3):
         reading = source.read(frozenset({Group.POOL}), 5)
-        assert [one.name for one in reading.storage_pools] == ["p"]
         assert reading.parts["pool"].is_ok
-    assert host.urls.count("storage:///system") == 1
+        assert [one.name for one in reading.storage_pools] == ["p"]
+        host.storage.stop()
+        host.storage.start()
+    assert source.reconnects == 0
 
 
-def test_a_driver_without_pools_has_none_and_no_fault(made: Any) -> None:
+def test_while_the_storage_daemon_is_down_the_part_fails_and_then_is_whole(made: Any) -> None:
     host = FakeHost()
-    host.has_modular_daemons = True
-    reading = made(host).read(frozenset({Group.POOL}), 5)
-    assert reading.storage_pools is None
-    assert "pool" not in reading.parts
+    host.pools = {"p": FakePool("p")}
+    source = made(host)
+    assert source.read(frozenset({Group.POOL}), 5).parts["pool"].is_ok
+    host.storage.stop()
+    for _ in range(3):
+        reading = source.read(frozenset({Group.POOL}), 5)
+        assert not reading.parts["pool"].is_ok
+        assert reading.storage_pools == ()
+    host.storage.start()
+    assert source.read(frozenset({Group.POOL}), 5).parts["pool"].is_ok
+
+
+@pytest.mark.parametrize("has_pools", [False, True])
+def test_a_host_without_storage_has_no_pools_and_no_fault(made: Any, has_pools: bool) -> None:
+    host = FakeHost()
+    host.has_pools = has_pools
+    host.storage.stop()
+    source = made(host)
+    for _ in range(3):
+        reading = source.read(frozenset({Group.POOL}), 5)
+        assert reading.storage_pools is None
+        assert "pool" not in reading.parts
+    # The daemon logs each of them.
+    assert host.count("pools") == 1
 
 
 def test_a_driver_without_bulk_statistics_is_asked_domain_by_domain(made: Any) -> None:
