@@ -61,13 +61,30 @@ class ChangeEvents:
         """Runs on the connection's thread, before it is closed."""
         self._descriptions.is_kept_fresh = False
         self._descriptions.forget_all()
-        for callback in self._callbacks:
-            try:
-                # Or libvirt keeps the connection alive for its callbacks' sake.
-                session.handle.domainEventDeregisterAny(callback)
-            except libvirt.libvirtError:
-                continue
+        if not _is_lost_behind(session.handle):
+            for callback in self._callbacks:
+                try:
+                    # Or libvirt keeps the connection alive for its callbacks' sake.
+                    session.handle.domainEventDeregisterAny(callback)
+                except libvirt.libvirtError:
+                    continue
         self._callbacks.clear()
 
     def _register(self, session: Session, event: int, changed: Any) -> None:
         self._callbacks.append(session.handle.domainEventRegisterAny(None, event, changed, None))
+
+
+def _is_lost_behind(handle: Any) -> bool:
+    """True when the daemon we talk to answers, but not the one that it asks for us.
+
+    To take back a callback there would crash it: virtproxyd 11.3 frees the callback, fails, keeps
+    it in its list, and uses it when we close. Left alone it costs us a socket for each time that
+    virtqemud is restarted under virtproxyd.
+    """
+    try:
+        if not handle.isAlive():
+            return False
+        handle.getLibVersion()
+    except libvirt.libvirtError:
+        return True
+    return False

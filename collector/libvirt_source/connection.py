@@ -74,10 +74,6 @@ class Connection:
         """Has the connection's thread ask. The future may fail with libvirt's error."""
         return self._lane.submit(lambda: self._answer(question))
 
-    def renew(self) -> None:
-        """Has the next question asked over a new connection. None has been lost: not counted."""
-        self._lane.submit(self._forget)
-
     def close(self) -> None:
         """Ends the connection and its thread once the calls in flight have returned."""
         self._lane.submit(self._close)
@@ -88,8 +84,8 @@ class Connection:
         if session is not None and _is_alive(session.handle):
             try:
                 return question(session)
-            except libvirt.libvirtError:
-                if _is_alive(session.handle):
+            except libvirt.libvirtError as error:
+                if _is_alive(session.handle) and not _is_lost_behind(error):
                     raise
                 # The daemon was restarted under us: the fault counts on a fresh connection only.
         session = self._open()
@@ -115,10 +111,6 @@ class Connection:
             self._opened(session)
         return session
 
-    def _forget(self) -> None:
-        self._close()
-        self._was_open = False
-
     def _close(self) -> None:
         session, self._session = self._session, None
         if session is None:
@@ -137,3 +129,13 @@ def _is_alive(handle: Any) -> bool:
         return bool(handle.isAlive())
     except libvirt.libvirtError:
         return False
+
+
+def _is_lost_behind(error: libvirt.libvirtError) -> bool:
+    """True when the daemon we talk to has lost the one that it passes the question on to.
+
+    virtproxyd asks virtqemud, and virtqemud asks virtstoraged, each over a connection that it makes
+    for ours and keeps when it is of no use any more. Our own is alive all the while.
+    """
+    is_of_connections = bool(error.get_error_domain() == libvirt.VIR_FROM_RPC)
+    return is_of_connections and bool(error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR)

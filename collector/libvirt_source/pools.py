@@ -1,10 +1,6 @@
 """Storage pools, over connections of their own: a pool on a dead file server never answers.
 
 Nothing is refreshed: that would scan the storage, and change what others see.
-
-With modular daemons virtqemud passes these questions on to virtstoraged, over a connection that it
-makes for each of ours and keeps, also when virtstoraged has been restarted and the connection is of
-no use any more (libvirt 11.3). So after an error a new connection is made.
 """
 
 import errno
@@ -37,8 +33,6 @@ class Round:
     asked: str | None = None
     """The pool that was asked last."""
     asked_at: float = 0.0
-    connection: Connection | None = None
-    """The one that was asked last."""
     is_skipped: bool = False
     """True where no pools are to be expected."""
 
@@ -54,7 +48,6 @@ class Pools:
         ]
         self._stuck: dict[str, Future[None]] = {}
         self._has_been_read = False
-        self._is_broken = False
         self._none_until = 0.0
 
     @property
@@ -99,15 +92,9 @@ class Pools:
                 if self._has_none(error):
                     self._none_until = self._clock.monotonic() + _SECONDS_BETWEEN_VAIN_QUESTIONS
                     return None, None
-                assert going.connection is not None
-                going.connection.renew()
-                if self._is_broken:
-                    break
-                self._is_broken = True
-                self._ask(going, going.connection)
+                break
             else:
                 is_ok = self._has_been_read = True
-                self._is_broken = False
                 break
         part = Part(self._clock.monotonic() - going.began, is_ok)
         return tuple(sorted(going.records.values(), key=lambda one: one.name)), part
@@ -117,10 +104,9 @@ class Pools:
         for connection in self._connections:
             connection.close()
 
-    def _ask(self, going: Round, connection: Connection | None = None) -> None:
-        """Reads the pools that are not yet known, over this connection or an idle one, if any."""
-        idle = connection or next((one for one in self._connections if one.in_flight is None), None)
-        going.connection = idle
+    def _ask(self, going: Round) -> None:
+        """Reads the pools that are not yet known over an idle connection, if there is one."""
+        idle = next((one for one in self._connections if one.in_flight is None), None)
         known = frozenset(going.records)
         going.asked, going.asked_at = None, self._clock.monotonic()
         going.future = None if idle is None else idle.ask(_Reader(going, known, self._clock))

@@ -20,9 +20,18 @@ WITH_MONITOR = CPU | BALLOON | VCPU | BLOCK
 class Refused(libvirt.libvirtError):  # type: ignore[misc]
     """An error of libvirt's with a code of our choice."""
 
-    def __init__(self, code: Any, text: Any = "refused", number: Any = 0) -> None:
+    def __init__(
+        self, code: Any, text: Any = "refused", *, domain: Any = 0, number: Any = 0
+    ) -> None:
         super().__init__(text)
-        self.err = (code, 0, text, 0, "", None, None, number, 0)
+        self.err = (code, domain, text, 0, "", None, None, number, 0)
+
+
+def closed() -> Refused:
+    """What a daemon says whose own connection, to another daemon, is closed."""
+    return Refused(
+        libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed", domain=libvirt.VIR_FROM_RPC
+    )
 
 
 class FakeDomain:
@@ -54,7 +63,9 @@ class StorageDaemon:
 
     def stop(self) -> None:
         self.era += 1
-        self.fault = Refused(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket", errno.ENOENT)
+        self.fault = Refused(
+            libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket", number=errno.ENOENT
+        )
 
     def start(self) -> None:
         self.fault = None
@@ -96,6 +107,11 @@ class FakeHost:
         self.urls.append(url)
         self.handles.append(FakeHandle(self, url))
         return self.handles[-1]
+
+    def restart_behind(self) -> None:
+        """virtqemud is restarted, and the connections that are open to virtproxyd stay open."""
+        for handle in self.handles:
+            handle.is_lost_behind = True
 
     def end(self) -> None:
         """The daemon ends, and every connection hears of it."""
@@ -139,6 +155,7 @@ class FakeHandle:
         self.host = host
         self.url = url
         self.is_broken = False
+        self.is_lost_behind = False
         self.storage_era: int | None = None
 
     def _said(self, call: Any) -> None:
@@ -147,6 +164,8 @@ class FakeHandle:
         if not self.host.is_up:
             self.is_broken = True
             raise Refused(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
+        if self.is_lost_behind:
+            raise closed()
 
     def isAlive(self) -> Any:
         return not self.is_broken
@@ -189,6 +208,8 @@ class FakeHandle:
         return event
 
     def domainEventDeregisterAny(self, _callback: Any) -> Any:
+        assert not self.is_lost_behind, "virtproxyd crashes when this connection is closed"
+        self.host.calls.append("deregister")
         return 0
 
     def listAllDomains(self, _flags: Any) -> Any:
@@ -237,7 +258,7 @@ class FakeHandle:
                 raise self.host.storage.fault
             self.storage_era = self.host.storage.era
         if self.storage_era != self.host.storage.era:
-            raise Refused(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
+            raise closed()
         return list(self.host.pools.values())
 
 

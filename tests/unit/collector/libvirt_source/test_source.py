@@ -407,6 +407,28 @@ def test_a_restarted_daemon_is_read_again_at_once(made: Any) -> None:
     assert source.reconnects > 0
 
 
+def test_a_daemon_that_is_restarted_behind_another_is_read_again_at_once(made: Any) -> None:
+    host = FakeHost(*domains(3))
+    source = made(host)
+    source.read(FULL, 5)
+    host.restart_behind()
+    for _ in range(2):
+        reading = source.read(FULL, 5)
+        assert reading.parts["stats"].is_ok
+        assert all(is_whole(one) for one in reading.domains)
+    assert source.reconnects == 2
+    assert "deregister" not in host.calls
+    source.close()
+    wait_until(lambda: "deregister" in host.calls)
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_restarted_daemon_is_asked_for_its_versions_again(made: Any) -> None:
     host = FakeHost(*domains(2))
     source = made(host)
@@ -581,7 +603,7 @@ def test_a_restart_of_the_storage_daemon_costs_no_reading(made: Any) -> None:
         assert [one.name for one in reading.storage_pools] == ["p"]
         host.storage.stop()
         host.storage.start()
-    assert source.reconnects == 0
+    assert source.reconnects == 2
 
 
 def test_while_the_storage_daemon_is_down_the_part_fails_and_then_is_whole(made: Any) -> None:
