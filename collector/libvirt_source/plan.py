@@ -12,7 +12,7 @@ MOST_SHARES = 8
 """As many connections were still measured to gain something, on two cores (ADR 0033)."""
 MOST_STUCK = 4
 """Each stuck question holds one of the daemon's twenty workers. With so many nobody is asked."""
-_WORTH_A_SHARE = 4
+WORTH_A_SHARE = 4
 """So many active domains are worth a connection of their own."""
 
 
@@ -51,6 +51,6 @@ def plan(
     most = min(most_shares, idle, MOST_STUCK - stuck if stuck else most_shares)
     if most < 1:
         return Plan((), (), (*active, *inactive, *taken))
-    count = max(1, min(most, len(active) // _WORTH_A_SHARE))
+    count = max(1, min(most, len(active) // WORTH_A_SHARE))
     dealt = ((*active[number::count], *inactive[number::count]) for number in range(count))
     return Plan(tuple(share for share in dealt if share), taken, ())

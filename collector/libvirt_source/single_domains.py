@@ -13,6 +13,7 @@ from collector.libvirt_source import domain_parts
 from collector.libvirt_source.bulk_reader import Terms
 from collector.libvirt_source.connection import Connection, Session
 from collector.libvirt_source.job_watch import JobWatch
+from collector.libvirt_source.plan import WORTH_A_SHARE
 from collector.records import Part, Statistics
 from servicekit.clock import Clock
 
@@ -60,7 +61,9 @@ class SingleDomains:
         """False when some domains were not answered for in time."""
         if not uuids:
             return True
-        idle = [one for one in self._connections if one.in_flight is None]
+        # As many as the bulk queries of so many domains have opened, too: by SSH each costs much.
+        most = max(1, len(uuids) // WORTH_A_SHARE)
+        idle = [one for one in self._connections if one.in_flight is None][:most]
         asked = [
             connection.ask(
                 _Each(uuids[number :: len(idle)], ask, self._clock, terms.deadline, found)

@@ -481,6 +481,7 @@ def test_jobs_are_asked_seldom_until_there_is_one(made: Any) -> None:
     groups = FULL | {Group.JOB}
     assert source.read(groups, 5).parts["job"].is_ok
     assert host.count("job") == 3
+    assert host.opened == 3, "survey, bulk and versions; by SSH each is a process on both sides"
     host.domains["uuid-d00"].job = {"type": 2, "time_elapsed": 1500}
     source.read(groups, 5)
     assert host.count("job") == 3
