@@ -231,6 +231,7 @@ async def _work(
     ledger = _ledger(settings, recovered, clock.monotonic())
     _tune_interpreter()
     telemetry = Telemetry(registry)
+    telemetry.store.opened(ledger.counts, clock.wall())
     health = StoreHealth(telemetry)
     pump = Pump(
         ledger=ledger,

@@ -226,6 +226,10 @@ class Cancelled:
 Final = Done | Failed | Cancelled
 
 
+JOB_STATES = ("ready", "leased", "done", "failed", "cancelled")
+"""A job is in one of them."""
+
+
 @dataclass(slots=True)
 class Counts:
     """How many jobs are where. `accepted` is always the sum of the others."""

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from dispatcher.jobs import JOB_STATES, Counts
+
 
 class StoreTelemetry:
     """Counts what happens to the store."""
@@ -35,6 +37,24 @@ class StoreTelemetry:
             "How long the check of the whole store after the start took; 0 until it has ended.",
             registry=registry,
         )
+        self._opened = Gauge(
+            "virtscale_dispatcher_store_opened_timestamp_seconds",
+            "Unix time at which this process opened the store: what it counts began then.",
+            registry=registry,
+        )
+        self._found = Gauge(
+            "virtscale_dispatcher_jobs_found",
+            "Jobs by state as this process found them in the store when it opened it. With them "
+            "it is known what came between the start and the first scrape.",
+            ["state"],
+            registry=registry,
+        )
+
+    def opened(self, counts: Counts, at: float) -> None:
+        """The store is open, with these jobs; `at` is Unix time."""
+        for state in JOB_STATES:
+            self._found.labels(state).set(getattr(counts, state))
+        self._opened.set(at)
 
     def failed(self) -> None:
         """The store could not write."""

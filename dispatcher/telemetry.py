@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from dispatcher.access import Refusal
 from dispatcher.distributions import Distribution
 from dispatcher.effects import RequeueReason
-from dispatcher.jobs import AttemptCause, Counts, FailureReason
+from dispatcher.jobs import JOB_STATES, AttemptCause, Counts, FailureReason
 from dispatcher.sessions import WorkerState, WorkerView
 from dispatcher.store_telemetry import StoreTelemetry
 
@@ -233,7 +233,7 @@ def _jobs(snapshot: Snapshot) -> Iterator[Metric]:
         "Accepted jobs by state, over the store's life. Their sum is the accepted jobs.",
         labels=["state"],
     )
-    for state in ("ready", "leased", "done", "failed", "cancelled"):
+    for state in JOB_STATES:
         jobs.add_metric([state], getattr(counts, state))
     yield jobs
     yield CounterMetricFamily(

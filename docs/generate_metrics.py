@@ -197,6 +197,7 @@ def dispatcher_rows() -> list[Row]:
     worker = WorkerView("d0", WorkerState.READY, slots=1, takes_jobs=True)
     snapshot = dispatcher_telemetry.Snapshot(Counts(), 0.0, (worker,))
     telemetry.show(lambda: snapshot)
+    telemetry.store.opened(Counts(), 0.0)
     telemetry.requeued(next(iter(RequeueReason)), 1)
     telemetry.certificate_expires("clients", 0.0)
     telemetry.watching("tls")

@@ -47,6 +47,8 @@ class Stack:
     domains: LibvirtDomains | None = None
     acceleration: str = ""
     generation: str = ""
+    services_at: float = 0.0
+    """Unix time at which the first service was started."""
 
 
 class BringUp:
@@ -91,6 +93,7 @@ class BringUp:
             await self._try_libvirt()
         if needs_guests:
             await self._image()
+        self.stack.services_at = self._clock.wall()
         with self._screen.step("services and the hypervisor"):
             await _all(
                 self._start_and_wait(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -108,7 +109,7 @@ class RunReport:
             *self._command,
             *("--config", str(state.configs / "scaler.yaml")),
             *("--state-dir", str(state.of("scaler"))),
-            *(f"--from={since:.0f}", "--out", str(path)),
+            *(f"--from={math.floor(since)}", "--out", str(path)),
             env=service_plan.environment(state),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

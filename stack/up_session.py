@@ -94,7 +94,6 @@ class UpSession:
         self._tasks: list[asyncio.Task[Any]] = []
         self._monitor: Monitor | None = None
         self._is_up = False
-        self._pool_at = began_at
 
     async def run(self, stop: Stop) -> int:
         """Brings up, works, winds down. Failures to start are shown and give exit code 1."""
@@ -123,7 +122,6 @@ class UpSession:
             on_domains=lambda seen, now: self._record.observe_domains(seen, now=now),
             on_workers=lambda seen, now: self._record.observe_workers(seen, now=now),
         )
-        self._pool_at = self._clock.wall()
         await self._monitor.observe_pool()
         self._spawn(self._monitor.run(seconds=_OBSERVE_SECONDS), self._account())
 
@@ -248,7 +246,7 @@ class UpSession:
         await self._cancel_tasks()
         await stack.supervisor.stop("scaler")
         if self._wants_report(stop):
-            self._run_report.begin(since=self._pool_at)
+            self._run_report.begin(since=stack.services_at)
         if self._monitor is not None:
             # What the scaler did since the last look is still of its doing; what follows is ours.
             await self._monitor.observe_pool()

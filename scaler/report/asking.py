@@ -1,10 +1,13 @@
 """What Prometheus is asked for a report, and what it answered. Pure but for the source."""
 
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
-from scaler.report.samples import Series
+from scaler.report import samples
+from scaler.report.samples import Histogram, Points, Series
 
 _MOST_POINTS = 900
 """Of one series: a chart is not much wider."""
@@ -13,6 +16,10 @@ JOBS, ACCEPTED, REQUEUED = "jobs", "accepted", "requeued"
 WAITS, SERVICE_SUM, SERVICE_COUNT = "waits", "service_sum", "service_count"
 CPU, CPU_MEAN, COMPLETED, ALERTS = "cpu", "cpu_mean", "completed", "alerts"
 STATES, WANTED = "states", "wanted"
+_OPENED = "virtscale_dispatcher_store_opened_timestamp_seconds"
+OPENED, FOUND = "opened", "found"
+_OF_THE_STORE = (JOBS, ACCEPTED)
+"""These go on where the dispatcher before left off; what else it counts begins at 0."""
 
 
 class SourceAwayError(Exception):
@@ -44,6 +51,8 @@ class Measured:
     """What came of it. A name that is missing was not answered."""
 
     step_seconds: int
+    since: float
+    """What was asked for begins here."""
     series: dict[str, list[Series]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -59,6 +68,50 @@ class Measured:
             one.labels.get(label, ""): one.points
             for one in sorted(found, key=lambda one: one.labels.get(label, ""))
         }
+
+    def counted(self, name: str) -> Points:
+        """Points of a counter of the dispatcher, before them where its count began.
+
+        That is known when the dispatcher opened its store in the time that was asked for.
+        """
+        return self._from_its_begin(self.points(name), self._base(name))
+
+    def counted_by(self, name: str, label: str) -> dict[str, Points]:
+        """The same by the values of a label."""
+        return {
+            value: self._from_its_begin(points, self._base(name, value))
+            for value, points in self.by(name, label).items()
+        }
+
+    def increase(self, name: str) -> float | None:
+        """By how much a counter of the dispatcher grew; None when that is not known."""
+        points = self.counted(name)
+        return samples.increase(points, () if name in _OF_THE_STORE else self.anew())
+
+    def waits(self) -> Histogram:
+        """How long jobs waited."""
+        found = self.series.get(WAITS) or ()
+        whole = [Series(one.labels, tuple(self._from_its_begin(one.points, 0.0))) for one in found]
+        return Histogram(whole, self.anew())
+
+    def anew(self) -> AbstractSet[float]:
+        """Moments at which another dispatcher was scraped, or the same after a restart."""
+        opened = self.points(OPENED)
+        return frozenset(at for (_, before), (at, value) in pairwise(opened) if value != before)
+
+    def _base(self, name: str, state: str | None = None) -> float | None:
+        """Where a counter began; all jobs that the store held have been accepted."""
+        if name not in _OF_THE_STORE:
+            return 0.0
+        found = {one: points[0][1] for one, points in self.by(FOUND, "state").items() if points}
+        return found.get(state) if state is not None else sum(found.values()) if found else None
+
+    def _from_its_begin(self, points: Points, base: float | None) -> Points:
+        opened = self.points(OPENED)
+        if not points or not opened or base is None:
+            return points
+        begin = opened[0][1]
+        return [(begin, base), *points] if self.since <= begin < points[0][0] else points
 
 
 def step_of(since: float, until: float) -> int:
@@ -90,6 +143,8 @@ def questions(pool: str, step: int, fresh_seconds: int) -> dict[str, str]:
         WANTED: f"max({wanted})",
         STATES: f"max by (state) ({states})",
         JOBS: f"sum by (state) ({fresh(f'{dispatcher}jobs')})",
+        OPENED: f"max({fresh(_OPENED)})",
+        FOUND: f"sum by (state) ({fresh(f'{dispatcher}jobs_found')})",
         ACCEPTED: f"sum({fresh(f'{dispatcher}jobs_accepted_total')})",
         REQUEUED: f"sum by (reason) ({fresh(f'{dispatcher}requeued_total')})",
         WAITS: f"sum by (le) ({fresh(f'{dispatcher}job_wait_seconds_bucket')})",
@@ -102,6 +157,16 @@ def questions(pool: str, step: int, fresh_seconds: int) -> dict[str, str]:
     }
 
 
+def openings(source: RangeSource, since: float, until: float) -> list[float]:
+    """When the dispatchers that were scraped in a time had opened their stores, in order."""
+    try:
+        found = source.ranges(_OPENED, since, until, step_of(since, until))
+    except (SourceAwayError, SourceRefusesError):
+        # The other questions meet the same, and what they meet is told.
+        return []
+    return sorted({value for series in found for _, value in series.points})
+
+
 def ask(
     source: RangeSource, pool: str, since: float, until: float, *, fresh_seconds: int
 ) -> Measured:
@@ -110,7 +175,7 @@ def ask(
     The sample behind a point is no older than `fresh_seconds`.
     """
     step = step_of(since, until)
-    found = Measured(step)
+    found = Measured(step, since)
     for name, expression in questions(pool, step, fresh_seconds).items():
         try:
             found.series[name] = source.ranges(expression, since, until, step)

@@ -64,6 +64,8 @@ class _Asked(NamedTuple):
     """What is to be reported."""
 
     since: float
+    is_whole_run: bool
+    """`since` is the start of a run, and was not given."""
     until: float
     history: History | None
     faults: list[str]
@@ -155,7 +157,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, config: ScalerConfig, sources: Sources, now: float) -> None:
     asked = _asked(options, config, sources, now)
-    report = _report(asked, config, sources, options, now)
+    source = None if options.no_prometheus else sources.prometheus(config)
+    with contextlib.nullcontext() if source is None else contextlib.closing(source):
+        report = _report(_from_the_begin(asked, config, source), config, source, options, now)
     if not report.past.turns and not any(report.measured.series.values()):
         raise StartError(
             f"nothing is known of {report.full(asked.since)} to {report.clock(asked.until)}"
@@ -176,14 +180,16 @@ def _asked(
     since, until = _moment("--from", options.since, now), _moment("--to", options.until, now)
     if until is None:
         until = now if history is None else _last(history, now)
+    begin = None
     if since is None:
-        since = until - _HOUR if history is None else _begin(history, until, gap)
+        begin = None if history is None else _begin(history, until, gap)
+        since = until - _HOUR if begin is None else begin
     if until - since < _LEAST_SECONDS:
         raise ConfigError(
             [f"--from {options.since or 'the start of the run'} must be before --to "
              f"{options.until or 'the last turn'}"]
         )  # fmt: skip
-    return _Asked(since, until, history, faults)
+    return _Asked(since, since == begin, until, history, faults)
 
 
 def _gap_seconds(config: ScalerConfig) -> float:
@@ -197,7 +203,7 @@ def _last(history: History, now: float) -> float:
     return min(now, math.ceil(newest[0].last)) if newest else now
 
 
-def _begin(history: History, until: float, gap_seconds: float) -> float:
+def _begin(history: History, until: float, gap_seconds: float) -> float | None:
     """The last start of a scaler that came after a silence; one killed and back is the same run."""
     starts = history.entries(Page(limit=_STARTS_SEARCHED, until=until, kinds=("config",)))
     for start in reversed(starts):
@@ -205,20 +211,20 @@ def _begin(history: History, until: float, gap_seconds: float) -> float:
             before, _ = history.around(start.first - 0.001)
             if before is None or start.first - before.last > gap_seconds:
                 return math.floor(start.first)
-    oldest = starts[0].first if starts else until - _HOUR
-    return math.floor(max(oldest, until - _HOUR))
+    oldest = starts[0].first if starts else -math.inf
+    return math.floor(oldest) if oldest > until - _HOUR else None
 
 
 def _report(
     asked: _Asked,
     config: ScalerConfig,
-    sources: Sources,
+    source: RangeSource | None,
     options: argparse.Namespace,
     now: float,
 ) -> page.Report:
     since, until = asked.since, asked.until
     recorded = _past(asked, config)
-    measured = _measured(asked, config, sources, is_asked=not options.no_prometheus)
+    measured = _measured(asked, config, source)
     rules = recorded.config or deciding(config)
     course = figures.courses(recorded, measured, least=_least(rules), slots=recorded.slots or 1.0)
     found_acts = lives.acts(recorded)
@@ -243,18 +249,27 @@ def _report(
     )
 
 
-def _measured(asked: _Asked, config: ScalerConfig, sources: Sources, *, is_asked: bool) -> Measured:
-    if is_asked:
-        with contextlib.closing(sources.prometheus(config)) as source:
-            found = asking.ask(
-                source,
-                config.pool,
-                asked.since,
-                asked.until,
-                fresh_seconds=math.ceil(config.stale_after_seconds),
-            )
+def _from_the_begin(asked: _Asked, config: ScalerConfig, source: RangeSource | None) -> _Asked:
+    """A run begins with its dispatcher, which may be there a moment before the scaler."""
+    if source is None or not asked.is_whole_run:
+        return asked
+    gap = _gap_seconds(config)
+    openings = asking.openings(source, asked.since, min(asked.until, asked.since + gap))
+    before = [one for one in openings if 0 < asked.since - one <= gap]
+    return asked._replace(since=math.floor(before[0])) if before else asked
+
+
+def _measured(asked: _Asked, config: ScalerConfig, source: RangeSource | None) -> Measured:
+    if source is not None:
+        found = asking.ask(
+            source,
+            config.pool,
+            asked.since,
+            asked.until,
+            fresh_seconds=math.ceil(config.stale_after_seconds),
+        )
     else:
-        found = Measured(asking.step_of(asked.since, asked.until))
+        found = Measured(asking.step_of(asked.since, asked.until), asked.since)
         found.faults.append("Prometheus was not asked: load, CPU and jobs are not known")
     found.faults[:0] = asked.faults
     return found

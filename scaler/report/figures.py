@@ -13,7 +13,6 @@ from scaler.report import asking, samples
 from scaler.report.asking import Measured
 from scaler.report.lives import Act, Life, power_ons
 from scaler.report.past import Past
-from scaler.report.samples import Histogram
 from scaler.report.steps import Steps, filled, together
 from scaler.simulator.scorecard import Provision, quantile
 from scaler.simulator.workload import domains_for
@@ -59,11 +58,11 @@ class Courses:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Of the time in which the dispatcher was scraped."""
+    """Of the time in which the dispatcher was scraped, and since its start when that is within."""
 
     accepted: int
     open_before: int
-    """Accepted before, and neither final nor given up at the first sample."""
+    """Accepted before, and neither final nor given up then."""
     done: int
     failed: int
     cancelled: int
@@ -229,7 +228,7 @@ def summed(courses: Sequence[Steps], known: Steps | None) -> Steps:
 
 def demand(measured: Measured, *, least: int, slots: float) -> Steps:
     """Fewest domains that carry the arrivals around each moment at the mean length of the run."""
-    growth = samples.grown(measured.points(asking.ACCEPTED))
+    growth = samples.grown(measured.counted(asking.ACCEPTED))
     seconds = mean_job_seconds(measured)
     if seconds is None:
         has_jobs = bool(growth) and growth[-1][1] > 0
@@ -249,8 +248,8 @@ def demand(measured: Measured, *, least: int, slots: float) -> Steps:
 
 def mean_job_seconds(measured: Measured) -> float | None:
     """CPU seconds that a finished job took; None when none has finished."""
-    total = samples.increase(measured.points(asking.SERVICE_SUM))
-    count = samples.increase(measured.points(asking.SERVICE_COUNT))
+    total = measured.increase(asking.SERVICE_SUM)
+    count = measured.increase(asking.SERVICE_COUNT)
     return total / count if total is not None and count else None
 
 
@@ -319,8 +318,8 @@ def elasticity(
 
 def jobs(measured: Measured) -> Jobs | None:
     """None when the dispatcher was not scraped twice."""
-    accepted = samples.increase(measured.points(asking.ACCEPTED))
-    by_state = measured.by(asking.JOBS, "state")
+    accepted = measured.increase(asking.ACCEPTED)
+    by_state = measured.counted_by(asking.JOBS, "state")
     if accepted is None or not by_state:
         return None
 
@@ -331,8 +330,8 @@ def jobs(measured: Measured) -> Jobs | None:
     last = {state: points[-1][1] for state, points in by_state.items() if points}
     ever = measured.points(asking.ACCEPTED)[-1][1]
     requeued = {
-        reason: round(samples.increase(points) or 0.0)
-        for reason, points in measured.by(asking.REQUEUED, "reason").items()
+        reason: round(samples.increase(points, measured.anew()) or 0.0)
+        for reason, points in measured.counted_by(asking.REQUEUED, "reason").items()
     }
     return Jobs(
         accepted=round(accepted),
@@ -349,7 +348,7 @@ def jobs(measured: Measured) -> Jobs | None:
 
 def waits(measured: Measured) -> Waits | None:
     """None when no wait was counted."""
-    found = Histogram(measured.series.get(asking.WAITS, ())).whole()
+    found = measured.waits().whole()
     if found is None or found.total < 0.5:
         return None
     p50, p95, p99 = (found.quantile(share) or 0.0 for share in (0.50, 0.95, 0.99))
@@ -361,7 +360,7 @@ def waits(measured: Measured) -> Waits | None:
 
 def _unknown(counted: float, measured: Measured) -> int:
     """Jobs that left the queue for the first time and whose wait was not counted."""
-    by_state = measured.by(asking.JOBS, "state")
+    by_state = measured.counted_by(asking.JOBS, "state")
     points = [by_state.get(state, ()) for state in _SERVED]
     served = sum(one[-1][1] - one[0][1] for one in points if one)
     missing = round(served - counted)

@@ -10,7 +10,7 @@ from scaler.report.charts import AMBER, BLUE, GREEN, GREY, PURPLE, RED, Axis, Na
 from scaler.report.figures import Courses, longest_gap
 from scaler.report.html import seen
 from scaler.report.past import Past
-from scaler.report.samples import Buckets, Histogram
+from scaler.report.samples import Buckets
 from scaler.report.steps import Steps, unknown_spans
 from scaler.simulator import plot
 from scaler.simulator.drawing import Mark, Picture
@@ -66,8 +66,8 @@ def _rates(measured: Measured, axis: Axis) -> Shown | None:
             found.append([(at, value) for at, value in rates if value is not None])
         return [piece for piece in charts.line(found, axis) if piece]
 
-    came = rate(measured.points(asking.ACCEPTED))
-    done = rate(measured.by(asking.JOBS, "state").get("done", ()))
+    came = rate(measured.counted(asking.ACCEPTED))
+    done = rate(measured.counted_by(asking.JOBS, "state").get("done", ()))
     if not came:
         return None
     title = "Jobs per second"
@@ -185,7 +185,7 @@ def bins(axis: Axis) -> list[tuple[float, float]]:
 
 
 def _waits(measured: Measured, axis: Axis) -> list[Shown]:
-    histogram = Histogram(measured.series.get(asking.WAITS, ()))
+    histogram = measured.waits()
     known = histogram.known(longest_gap(measured))
     found: list[tuple[float, float, Buckets]] = []
     for begin, end in bins(axis):

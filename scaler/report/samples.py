@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,9 +60,9 @@ def grown(points: Points, anew: Container[float] = ()) -> tuple[tuple[float, flo
     return tuple(told)
 
 
-def increase(points: Points) -> float | None:
-    """By how much a counter grew; None without two points."""
-    return grown(points)[-1][1] if len(points) > 1 else None
+def increase(points: Points, anew: Container[float] = ()) -> float | None:
+    """By how much a counter grew, see `grown`; None without two points."""
+    return grown(points, anew)[-1][1] if len(points) > 1 else None
 
 
 def grown_between(growth: Points, since: float, until: float) -> float | None:
@@ -141,13 +142,13 @@ class Buckets:
 class Histogram:
     """The buckets of a Prometheus histogram over time, as counters per upper bound."""
 
-    def __init__(self, series: Iterable[Series]) -> None:
-        """`series` has one for each value of the label `le`."""
+    def __init__(self, series: Iterable[Series], anew: AbstractSet[float] = frozenset()) -> None:
+        """`series` has one for each value of the label `le`; `anew` as `grown` has it."""
         of = {_bound(one.labels): one.points for one in series}
         # One process counts all of them: when one fell the others began anew, too. A bucket that
         # has caught up since the last scrape would hide it.
-        anew = frozenset(moment for points in of.values() for moment in _falls(points))
-        found = {bound: grown(points, anew) for bound, points in of.items()}
+        fallen = frozenset(moment for points in of.values() for moment in _falls(points))
+        found = {bound: grown(points, anew | fallen) for bound, points in of.items()}
         self.bounds = tuple(sorted(bound for bound in found if bound is not None))
         self._growth = [found[bound] for bound in self.bounds]
 

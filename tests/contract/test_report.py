@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from scaler.__main__ import main
+from scaler.records import config_record
 from tests.free_ports import free_ports
 from tests.simulation.recording import lived, recorded_world
 
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.skipif(
     reason="not installed: prometheus",
 )
 START, END = 1_700_000_000, 1_700_000_270
+OPENED, FOUND = START - 5, 7
+"""The dispatcher began before the scaler and was first scraped with it; jobs that it found."""
 HOLE = range(START + 200, START + 230)
 """Nothing was scraped."""
 
@@ -40,15 +43,18 @@ def openmetrics():
         "pool_domain:libvirt_domain_cpu_utilisation:avg5s": {
             'pool="default",domain="domain-0"': 0.25
         },
+        "virtscale_dispatcher_store_opened_timestamp_seconds": {"": OPENED},
+        "virtscale_dispatcher_jobs_found": {'state="done"': FOUND, 'state="ready"': 0},
     }
     lines = []
     for name, series in (*per_second.items(), *constant.items()):
         lines.append(f"# TYPE {name} gauge")
         for labels, value in series.items():
+            found = FOUND if "done" in labels or name.endswith("accepted_total") else 0
             for at in range(START, END + 1):
                 if at in HOLE:
                     continue
-                shown = value if name in constant else value * (at - START)
+                shown = value if name in constant else found + value * (at - OPENED)
                 lines.append(f"{name}{{{labels}}} {shown} {at}")
     lines.append("# TYPE ALERTS gauge")
     firing = 'alertname="QueueLong",alertstate="firing",severity="<b>page</b>"'
@@ -62,6 +68,7 @@ def recorded(tmp_path_factory):
 
     async def live():
         world, store = recorded_world(path=directory / "decisions.db")
+        store.append(config_record("0123456789ab", {"min": 1}, START, is_start=True))
         await lived(world)
         store.close()
         await world.end()
@@ -101,10 +108,13 @@ def recorded(tmp_path_factory):
     process.wait(20)
 
 
-def report(recorded, *more):
+RANGE = ("--from", START, "--to", END)
+
+
+def report(recorded, *more, range=RANGE):
     directory, url = recorded
-    common = ["report", "--state-dir", str(directory), "--prometheus-url", url]
-    assert main([*common, "--from", str(START), "--to", str(END), *map(str, more)]) == 0
+    common = ["report", "--state-dir", directory, "--prometheus-url", url]
+    assert main([str(one) for one in (*common, *range, *more)]) == 0
 
 
 def test_the_figures_are_those_of_both(recorded, capsys):
@@ -120,6 +130,15 @@ def test_the_figures_are_those_of_both(recorded, capsys):
     assert found["starts"] == 4
     assert found["wasted_boots"] == 0
     assert found["cost"] == pytest.approx(2 * found["machine_hours"])
+
+
+def test_a_whole_run_has_the_jobs_that_came_before_the_first_scrape(recorded, capsys):
+    report(recorded, "--json", range=("--to", END))
+    found = json.loads(capsys.readouterr().out)
+    assert found["since"] == OPENED
+    jobs = found["jobs"]
+    assert (jobs["accepted"], jobs["done"], jobs["lost"]) == (550, 550, 0)
+    assert (jobs["open_before"], found["waits"]["jobs"]) == (0, 550)
 
 
 def test_a_hole_is_told_and_an_alert_stands_with_its_times(recorded, tmp_path):

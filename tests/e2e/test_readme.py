@@ -217,14 +217,14 @@ class SecondTerminal:
 
     def report(self, summary) -> None:
         """Of the stack that has ended: what it kept says what was seen from outside."""
-        found = json.loads(self.types("./virtscale report --json --price 2"))
+        # By itself it ends with the scaler's last turn, before the last jobs may be scraped.
+        until = int(time.time())
+        found = json.loads(self.types(f"./virtscale report --json --price 2 --to {until}"))
         jobs = found["jobs"]
         assert jobs["lost"] == jobs["failed"] == 0
-        # What came before the first scrape is not known: on a busy machine some seconds' worth.
-        everything = pytest.approx(summary["submitted"] + len(NUMBERS), abs=15)
-        assert jobs["accepted"] == everything
-        assert jobs["done"] + jobs["open_at_end"] == everything
-        assert jobs["accepted"] + jobs["open_before"] == jobs["done"] + jobs["open_at_end"]
+        everything = summary["submitted"] + len(NUMBERS)
+        assert jobs["accepted"] == jobs["done"] == everything
+        assert jobs["open_before"] == jobs["open_at_end"] == 0
         assert found["waits"]["jobs"] == everything
         assert found["domains"][1] == summary["peak_domains"]
         # The first domain is started for `min`, and one that boots at the end says no Hello.

@@ -98,6 +98,16 @@ def test_events_are_counted(registry, telemetry):
     assert value(prefix + "job_service_seconds_bucket", {"le": "+Inf"}) == 3
 
 
+def test_what_was_found_in_the_store_stays_as_it_was(registry, telemetry):
+    counts = Counts(accepted=9, ready=4, done=5)
+    telemetry.store.opened(counts, 1_700_000_000.5)
+    counts.done += 1
+    value = registry.get_sample_value
+    assert value("virtscale_dispatcher_jobs_found", {"state": "ready"}) == 4
+    assert value("virtscale_dispatcher_jobs_found", {"state": "done"}) == 5
+    assert value("virtscale_dispatcher_store_opened_timestamp_seconds") == 1_700_000_000.5
+
+
 def test_attempts_and_failures_are_counted_by_what_they_are(registry, telemetry):
     value = registry.get_sample_value
     for cause in AttemptCause:

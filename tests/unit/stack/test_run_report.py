@@ -35,7 +35,7 @@ async def test_is_written_into_the_state_directory_and_where_it_was_wanted(state
     given = ReportFile(wanted)
     assert "older" in wanted.read_text(), "a start that is refused costs nothing"
     made, told = report(state, WRITES, given)
-    made.begin(since=1000.4)
+    made.begin(since=1000.6)
     await made.finish(Stop())
     assert told == [f"report of the run: {wanted}"]
     text = (state.root / FILE_NAME).read_text()

@@ -16,7 +16,7 @@ from tests.unit.scaler.report.recorded import GAP, HELD, turns, up_and_down
 
 def measured(**series):
     """Series by name: one as its points, several as points by a label's value."""
-    found = Measured(1)
+    found = Measured(1, 0.0)
     labels = {asking.JOBS: "state", asking.STATES: "state", asking.WAITS: "le",
               asking.COMPLETED: "worker", asking.REQUEUED: "reason"}  # fmt: skip
     for name, points in series.items():

@@ -22,7 +22,7 @@ def measured(name=EVIL) -> Measured:
     def every(value):
         return tuple((float(at), float(value(at))) for at in range(90, 141))
 
-    found = Measured(1)
+    found = Measured(1, 0.0)
     one = {
         asking.ACCEPTED: every(lambda at: at),
         asking.SERVICE_SUM: every(lambda at: at),
@@ -163,7 +163,7 @@ def test_jobs_without_a_known_wait_are_told():
 
 
 def test_of_nothing_it_says_so():
-    empty = Measured(1, faults=["Prometheus at http://x/ does not answer (ConnectionError)"])
+    empty = Measured(1, 0.0, faults=["Prometheus at http://x/ does not answer (ConnectionError)"])
     found = Parsed(page.render(report([], empty), STYLE))
     for words_told in (
         "The scaler recorded no turn in this time",
@@ -209,7 +209,7 @@ def test_of_too_many_decisions_those_that_did_something_are_shown():
     states = ({"vs-1": "off"}, {"vs-1": "ready"})
     entries = [turns(90.0 + n / 1000, states=states[n % 2]) for n in range(12_000)]
     entries.append(turns(120.0, states=states[0], actions=[act("start", "vs-1")]))
-    document = page.render(report(entries, Measured(1)), STYLE)
+    document = page.render(report(entries, Measured(1, 0.0)), STYLE)
     found = Parsed(document)
     assert "Of 12,001 decisions 12,000 are left out, first those that did nothing" in found.text
     assert "d-12000" in found.ids
