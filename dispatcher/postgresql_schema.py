@@ -12,7 +12,6 @@ from dispatcher.jobs import (
     MAX_HISTORY,
     Attempt,
     Cancelled,
-    Counts,
     Done,
     Era,
     Failed,
@@ -21,10 +20,6 @@ from dispatcher.jobs import (
     JobKey,
     JobState,
     NewJob,
-    Payload,
-    Profile,
-    load_text,
-    parse_load,
 )
 from dispatcher.ports import Accepted, Recovered, Stored
 from dispatcher.postgresql_migrations import Connection
@@ -36,6 +31,9 @@ from dispatcher.store_rows import (
     Submission,
     attempt,
     job,
+    load_column,
+    new_job,
+    removable,
     wanted_states,
     with_nul,
     without_nul,
@@ -173,12 +171,7 @@ def recover(connection: Connection, numbers: Numbers) -> tuple[Recovered, int]:
     recovered = Recovered(
         store_id=meta["store_id"],
         generation=generation,
-        counts=Counts(
-            accepted=numbers.accepted,
-            done=numbers.done,
-            failed=numbers.failed,
-            cancelled=numbers.cancelled,
-        ),
+        counts=numbers.counts,
         unfinished=(),
         cordons={worker: with_nul(reason) for worker, reason in cordons},
         connected=frozenset(worker for (worker,) in connected),
@@ -234,14 +227,7 @@ def submit_all(
         requests.append((request_id, digests[0], key + 1, len(jobs), at))
         key += len(jobs)
         rows += [
-            (
-                profile,
-                at,
-                without_nul(reference),
-                value.hex(),
-                key_id,
-                load_text(load) if load else "",
-            )
+            (profile, at, without_nul(reference), value.hex(), key_id, load_column(load))
             for (profile, value, key_id, load), reference in jobs
         ]
     values = (_json(requests), numbers.accepted, _json(rows), len(submissions))
@@ -348,12 +334,8 @@ def remove_finals(
         (_OLDEST_RESULTS, numbers.final_order),
         (_OLDEST_CANCELLED, numbers.cancelled_order),
     ):
-        for key, place, completed_at in connection.execute(statement, (limit - len(keys),)):
-            is_surplus = keep is not None and place <= last - keep
-            is_old = before is not None and completed_at < before
-            if not (is_surplus or is_old):
-                break
-            keys.append(key)
+        rows = connection.execute(statement, (limit - len(keys),))
+        keys += removable(rows, last=last, before=before, keep=keep)
     for table in ("attempts", "final_jobs"):
         connection.execute(f"DELETE FROM {table} WHERE key = ANY(%s::bigint[])", (keys,))
     return len(keys)
@@ -368,14 +350,12 @@ def jobs(connection: Connection, keys: Sequence[JobKey]) -> list[Job | None]:
 
 def unfinished(connection: Connection, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
     """Those that are unfinished, as they were submitted."""
-    rows = {row[0]: row[1:] for row in connection.execute(_UNFINISHED, (list(keys),))}
+    rows = {key: row for key, *row in connection.execute(_UNFINISHED, (list(keys),))}
     return {
-        key: NewJob(
-            Payload(Profile(profile), bytes(value), key_id, parse_load(load)), with_nul(reference)
-        )
+        key: new_job((*values, with_nul(reference)))
         for key in keys
         if key in rows
-        for profile, value, key_id, load, reference in (rows[key],)
+        for *values, reference in (rows[key],)
     }
 
 

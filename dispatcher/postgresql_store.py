@@ -15,10 +15,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 
@@ -28,22 +27,17 @@ from dispatcher import postgresql_session as sessions
 from dispatcher import store_rows
 from dispatcher.backlog import Unfinished
 from dispatcher.database import PostgresqlUrl
-from dispatcher.group_commit import SMALL_ROWS, GroupWriter, Operation, answer
-from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
+from dispatcher.group_commit import Operation, answer
+from dispatcher.grouped_store import GroupedStore
 from dispatcher.ports import (
-    Accepted,
     Recovered,
-    RequestConflictError,
-    Stored,
     StoreDamagedError,
     StoreOpenError,
     StoreTakenError,
     StoreUnavailableError,
 )
 from dispatcher.postgresql_migrations import Connection
-from dispatcher.store_rows import Numbers, RepeatedRequestError, Submission
-
-T = TypeVar("T")
+from dispatcher.store_rows import Numbers, RepeatedRequestError
 
 _RETRY_SECONDS = 0.2
 _SCRAPE_SECONDS = 1.0
@@ -59,7 +53,7 @@ class _Doubt:
     commits: int
 
 
-class PostgresqlStore:
+class PostgresqlStore(GroupedStore[Connection]):
     """See `ports.JobStore`."""
 
     def __init__(
@@ -75,14 +69,12 @@ class PostgresqlStore:
         `on_fenced` is called once, when another dispatcher has become active: nothing is written
         any more. Both are called in the writing thread.
         """
+        super().__init__(schema, on_commit=on_commit, rests_always=True)
         self._url = url
         self._password_file = password_file
         self._on_fenced = on_fenced
         self._writer: Connection | None = None
         self._reader: Connection | None = None
-        self._groups = GroupWriter[Connection](self, on_commit=on_commit, rests_always=True)
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._numbers = Numbers()
         self._generation = 0
         self._commits = 0
         self._doubt: _Doubt | None = None
@@ -135,66 +127,6 @@ class PostgresqlStore:
         except psycopg.Error as error:
             raise StoreOpenError(str(self.translated(error))) from None
 
-    async def submit(
-        self,
-        request_id: str,
-        digests: Sequence[str],
-        jobs: Sequence[NewJob],
-        at: float,
-        on_kept: Callable[[Accepted], None] = lambda _: None,
-    ) -> Accepted:
-        """See `ports.JobStore.submit`."""
-        submission = Submission(request_id, digests, jobs, at)
-        accepted: Accepted | None = await self._groups.queue(
-            lambda connection: schema.submit(connection, self._numbers, submission),
-            rows=len(jobs),
-            submission=submission if len(jobs) < SMALL_ROWS else None,
-            on_kept=lambda found: None if found is None else on_kept(found),
-        )
-        if accepted is None:
-            raise RequestConflictError(request_id)
-        return accepted
-
-    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
-        """See `ports.JobStore.settle`."""
-        return await self._groups.queue(
-            lambda connection: schema.settle(connection, self._numbers, finals, at),
-            rows=len(finals),
-        )
-
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
-        """See `ports.JobStore.count_attempts`."""
-        await self._groups.queue(
-            lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
-        )
-
-    async def set_cordon(self, worker_id: str, reason: str | None) -> None:
-        """See `ports.JobStore.set_cordon`."""
-        await self._groups.queue(
-            lambda connection: schema.set_cordon(connection, worker_id, reason)
-        )
-
-    async def set_connected(self, worker_id: str, is_connected: bool) -> None:
-        """See `ports.JobStore.set_connected`."""
-        await self._groups.queue(
-            lambda connection: schema.set_connected(connection, worker_id, is_connected)
-        )
-
-    async def forget_requests(self, before: float, limit: int) -> int:
-        """See `ports.JobStore.forget_requests`."""
-        return await self._groups.queue(
-            lambda connection: schema.forget_requests(connection, before, limit), rows=limit
-        )
-
-    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
-        """See `ports.JobStore.remove_finals`."""
-        return await self._groups.queue(
-            lambda connection: schema.remove_finals(
-                connection, self._numbers, before=before, keep=keep, limit=limit
-            ),
-            rows=limit,
-        )
-
     async def check(self) -> str | None:
         """See `ports.JobStore.check`: whether rows and counts agree. Pages are the server's."""
         try:
@@ -212,28 +144,6 @@ class PostgresqlStore:
         except psycopg.Error as error:
             raise self.translated(error) from None
 
-    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
-        """See `ports.JobStore.jobs`."""
-        return await self._read(lambda connection: schema.jobs(connection, keys))
-
-    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
-        """See `ports.JobStore.unfinished`."""
-        return await self._read(lambda connection: schema.unfinished(connection, keys))
-
-    async def page(
-        self, after: JobKey, limit: int, states: frozenset[JobState] | None
-    ) -> list[Job]:
-        """See `ports.JobStore.page`."""
-        return await self._read(lambda connection: schema.page(connection, after, limit, states))
-
-    async def results(self, after: int, limit: int) -> list[Stored]:
-        """See `ports.JobStore.results`."""
-        return await self._read(lambda connection: schema.results(connection, after, limit))
-
-    async def last_cursor(self) -> int:
-        """See `ports.JobStore.last_cursor`."""
-        return await self._read(schema.last_cursor)
-
     def sizes(self) -> dict[str, float]:
         """Bytes on the server's disk; nothing while standing by, or without an answer.
 
@@ -249,8 +159,7 @@ class PostgresqlStore:
 
     async def close(self) -> None:
         """See `ports.JobStore.close`."""
-        await self._groups.stop()
-        await asyncio.to_thread(self._reading.shutdown)
+        await self._end_threads()
         if self._writer is not None:
             await asyncio.to_thread(sessions.release_lock, self._writer)
         for connection in (self._reader, self._writer):
@@ -333,20 +242,6 @@ class PostgresqlStore:
         numbers = self._numbers
         return numbers.accepted - numbers.done - numbers.failed - numbers.cancelled
 
-    def _act(
-        self, connection: Connection, group: Sequence[Operation[Connection]], *, is_joined: bool
-    ) -> None:
-        """Does what the operations want; when joined, all small submissions at once."""
-        small = [each for each in group if each.submission is not None] if is_joined else []
-        if len(small) > 1:
-            submissions = [each.submission for each in small if each.submission is not None]
-            kept = schema.submit_all(connection, self._numbers, submissions)
-            for operation, accepted in zip(small, kept, strict=True):
-                operation.value = accepted
-            group = [each for each in group if each.submission is None]
-        for operation in group:
-            operation.value = operation.act(connection)
-
     def _session(self) -> Connection:
         """The session that writes; made anew when it was lost.
 
@@ -408,10 +303,6 @@ class PostgresqlStore:
         return StoreUnavailableError(reason)
 
     # -- reading ---------------------------------------------------------------------------------
-
-    async def _read(self, act: Callable[[Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, self._act_reading, act)
 
     def _act_reading(self, act: Callable[[Connection], Any]) -> Any:
         """In the reading thread; once more when the session turns out to be lost."""

@@ -15,7 +15,6 @@ from dispatcher.jobs import (
     MAX_HISTORY,
     Attempt,
     Cancelled,
-    Counts,
     Done,
     Era,
     Failed,
@@ -24,10 +23,6 @@ from dispatcher.jobs import (
     JobKey,
     JobState,
     NewJob,
-    Payload,
-    Profile,
-    load_text,
-    parse_load,
 )
 from dispatcher.ports import Accepted, Recovered, Stored
 from dispatcher.store_rows import (
@@ -38,6 +33,9 @@ from dispatcher.store_rows import (
     Submission,
     attempt,
     job,
+    load_column,
+    new_job,
+    removable,
     runs,
     wanted_states,
 )
@@ -65,6 +63,14 @@ _FINAL = (
 _DONE = _FINAL.format("hash = value ->> 2, worker_id = value ->> 3, service_seconds = value ->> 4")
 _FAILED = _FINAL.format("failure_reason = value ->> 2, failure_message = value ->> 3")
 _CANCELLED = _FINAL.format("hash = NULL")
+_OLDEST_RESULTS = (
+    "SELECT key, final_order, completed_at FROM jobs WHERE final_order > 0 "
+    "ORDER BY final_order LIMIT ?"
+)
+_OLDEST_CANCELLED = (
+    "SELECT key, -final_order, completed_at FROM jobs WHERE final_order < 0 "
+    "ORDER BY final_order DESC LIMIT ?"
+)
 
 
 def recover(
@@ -80,12 +86,7 @@ def recover(
     return Recovered(
         store_id=meta["store_id"],
         generation=int(meta["generation"]),
-        counts=Counts(
-            accepted=numbers.accepted,
-            done=numbers.done,
-            failed=numbers.failed,
-            cancelled=numbers.cancelled,
-        ),
+        counts=numbers.counts,
         unfinished=unfinished,
         cordons=dict(_rows(connection, "SELECT worker_id, reason FROM cordons")),
         connected=frozenset(
@@ -139,7 +140,7 @@ def submit_all(
         requests += (request_id, digests[0], key + 1, len(jobs), at)
         for (profile, value, key_id, load), reference in jobs:
             key += 1
-            rows += (key, profile, at, reference, value, key_id, load_text(load) if load else "")
+            rows += (key, profile, at, reference, value, key_id, load_column(load))
     connection.execute(_several(_REQUEST, "(?, ?, ?, ?, ?)", len(submissions)) + _NEW, requests)
     if connection.changes() < len(submissions):
         raise RepeatedRequestError
@@ -170,7 +171,7 @@ def submit(
         )
         return Accepted(JobKey(first), count, is_fresh=False) if digest in digests else None
     rows = [
-        (profile, reference, value.hex(), key_id, load_text(load) if load else "")
+        (profile, reference, value.hex(), key_id, load_column(load))
         for (profile, value, key_id, load), reference in jobs
     ]
     connection.execute(_INSERT, (first, at, json.dumps(rows)))
@@ -277,6 +278,31 @@ def forget_requests(connection: apsw.Connection, before: float, limit: int) -> i
     return connection.changes()
 
 
+def remove_finals(
+    connection: apsw.Connection,
+    numbers: Numbers,
+    *,
+    before: float | None,
+    keep: int | None,
+    limit: int,
+) -> int:
+    """See `ports.JobStore.remove_finals`.
+
+    The pages they leave are overwritten (`secure_delete`) and used again by new jobs, so the file
+    stops growing once as much is removed as is added; a backup is made without them.
+    """
+    keys: list[int] = []
+    for statement, last in (
+        (_OLDEST_RESULTS, numbers.final_order),
+        (_OLDEST_CANCELLED, numbers.cancelled_order),
+    ):
+        rows = connection.execute(statement, (limit - len(keys),))
+        keys += removable(rows, last=last, before=before, keep=keep)
+    for table in ("attempts", "jobs"):
+        connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
+    return len(keys)
+
+
 def jobs(connection: apsw.Connection, keys: Sequence[JobKey]) -> list[Job | None]:
     """The jobs, in order."""
     rows = connection.execute(
@@ -293,12 +319,7 @@ def unfinished(connection: apsw.Connection, keys: Sequence[JobKey]) -> dict[JobK
         "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.key = wanted.value WHERE state = 1",
         (json.dumps(keys),),
     ).fetchall()
-    return {
-        JobKey(key): NewJob(
-            Payload(Profile(profile), bytes(value), key_id, parse_load(load)), reference
-        )
-        for key, profile, value, key_id, load, reference in rows
-    }
+    return {JobKey(key): new_job(row) for key, *row in rows}
 
 
 def page(

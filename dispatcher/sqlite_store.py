@@ -8,31 +8,25 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import apsw
 
-from dispatcher import sqlite_check, sqlite_lock, sqlite_retention
+from dispatcher import sqlite_check, sqlite_lock
 from dispatcher import sqlite_migrations as migrations
 from dispatcher import sqlite_schema as schema
 from dispatcher.backlog import Unfinished
-from dispatcher.group_commit import SMALL_ROWS, GroupWriter, Operation
-from dispatcher.jobs import Attempt, Final, Job, JobKey, JobState, NewJob
+from dispatcher.group_commit import SMALL_ROWS, Operation
+from dispatcher.grouped_store import GroupedStore
 from dispatcher.ports import (
-    Accepted,
     Recovered,
-    RequestConflictError,
-    Stored,
     StoreDamagedError,
     StoreFullError,
     StoreOpenError,
     StoreUnavailableError,
 )
-from dispatcher.store_rows import Numbers, RepeatedRequestError, Submission
-
-T = TypeVar("T")
+from dispatcher.store_rows import Numbers, RepeatedRequestError
 
 _ROOM_SECONDS = 0.05
 # Two for each size of a group of small submissions, and all others.
@@ -40,7 +34,7 @@ _STATEMENTS = 2 * SMALL_ROWS + 64
 _FIRST_SAFE_SQLITE = 3_051_003
 
 
-class SqliteStore:
+class SqliteStore(GroupedStore[apsw.Connection]):
     """See `ports.JobStore`."""
 
     def __init__(
@@ -54,14 +48,12 @@ class SqliteStore:
 
         `on_commit` hears of every transaction, in the writing thread: its rows and seconds.
         """
+        super().__init__(schema, on_commit=on_commit)
         self._path = path
         self._reserve_bytes = reserve_bytes
         self._lock_file: int | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
-        self._groups = GroupWriter[apsw.Connection](self, on_commit=on_commit)
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._numbers = Numbers()
         self._has_room_until = 0.0
 
     def open(self) -> Recovered:
@@ -109,67 +101,6 @@ class SqliteStore:
             "move it away to begin with an empty one"
         )
 
-    async def submit(
-        self,
-        request_id: str,
-        digests: Sequence[str],
-        jobs: Sequence[NewJob],
-        at: float,
-        on_kept: Callable[[Accepted], None] = lambda _: None,
-    ) -> Accepted:
-        """See `ports.JobStore.submit`."""
-        self._check_room()
-        submission = Submission(request_id, digests, jobs, at)
-        accepted: Accepted | None = await self._groups.queue(
-            lambda connection: schema.submit(connection, self._numbers, submission),
-            rows=len(jobs),
-            submission=submission if len(jobs) < SMALL_ROWS else None,
-            on_kept=lambda found: None if found is None else on_kept(found),
-        )
-        if accepted is None:
-            raise RequestConflictError(request_id)
-        return accepted
-
-    async def settle(self, finals: Sequence[Final], at: float) -> int | None:
-        """See `ports.JobStore.settle`."""
-        return await self._groups.queue(
-            lambda connection: schema.settle(connection, self._numbers, finals, at),
-            rows=len(finals),
-        )
-
-    async def count_attempts(self, attempts: Sequence[tuple[JobKey, Attempt]]) -> None:
-        """See `ports.JobStore.count_attempts`."""
-        await self._groups.queue(
-            lambda connection: schema.count_attempts(connection, attempts), rows=len(attempts)
-        )
-
-    async def set_cordon(self, worker_id: str, reason: str | None) -> None:
-        """See `ports.JobStore.set_cordon`."""
-        await self._groups.queue(
-            lambda connection: schema.set_cordon(connection, worker_id, reason)
-        )
-
-    async def set_connected(self, worker_id: str, is_connected: bool) -> None:
-        """See `ports.JobStore.set_connected`."""
-        await self._groups.queue(
-            lambda connection: schema.set_connected(connection, worker_id, is_connected)
-        )
-
-    async def forget_requests(self, before: float, limit: int) -> int:
-        """See `ports.JobStore.forget_requests`."""
-        return await self._groups.queue(
-            lambda connection: schema.forget_requests(connection, before, limit), rows=limit
-        )
-
-    async def remove_finals(self, *, before: float | None, keep: int | None, limit: int) -> int:
-        """See `ports.JobStore.remove_finals`."""
-        return await self._groups.queue(
-            lambda connection: sqlite_retention.remove_finals(
-                connection, before=before, keep=keep, limit=limit
-            ),
-            rows=limit,
-        )
-
     async def check(self) -> str | None:
         """See `ports.JobStore.check`."""
         try:
@@ -177,32 +108,9 @@ class SqliteStore:
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
 
-    async def jobs(self, keys: Sequence[JobKey]) -> list[Job | None]:
-        """See `ports.JobStore.jobs`."""
-        return await self._read(lambda connection: schema.jobs(connection, keys))
-
-    async def unfinished(self, keys: Sequence[JobKey]) -> dict[JobKey, NewJob]:
-        """See `ports.JobStore.unfinished`."""
-        return await self._read(lambda connection: schema.unfinished(connection, keys))
-
-    async def page(
-        self, after: JobKey, limit: int, states: frozenset[JobState] | None
-    ) -> list[Job]:
-        """See `ports.JobStore.page`."""
-        return await self._read(lambda connection: schema.page(connection, after, limit, states))
-
-    async def results(self, after: int, limit: int) -> list[Stored]:
-        """See `ports.JobStore.results`."""
-        return await self._read(lambda connection: schema.results(connection, after, limit))
-
-    async def last_cursor(self) -> int:
-        """See `ports.JobStore.last_cursor`."""
-        return await self._read(schema.last_cursor)
-
     async def close(self) -> None:
         """See `ports.JobStore.close`."""
-        await self._groups.stop()
-        await asyncio.to_thread(self._reading.shutdown)
+        await self._end_threads()
         for connection in (self._reader, self._writer):
             if connection is not None:
                 connection.close()
@@ -249,24 +157,6 @@ class SqliteStore:
         if has_written and self._writer is not None:
             _truncate_log(self._writer)
 
-    def _act(
-        self,
-        connection: apsw.Connection,
-        group: Sequence[Operation[apsw.Connection]],
-        *,
-        is_joined: bool,
-    ) -> None:
-        """Does what the operations want; when joined, all small submissions at once."""
-        small = [each for each in group if each.submission is not None] if is_joined else []
-        if len(small) > 1:
-            submissions = [each.submission for each in small if each.submission is not None]
-            kept = schema.submit_all(connection, self._numbers, submissions)
-            for operation, accepted in zip(small, kept, strict=True):
-                operation.value = accepted
-            group = [each for each in group if each.submission is None]
-        for operation in group:
-            operation.value = operation.act(connection)
-
     def translated(self, error: Exception) -> Exception:
         """What is wrong with the disk, in words for a person."""
         if isinstance(error, apsw.FullError):
@@ -288,11 +178,10 @@ class SqliteStore:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    async def _read(self, act: Callable[[apsw.Connection], T]) -> T:
+    def _act_reading(self, act: Callable[[apsw.Connection], Any]) -> Any:
         assert self._reader is not None
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reading, act, self._reader)
+            return act(self._reader)
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._path} cannot be read now: {error}") from None
 

@@ -8,14 +8,19 @@ from dispatcher.backlog import Unfinished
 from dispatcher.jobs import (
     Attempt,
     AttemptCause,
+    Counts,
     Failure,
     FailureReason,
     Job,
     JobKey,
     JobState,
+    Load,
     NewJob,
+    Payload,
     Profile,
     Result,
+    load_text,
+    parse_load,
 )
 
 NUMBERS = ("accepted", "done", "failed", "cancelled", "final_order", "cancelled_order")
@@ -36,6 +41,13 @@ class Numbers:
     def copy(self) -> "Numbers":
         """The values now."""
         return replace(self)
+
+    @property
+    def counts(self) -> Counts:
+        """The jobs that are counted here; the unfinished ones are not."""
+        return Counts(
+            accepted=self.accepted, done=self.done, failed=self.failed, cancelled=self.cancelled
+        )
 
     def restore(self, other: "Numbers") -> None:
         """Takes another's values."""
@@ -105,6 +117,33 @@ def job(row: Sequence[Any], history: tuple[Attempt, ...]) -> Job:
         failure=failure,
         history=history,
     )
+
+
+def load_column(load: Load) -> str:
+    """A job's load as it stands in its row."""
+    return load_text(load) if load else ""
+
+
+def new_job(row: Sequence[Any]) -> NewJob:
+    """The job as submitted, of a row: profile, input, key id, load, reference."""
+    profile, value, key_id, load, reference = row
+    return NewJob(Payload(Profile(profile), bytes(value), key_id, parse_load(load)), reference)
+
+
+def removable(
+    rows: Iterable[Sequence[Any]], *, last: int, before: float | None, keep: int | None
+) -> Iterator[int]:
+    """Keys of final jobs that may go, see `ports.JobStore.remove_finals`.
+
+    `rows` are key, place in their sequence and when they became final, oldest first; `last` is the
+    newest place.
+    """
+    for key, place, completed_at in rows:
+        is_surplus = keep is not None and place <= last - keep
+        is_old = before is not None and completed_at < before
+        if not (is_surplus or is_old):
+            return
+        yield key
 
 
 def attempt(row: Sequence[Any]) -> Attempt:

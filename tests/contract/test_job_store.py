@@ -347,6 +347,20 @@ async def test_the_newest_finals_are_kept(reopen: Reopen) -> None:
     assert await stored_keys(store) == [5]
 
 
+async def test_results_that_are_kept_beside_a_removal_count_for_it(reopen: Reopen) -> None:
+    store = reopen()
+    store.open()
+    await store.submit("r1", ["d"], [job("A"), job("B")], 10.0)
+    _, removed = await asyncio.gather(
+        store.settle([done(1), done(2)], 20.0),
+        store.remove_finals(before=None, keep=1, limit=100),
+    )
+    assert removed == 1
+    first, second = await store.jobs([JobKey(1), JobKey(2)])
+    assert first is None
+    assert second is not None
+
+
 async def test_a_clock_that_steps_back_and_forward_breaks_nothing(reopen: Reopen) -> None:
     store = reopen()
     store.open()

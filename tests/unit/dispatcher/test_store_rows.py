@@ -2,11 +2,19 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.jobs import JobState
-from dispatcher.store_rows import Numbers, runs, wanted_states, with_nul, without_nul
+from dispatcher.store_rows import (
+    Numbers,
+    removable,
+    runs,
+    wanted_states,
+    with_nul,
+    without_nul,
+)
 
 _ROWS = st.dictionaries(
     st.integers(1, 60), st.tuples(st.integers(1, 3), st.sampled_from([1.0, 2.0]), st.integers(0, 1))
@@ -44,3 +52,13 @@ def test_counters_are_put_back():
     numbers.accepted, numbers.is_changed = 5, True
     numbers.restore(before)
     assert numbers == Numbers(accepted=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "keep", "gone"),
+    [(None, None, ""), (None, 1, "abc"), (None, 9, ""), (25.0, None, "ab"), (25.0, 1, "abcd")],
+)
+def test_the_oldest_go_that_are_surplus_or_old(before, keep, gone):
+    # The clock was set back: what comes behind one that stays, stays.
+    rows = [("a", 4, 10.0), ("b", 5, 20.0), ("c", 6, 30.0), ("d", 7, 24.0)]
+    assert "".join(map(str, removable(rows, last=7, before=before, keep=keep))) == gone
