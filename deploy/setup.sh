@@ -26,7 +26,9 @@ step() {
     printf '\n== %s\n' "$text" >>"$LOG"
     exec 8> >(tick "$text" "$began")
     TICKER=$!
-    "$@" >>"$LOG" 2>&1 8>&- || rc=$?
+    # In a shell of its own: in this one a function's output is turned while it runs, and so a trap's
+    # would be; and the shell keeps a copy of 8, so that the ticker would never end.
+    ("$@") >>"$LOG" 2>&1 8>&- || rc=$?
     stop_ticker
     if [ "$rc" -ne 0 ]; then
         say "  $text: failed after $((SECONDS - began)) s"

@@ -175,7 +175,8 @@ def test_a_running_stack_keeps_its_version(ready):
 def test_an_interrupted_set_up_is_not_mistaken_for_a_finished_one(state):
     script = f"""
         PYTHON=true; LOG={state}/setup.log
-        pip_in() {{ mkdir {state}/venv-1; kill -INT $BASHPID; }}
+        trap_interruptions
+        pip_in() {{ mkdir {state}/venv-1; kill -INT $$; }}
         build_venv {state}/venv-1 stack key1
     """
     result = sourced(script)
@@ -183,6 +184,17 @@ def test_an_interrupted_set_up_is_not_mistaken_for_a_finished_one(state):
     assert (state / "venv-1").is_dir()
     assert not (state / "venv-1" / ".virtscale-stamp").exists()
     assert sourced(f"stamp_of {state}/venv-1").stdout == ""
+
+
+def test_a_step_that_is_a_function_can_be_interrupted(state):
+    """Whoever presses Ctrl-C reads what that means, and the step's ticker ends."""
+    result = sourced(
+        f"LOG={state}/log; trap_interruptions\n"
+        "install() { kill -INT $$; }\n"
+        'step "Installing things" install'
+    )
+    assert result.returncode == 130
+    assert "Run the same command again" in result.stderr
 
 
 @pytest.mark.parametrize(
