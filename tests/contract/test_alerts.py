@@ -1,6 +1,8 @@
 """Every alert of every rule file: tested both ways, explained, and about metrics that exist."""
 
 import re
+import shutil
+import subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -67,6 +69,18 @@ def test_the_runbook_has_a_part_for_every_alert_and_for_no_other():
     parts = re.findall(r"^### ((?:Libvirt|Virtscale)\w+)$\n\n(\S.*)", text, re.M)
     assert sorted(name for name, _ in parts) == sorted(ALERTS)
     assert all(len(said) > 80 for _, said in parts)
+
+
+def test_one_command_of_the_documents_makes_whole_addresses_of_all_links(tmp_path):
+    (command,) = re.findall(r"^sed .*runbook_url.*$", (ROOT / RUNBOOK).read_text("utf-8"), re.M)
+    shutil.copytree(FOLDER, tmp_path / "prometheus")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    for path in RULES:
+        before = path.read_text(encoding="utf-8")
+        after = (tmp_path / "prometheus" / path.relative_to(FOLDER)).read_text(encoding="utf-8")
+        link = 'runbook_url: "https://git.example.org/virtscale/blob/main/docs/'
+        assert after == before.replace('runbook_url: "docs/', link), path
+        assert after.count(link) == before.count("runbook_url"), path
 
 
 def exists(metric):
