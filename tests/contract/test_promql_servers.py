@@ -44,6 +44,8 @@ APART = 5 * 86_400
 DIFFERENCE = 0.05
 """Of values. increase() guesses in Prometheus what lies beyond the outermost samples, and does not
 in VictoriaMetrics; over windows of many samples that is little."""
+GOAL_JOBS = 100
+"""The goal's alerts do not speak of fewer."""
 RUN_DIFFERENCE = 0.15
 """The same where one job is many: VictoriaMetrics counts from the sample before the window on."""
 
@@ -253,6 +255,11 @@ def test_the_scaler_s_own_queries_have_the_same_answer(servers):
 def test_no_alert_fires_in_a_run_without_trouble(servers):
     fired, was_true = fired_in(servers[0], WELL)
     assert not fired
+    # The goal was looked at: of the jobs within an hour none was late.
+    judged = servers[0].evaluate("pool:virtscale_jobs_late:ratio_rate1h", WELL.end)
+    counted = servers[0].evaluate("pool:virtscale_jobs_first_leased:increase1h", WELL.end)
+    assert [*judged.values()] == [0]
+    assert [one > GOAL_JOBS for one in counted.values()] == [True]
     # At the begin nothing was known for a moment: it is looked at.
     assert "VirtscaleSignalUnknown" in was_true
 
