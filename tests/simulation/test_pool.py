@@ -5,6 +5,7 @@ fresh ones for so long.
 """
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
@@ -28,9 +29,13 @@ FIXED_SEEDS = 12
 
 @pytest.fixture(autouse=True)
 def _quiet():
+    handlers = logging.getLogger().handlers[:]
     logs.configure("simulation", level="error", form="text", file=Path(os.devnull))
     yield
+    # Closes the file; the process's end would complain of it.
+    logs.configure("simulation")
     structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
 
 
 # A start that libvirt did not answer was carried out after somebody else had started the domain
