@@ -39,7 +39,8 @@ def test_a_malformed_number_is_named_by_its_place_only(number: str):
 
 
 def test_sixty_four_characters_fit():
-    checked([JobSpec(" " + "Ä" * 64)])
+    (made,) = checked([JobSpec(" " + "Ä" * 64)])
+    assert len(made.payload.input) == 32
 
 
 @pytest.mark.parametrize(
