@@ -2,7 +2,7 @@
 
 WELL is one without trouble; it is older than the bound of 30 s, whose bucket was added to it: those
 of 25 s and 50 s are equal in it, so it cannot be another one. OVERLOADED is one on a host that
-others kept busy: boots took longer than their deadline, the breaker opened, and most jobs were late.
+others kept busy: boots took longer than their deadline, the breaker opened, most jobs were late.
 
 Made, and to be made anew when metrics change, from the Prometheus of a stack that runs or has run:
 
