@@ -17,6 +17,7 @@ _OWN = {
     "collector": ("collector", "servicekit"),
     "scaler": ("scaler", "servicekit", *_GRPC),
     "dispatcher": ("dispatcher", "servicekit", *_GRPC),
+    "guest": ("guest_worker", *_GRPC),
     "stack": ("stack", "collector", "scaler", "dispatcher", "guest_worker", "servicekit", *_GRPC),
 }
 

@@ -1,6 +1,7 @@
 """cloud-init's user-data and meta-data of clones: checked and written. Pure."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import yaml
@@ -13,7 +14,7 @@ _BEGINNINGS = (_CLOUD_CONFIG, _JINJA, b"#!", b"#include", b"#part-handler", b"#c
 are the same to it."""
 _MIME, _MIME_WITHIN = b"mime-version:", 4096
 _GZIP = b"\x1f\x8b"
-_PLACEHOLDER = b"@WHEEL_URL@"
+_PLACEHOLDER = re.compile(rb"@WORKER_(?:URL|SHA256)@")
 _NAMES = ("hostname", "fqdn")
 
 
@@ -56,10 +57,11 @@ def meta_data(name: str, uuid: str) -> bytes:
 def _placeholders(content: bytes) -> Iterator[str]:
     lines = content.splitlines()
     for number, line in enumerate(lines, start=1):
-        if _PLACEHOLDER in line and not line.lstrip().startswith(b"#"):
+        found = _PLACEHOLDER.search(line)
+        if found is not None:
             yield (
-                f"line {number}: replace {_PLACEHOLDER.decode()} with the place of your virtscale "
-                "wheel (deploy/guest/README.md)"
+                f"line {number}: {found[0].decode()} is to be replaced; "
+                "deploy/guest/build_worker.py makes the file for your guests"
             )
 
 

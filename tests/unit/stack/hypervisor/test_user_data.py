@@ -53,13 +53,14 @@ def test_what_cloud_init_would_not_understand_is_told_with_its_place(
     assert "sesame" not in fault
 
 
-def test_our_own_file_wants_the_wheels_place_first() -> None:
+def test_our_own_file_is_to_be_filled_in_first() -> None:
     content = (ROOT / "deploy" / "guest" / "user-data").read_bytes()
     (fault,) = user_data.faults(content)
-    assert "replace @WHEEL_URL@" in fault
+    assert "@WORKER_URL@ is to be replaced" in fault
     number = int(fault.removeprefix("line ").partition(":")[0])
-    assert b"@WHEEL_URL@" in content.splitlines()[number - 1]
-    filled = content.replace(b"@WHEEL_URL@", b"http://192.0.2.10/virtscale-0.1.0-py3-none-any.whl")
+    assert b"@WORKER_URL@" in content.splitlines()[number - 1]
+    filled = content.replace(b"@WORKER_URL@", b"http://192.0.2.10/virtscale-worker.tar.gz")
+    filled = filled.replace(b"@WORKER_SHA256@", b"0" * 64)
     assert user_data.faults(filled) == user_data.remarks(filled) == []
 
 
