@@ -54,7 +54,14 @@ _REJECTIONS = (
 _REASON_LENGTH = 300
 _HINTS = (
     ("WRONG_VERSION_NUMBER", "that port speaks no TLS"),
-    ("certificate has expired", "the dispatcher's certificate has expired"),
+    (
+        "certificate has expired",
+        "the dispatcher's certificate has expired, or this machine's clock is ahead",
+    ),
+    (
+        "certificate is not yet valid",
+        "this machine's clock is behind: the dispatcher's certificate is from a later time",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "the dispatcher's certificate is not of tls-ca"),
     ("Hostname Verification", "the dispatcher's certificate does not name this address"),
     ("Peer name", "the dispatcher's certificate does not name this address"),

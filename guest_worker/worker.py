@@ -24,6 +24,8 @@ SUSPENDED_SECONDS = 2.0
 STALLED_SECONDS = 20.0
 # A network card announces itself several times within about a second.
 ANNOUNCING_SECONDS = 5.0
+# The same reason is told again only after so long.
+SAME_LOSS_SECONDS = 60.0
 # Without any deadline, look at the clocks at least so often.
 IDLE_SECONDS = 5.0
 
@@ -80,6 +82,7 @@ class Worker:
         self._leave_reason: str | None = None
         self._exit_code: int | None = None
         self._suspended = 0.0
+        self._told = ("", float("-inf"))
 
     def leave(self, reason: str) -> None:
         """Ask the loop to end in order. For signal handlers and other threads."""
@@ -148,6 +151,7 @@ class Worker:
 
     def _welcomed(self, welcome: values.Welcome) -> None:
         self._backoff.succeeded()
+        self._told = ("", float("-inf"))
         self._log.info(
             "session.opened",
             session=welcome.session_id,
@@ -165,7 +169,16 @@ class Worker:
         if lost.rejected:
             self._log.error("dispatcher.rejected", reason=lost.reason, retry_seconds=delay)
         else:
-            self._log.warning("stream.lost", reason=lost.reason, retry_seconds=delay)
+            tell = self._log.warning if self._is_news(lost.reason, now) else self._log.debug
+            tell("stream.lost", reason=lost.reason, retry_seconds=delay)
+
+    def _is_news(self, reason: str, now: float) -> bool:
+        """A dispatcher that is away for a night fills no journal."""
+        before, told_at = self._told
+        if reason == before and now < told_at + SAME_LOSS_SECONDS:
+            return False
+        self._told = (reason, now)
+        return True
 
     def _look_for_pause(self, now: float, late: float) -> None:
         suspended = self._clock.boottime() - self._clock.monotonic()

@@ -167,6 +167,20 @@ class LeavesAfter:
         rig.transport.send = send  # type: ignore[method-assign]
 
 
+class LeavesAfterSession:
+    """Tells the worker to leave once it sends credit on its stream of this number."""
+
+    def __init__(self, rig: Rig, number: int) -> None:
+        real = rig.transport.send
+
+        def send(messages: Sequence[values.MessageUp]) -> None:
+            real(messages)
+            if rig.transport.connections == number:
+                rig.worker.leave("test")
+
+        rig.transport.send = send  # type: ignore[method-assign]
+
+
 def test_a_job_goes_through_and_the_leave_is_clean() -> None:
     rig = Rig([WELCOME, values.Jobs((A,))])
     LeavesAfter(rig, values.Results)
@@ -188,6 +202,15 @@ def test_a_lost_stream_is_opened_again() -> None:
     assert rig.run() == CLEAN
     assert rig.transport.connections == 2
     assert 'stream.lost reason="UNAVAILABLE: gone"' in rig.close()
+
+
+def test_the_same_loss_is_told_once_until_a_stream_was_open() -> None:
+    gone, away = Lost("UNAVAILABLE: gone", False), Lost("UNAVAILABLE: away", False)
+    rig = Rig([gone], [gone], [away], [away], [WELCOME, away], [WELCOME])
+    LeavesAfterSession(rig, 6)
+    assert rig.run() == CLEAN
+    told = [line.split()[1] for line in rig.close().splitlines() if "stream.lost" in line]
+    assert told == ["warning", "debug", "warning", "debug", "warning"]
 
 
 def test_a_rejected_worker_waits_and_says_why() -> None:
