@@ -104,7 +104,9 @@ def _control(tree: Path, project: dict[str, object], architecture: str) -> None:
         "Section": "net",
         "Priority": "optional",
         "Installed-Size": size,
-        "Depends": f"python3 (>= 3.{python}), python3 (<< 3.{following}), libvirt0, libc6",
+        # libvirtd asks for the name of the unit's user, which is in no file (DynamicUser).
+        "Depends": f"python3 (>= 3.{python}), python3 (<< 3.{following}), libvirt0, libc6, "
+        "libnss-systemd",
         "Suggests": "openssh-client, prometheus",
         "Description": "Prometheus exporter of libvirt domains\n"
         " Reads statistics of all domains read-only, with one query, when Prometheus asks.",
