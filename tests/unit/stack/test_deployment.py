@@ -18,7 +18,7 @@ UNITS = ("virtscale-dispatcher.service", "virtscale-scaler.service", "virtscale.
 WORST_EXPOSURE = {
     "virtscale-dispatcher.service": 1.4,
     "virtscale-scaler.service": 1.6,
-    "virtscale.service": 1.6,
+    "virtscale.service": 1.7,
 }
 _PROGRAM = re.compile(r"^(ExecStart=)\S+", re.MULTILINE)
 
@@ -87,3 +87,18 @@ def test_the_stack_and_the_scaler_end_before_libvirt_guests_looks() -> None:
     for name in ("virtscale.service", "virtscale-scaler.service"):
         (after,) = re.findall(r"^After=(.*)$", (SYSTEMD / name).read_text(), re.MULTILINE)
         assert "libvirt-guests.service" in after.split()
+
+
+def test_the_stack_may_run_setpriv_behind_its_filter() -> None:
+    """The supervisor starts services by setpriv, which calls capset, one of @privileged."""
+    text = (SYSTEMD / "virtscale.service").read_text()
+    filters = re.findall(r"^SystemCallFilter=(.*)$", text, re.MULTILINE)
+    assert filters.index("capset") > filters.index("~@privileged")
+
+
+def test_no_service_is_given_up_after_quick_ends_and_the_scaler_is_known_to_polkit() -> None:
+    for name in (*UNITS, "virtscale-collector.service"):
+        assert "\nStartLimitIntervalSec=0\n" in (SYSTEMD / name).read_text()
+    scaler = (SYSTEMD / "virtscale-scaler.service").read_text()
+    assert "\nUser=virtscale-scaler\n" in scaler
+    assert "DynamicUser=yes" not in scaler
