@@ -188,7 +188,6 @@ class Dispatcher:
             "worker_tls": {**pair, "client_ca": f"{self._tls}/ca.pem"},
             "listen_address": f"127.0.0.1:{port + 2}",
             "database": f"{place}/dispatcher.db",
-            "default_profile": "legacy-sha256",
         }
         (place / "dispatcher.yaml").write_text(json.dumps(settings))
 
@@ -202,7 +201,7 @@ class Dispatcher:
         numbers.write_text("".join(f"KA-47-UT-{1000 + number}\n" for number in range(NUMBERS)))
         results.unlink(missing_ok=True)
         reached = ("--dispatcher", f"127.0.0.1:{self.port}", "--ca", self._tls / "ca.pem")
-        shown = ("--token-file", self._tls / "try.token")
+        shown = ("--token-file", self._tls / "try.token", "--profile", "legacy-sha256")
         virtscale("submit", numbers, "--out", results, *reached, *shown)
         with results.open() as file:
             rows = list(csv.DictReader(file))
