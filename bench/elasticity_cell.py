@@ -58,6 +58,8 @@ tried: others than those that are judged."""
 _NEGLIGIBLE_WAIT_SECONDS = 0.05
 _MUCH_SHORTER_RATIO = 0.85
 _FEWER_RATIO = 0.95
+_AS_GOOD_RATIO = 1.05
+"""Nearer than these, figures of the few seeds of the choice are the same."""
 
 Grid = dict[Knobs, Figures]
 
@@ -214,7 +216,7 @@ class _Pair:
         least = _NEGLIGIBLE_WAIT_SECONDS
         wait = max(ours.wait_p95, least) / max(theirs.wait_p95, least)
         starts = ours.starts / theirs.starts if theirs.starts else 1.0 + ours.starts
-        worse = max(1.0, wait, starts)
+        worse = max(_AS_GOOD_RATIO, wait, starts)
         dearer = max(0.0, self.hours_ratio - 1 - EQUAL_RATIO)
         cheaper = max(0.0, 1 - self.hours_ratio - EQUAL_RATIO)
         return dearer, worse, cheaper, ours.wait_p95
