@@ -109,7 +109,7 @@ def _faults(
             Violation(
                 "profile",
                 "needs a key and this dispatcher has no pepper_file; "
-                "configure one or ask for LEGACY_SHA256",
+                "configure one or ask for legacy-sha256 (virtscale submit --profile)",
             )
         )
     if len(spec.reference) > _MAX_REFERENCE_CHARACTERS:

@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 
-from virtscale.client.errors import InvalidRequestError, Violation
+from virtscale.client.errors import InvalidRequestError, Violation, refusal
 from virtscale.client.values import MAX_BATCH, JobSpec, Profile
 
 
@@ -47,12 +47,8 @@ def shifted(error: InvalidRequestError, by: int) -> InvalidRequestError:
     violations = [
         Violation(_shifted_field(each.field, by), each.description) for each in error.violations
     ]
-    text = "; ".join(f"{each.field}: {each.description}" for each in violations)
-    return InvalidRequestError(
-        error.code,
-        f"the dispatcher refused the request: {text}" if violations else str(error),
-        violations=violations,
-    )
+    text = refusal(violations) if violations else str(error)
+    return InvalidRequestError(error.code, text, violations=violations)
 
 
 def job_index(field: str) -> int | None:

@@ -81,6 +81,18 @@ _CLASSES: dict[str, type[DispatcherError]] = {
 }
 
 
+def refusal(violations: Sequence[Violation]) -> str:
+    """What the dispatcher refuses a request for: each fault once, with the first that has it."""
+    fields: dict[str, list[str]] = {}
+    for each in violations:
+        fields.setdefault(each.description, []).append(each.field)
+    named = "; ".join(
+        f"{first}{f' and {len(others)} more' if others else ''}: {description}"
+        for description, (first, *others) in fields.items()
+    )
+    return f"the dispatcher refused the request: {named}"
+
+
 def error_of(
     address: str,
     code: str,
@@ -99,8 +111,7 @@ def error_of(
     if code == "UNAVAILABLE":
         text = f"the dispatcher at {address} does not answer ({detail})"
     elif violations:
-        named = "; ".join(f"{each.field}: {each.description}" for each in violations)
-        text = f"the dispatcher refused the request: {named}"
+        text = refusal(violations)
     else:
         text = f"the dispatcher at {address} answered {code}: {detail}"
     return _CLASSES.get(code, DispatcherError)(

@@ -1,6 +1,7 @@
 import pytest
 from google.protobuf import any_pb2, duration_pb2
 from virtscale import rpc_status
+from virtscale.client.errors import Violation, refusal
 
 
 def status(*details: tuple[str, bytes]) -> bytes:
@@ -53,3 +54,12 @@ def test_details_of_other_kinds_are_passed_over():
 )
 def test_what_cannot_be_read_adds_nothing_and_breaks_nothing(raw):
     assert rpc_status.read(raw) == rpc_status.Details()
+
+
+def test_what_many_jobs_are_refused_for_is_said_once():
+    faults = [Violation(f"jobs[{number}].profile", "needs a key") for number in range(3)]
+    found = refusal([*faults, Violation("jobs[1].number", "is empty")])
+    assert found == (
+        "the dispatcher refused the request: "
+        "jobs[0].profile and 2 more: needs a key; jobs[1].number: is empty"
+    )
