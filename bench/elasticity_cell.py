@@ -201,10 +201,17 @@ class _Pair:
             self.hours_ratio <= 1 + EQUAL_RATIO
             and ours.wait_p95 <= longest
             and (
-                ours.starts <= _FEWER_RATIO * theirs.starts
+                ours.starts <= self._starts_ratio * theirs.starts
                 or all(map(_starts_no_more, self.ours, self.theirs))
             )
         )
+
+    @property
+    def _starts_ratio(self) -> float:
+        """Where nobody waits and the hours are equal, nothing is to be won: as many will do."""
+        is_equal = abs(self.hours_ratio - 1) <= EQUAL_RATIO
+        nobody_waits = _figures(self.theirs).wait_p95 <= _NEGLIGIBLE_WAIT_SECONDS
+        return _AS_GOOD_RATIO if is_equal and nobody_waits else _FEWER_RATIO
 
     @property
     def rank(self) -> tuple[float, float, float, float]:
