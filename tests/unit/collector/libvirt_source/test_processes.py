@@ -44,9 +44,12 @@ def test_where_nothing_can_be_seen_nothing_is_found(tmp_path: Path) -> None:
 
 def test_the_kernel_is_read_as_it_writes() -> None:
     uuid = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
-    command = [sys.executable, "-c", "input()", "-uuid", uuid]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print(flush=True); input()", "-uuid", uuid]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         try:
+            assert child.stdout is not None
+            # Nothing is resident in the moment in which a program begins.
+            child.stdout.readline()
             processes = Processes()
             found = processes.find({uuid})
             assert found[uuid].pid == child.pid
