@@ -8,7 +8,8 @@ it has been given, and the kernel how much of it is resident.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from collector.libvirt_source.bulk import Answer
@@ -19,10 +20,13 @@ from collector.records import Group, Statistics
 LONGEST_SECONDS = 300.0
 SHORTEST_SECONDS = 15.0
 _SPREAD_RATIO = 0.25
-_SCAN_SECONDS = 30.0
+_SEARCH_SECONDS = 30.0
 _WITHOUT_GUEST = frozenset({"balloon.current", "balloon.maximum", "balloon.rss"})
 _LAST_UPDATE = "balloon.last-update"
 _NEAR_RATIO, _NEAR_KIB = 0.1, 16 << 10
+
+
+Search = Callable[[Callable[[], dict[str, Process]]], "Future[dict[str, Process]]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,14 @@ class _Mute:
 class MuteGuests:
     """Who need not be asked now. For one caller at a time."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, search: Search) -> None:
+        """`search` runs what may take long beside the reading."""
         self._processes = processes
+        self._search = search
+        self._searched: Future[dict[str, Process]] | None = None
+        self._search_at = 0.0
+        self._found: dict[str, Process] = {}
         self._known: dict[str, _Mute] = {}
-        self._scan_at = 0.0
 
     def among(
         self, domains: Iterable[Surveyed], groups: frozenset[Group], now: float
@@ -49,6 +57,7 @@ class MuteGuests:
         self._known = {
             uuid: one for uuid, one in self._known.items() if numbers.get(uuid) == one.number
         }
+        self._found = {uuid: one for uuid, one in self._found.items() if uuid in numbers}
         if not groups >= {Group.BALLOON, Group.BLOCK}:
             # That a QEMU did not answer shows in what is missing of its disks, too.
             return frozenset()
@@ -65,21 +74,32 @@ class MuteGuests:
                 candidates[uuid] = (answer, resident)
             else:
                 self._known.pop(uuid, None)
-        before = self._known
-        processes = {uuid: one.process for uuid, one in before.items()}
-        unknown = candidates.keys() - processes.keys()
-        if unknown and now >= self._scan_at:
-            processes |= self._processes.find(unknown)
-            if unknown - processes.keys():
-                self._scan_at = now + _SCAN_SECONDS
+        self._look_for(candidates.keys() - self._found.keys(), now)
         for uuid, (answer, resident) in candidates.items():
-            process = processes.get(uuid)
-            if process is None or not _is_near(self._processes.resident_kib(process), resident):
+            process = self._found.get(uuid)
+            ours = None if process is None else self._processes.resident_kib(process)
+            if process is None or ours is None:
+                self._known.pop(uuid, None)
+                self._found.pop(uuid, None)
+                continue
+            if abs(ours - resident) > max(_NEAR_KIB, _NEAR_RATIO * resident):
+                # It grows, or it is another one.
                 self._known.pop(uuid, None)
                 continue
-            since = before[uuid].since if uuid in before else now
+            before = self._known.get(uuid)
+            since = now if before is None else before.since
             ask_at = now + pause_seconds(uuid, now - since)
             self._known[uuid] = _Mute(answer.number, process, since, ask_at)
+
+    def _look_for(self, uuids: Collection[str], now: float) -> None:
+        """Searches for these, and takes what has been found by now."""
+        if uuids and self._searched is None and now >= self._search_at:
+            wanted = frozenset(uuids)
+            self._searched = self._search(lambda: self._processes.find(wanted))
+            self._search_at = now + _SEARCH_SECONDS
+        if self._searched is not None and self._searched.done():
+            self._found |= self._searched.result()
+            self._searched = None
 
     def memory(
         self, mute: frozenset[str], answers: Mapping[str, Answer]
@@ -116,8 +136,3 @@ def pause_seconds(uuid: str, mute_seconds: float) -> float:
     longest = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, mute_seconds))
     share = zlib.crc32(uuid.encode()) / (1 << 32)
     return longest * (1 - _SPREAD_RATIO * share)
-
-
-def _is_near(ours: int | None, libvirts: int) -> bool:
-    """Whether both can be the size of one process that was looked at twice."""
-    return ours is not None and abs(ours - libvirts) <= max(_NEAR_KIB, _NEAR_RATIO * libvirts)

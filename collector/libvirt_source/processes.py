@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_PROGRAMS = (b"qemu", b"kvm")
 _UUID_OPTION = b"-uuid"
 _LONGEST_COMMAND = 1 << 18
 _AFTER_NAME = 3
@@ -34,7 +35,8 @@ class Processes:
     def find(self, uuids: Collection[str]) -> dict[str, Process]:
         """The QEMU of each domain, by UUID; without those that have none, or more than one, here.
 
-        So nobody is believed who takes the looks of a domain that runs.
+        So nobody is believed who takes the looks of a domain that runs. It can take as long as a
+        process is busy with its own memory: until then the kernel does not tell its command line.
         """
         wanted = {uuid.encode(): uuid for uuid in uuids}
         found: dict[str, list[Process]] = {}
@@ -59,7 +61,9 @@ class Processes:
         yield from (int(name) for name in names if name.isdecimal())
 
     def _uuid(self, pid: int) -> bytes:
-        """What stands behind `-uuid` in the command line; empty when nothing does."""
+        """What stands behind `-uuid` in a QEMU's command line; empty when nothing does."""
+        if not any(one in self._read(pid, "comm") for one in _PROGRAMS):
+            return b""
         words = self._read(pid, "cmdline").split(b"\0")
         try:
             return words[words.index(_UUID_OPTION) + 1]

@@ -16,6 +16,7 @@ from collector.libvirt_source.connection import Connection, Opener
 from collector.libvirt_source.descriptions import Descriptions
 from collector.libvirt_source.errands import Errands
 from collector.libvirt_source.host_versions import HostVersions
+from collector.libvirt_source.lane import Lane
 from collector.libvirt_source.mute_guests import MuteGuests
 from collector.libvirt_source.one_by_one import OneByOne
 from collector.libvirt_source.patience import patience
@@ -92,7 +93,11 @@ class LibvirtSource:
         self._singles = SingleDomains(self._askers, clock)
         self._pools = Pools(url, clock, opener)
         self._versions = HostVersions(url, clock, opener)
-        self._mute = MuteGuests(processes or Processes()) if is_of_this_host(url) else None
+        self._mute: MuteGuests | None = None
+        self._searcher: Lane | None = None
+        if is_of_this_host(url):
+            self._searcher = Lane("process-search")
+            self._mute = MuteGuests(processes or Processes(), self._searcher.submit)
 
     @property
     def reconnects(self) -> int:
@@ -117,6 +122,8 @@ class LibvirtSource:
         """See `Source.close`."""
         for connection in (*self._surveyors, *self._askers):
             connection.close()
+        if self._searcher is not None:
+            self._searcher.end()
         self._pools.close()
         self._versions.close()
 

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+import requests
 from google.protobuf import duration_pb2
 from virtscale.v1 import job_pb2
 
@@ -61,6 +62,7 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
             machine.wait_for(
                 "the first worker says Hello", lambda: len(client.workers()) == 1, within=180
             )
+            _one_is_wanted_in_prometheus(stack)
             (guest,) = map(stack.guest, stack.running())
             security.nobody_else_gets_in(stack, client)
             _scale_out(client)
@@ -85,6 +87,18 @@ def test_scales_out_and_in_and_loses_nothing_while_parts_are_killed(
     assert summary["domains_lost"] == 1
     assert summary["scale_outs"] >= 1
     assert summary["scale_ins"] >= 1
+
+
+def _one_is_wanted_in_prometheus(stack: machine.Stack) -> None:
+    """A rise that is older than the first sample is none in the dashboards."""
+    address = f"http://127.0.0.1:{stack.ports['prometheus']}/api/v1/query"
+    query = {"query": "virtscale_scaler_desired_domains"}
+
+    def is_there() -> bool:
+        found = requests.get(address, query, timeout=10).json()["data"]["result"]
+        return [one["value"][1] for one in found] == ["1"]
+
+    machine.wait_for("Prometheus knows that one domain is wanted", is_there, within=60)
 
 
 def _scale_out(client: machine.Client) -> None:

@@ -10,6 +10,7 @@ def add(root: Path, pid: int, uuid: str, *, started: int = 5, pages: int = 1000)
     """A process with this UUID in its command line, or in its place another one."""
     directory = root / str(pid)
     directory.mkdir(exist_ok=True)
+    (directory / "comm").write_text("qemu-system-x86\n")
     (directory / "cmdline").write_bytes(f"qemu\0-name\0guest\0-uuid\0{uuid}\0-S\0".encode())
     fields = ["S", *("0" for _ in range(49))]
     fields[22 - 3], fields[24 - 3] = str(started), str(pages)

@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 from collector.libvirt_source import mute_guests
 from collector.libvirt_source.bulk import Answer
 from collector.libvirt_source.mute_guests import MuteGuests
-from collector.libvirt_source.processes import Processes
+from collector.libvirt_source.processes import Process, Processes
 from collector.libvirt_source.survey import Surveyed
 from collector.records import Group
 from tests.unit.collector import records
@@ -28,6 +30,12 @@ def answers(number: int = 1, uuid: str = "u", **changes: Any) -> dict[str, Answe
     return {uuid: Answer("d", number, told)}
 
 
+def at_once(search: Callable[[], dict[str, Process]]) -> "Future[dict[str, Process]]":
+    future: Future[dict[str, Process]] = Future()
+    future.set_result(search())
+    return future
+
+
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     fake_proc.add(tmp_path, 7, "u", pages=PAGES)
@@ -37,7 +45,7 @@ def proc(tmp_path: Path) -> Path:
 @pytest.fixture
 def known(proc: Path) -> MuteGuests:
     """Asked once, at the beginning."""
-    found = MuteGuests(Processes(proc))
+    found = MuteGuests(Processes(proc), at_once)
     assert found.among(seen(), GROUPS, 0.0) == frozenset()
     found.learn(answers(), 0.0)
     return found
@@ -119,13 +127,30 @@ def test_a_domain_without_a_disk_or_a_balloon_is_not_mute() -> None:
 
 
 def test_processes_that_cannot_be_seen_are_looked_for_now_and_then(tmp_path: Path) -> None:
-    found = MuteGuests(Processes(tmp_path))
+    found = MuteGuests(Processes(tmp_path), at_once)
     found.learn(answers(), 0.0)
     fake_proc.add(tmp_path, 7, "u", pages=PAGES)
     found.learn(answers(), 1.0)
     assert found.among(seen(), GROUPS, 2.0) == frozenset()
     found.learn(answers(), 31.0)
     assert found.among(seen(), GROUPS, 32.0) == {"u"}
+
+
+def test_a_search_that_takes_long_holds_up_no_reading(proc: Path) -> None:
+    searches: list[Future[dict[str, Process]]] = []
+
+    def slowly(_: Callable[[], dict[str, Process]]) -> "Future[dict[str, Process]]":
+        searches.append(Future())
+        return searches[-1]
+
+    found = MuteGuests(Processes(proc), slowly)
+    for now in range(100):
+        found.learn(answers(), float(now))
+        assert found.among(seen(), GROUPS, now + 0.5) == frozenset()
+    assert len(searches) == 1
+    searches[0].set_result(Processes(proc).find({"u"}))
+    found.learn(answers(), 100.0)
+    assert found.among(seen(), GROUPS, 101.0) == {"u"}
 
 
 def test_they_are_asked_one_by_one() -> None:

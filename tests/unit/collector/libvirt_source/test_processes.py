@@ -35,16 +35,24 @@ def test_a_number_that_belongs_to_another_process_by_now_tells_nothing(tmp_path:
     assert processes.resident_kib(process) is None
 
 
+def test_only_the_command_lines_of_qemus_are_read(tmp_path: Path) -> None:
+    fake_proc.add(tmp_path, 7, "one")
+    (tmp_path / "7" / "comm").write_text("bash\n")
+    assert Processes(tmp_path).find({"one"}) == {}
+
+
 def test_where_nothing_can_be_seen_nothing_is_found(tmp_path: Path) -> None:
     assert Processes(tmp_path / "hidden").find({"one"}) == {}
     (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "comm").write_bytes(b"kvm")
     (tmp_path / "7" / "cmdline").write_bytes(b"qemu\0-uuid")
     assert Processes(tmp_path).find({"", "one"}) == {}
 
 
 def test_the_kernel_is_read_as_it_writes() -> None:
     uuid = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
-    command = [sys.executable, "-c", "print(flush=True); input()", "-uuid", uuid]
+    named = "open('/proc/self/comm', 'w').write('qemu-system-x86'); print(flush=True); input()"
+    command = [sys.executable, "-c", named, "-uuid", uuid]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout is not None
