@@ -157,14 +157,26 @@ def guest(
     def press() -> None:
         with socket.socket(socket.AF_UNIX) as button:
             button.connect(str(monitor))
+            until_asked(button)
             button.sendall(b"system_powerdown\n")
-            button.recv(4096)
+            # Who hangs up before the next prompt takes the order back.
+            until_asked(button)
 
     try:
         yield process, console, press
     finally:
         process.kill()
         process.wait()
+
+
+def until_asked(monitor: socket.socket) -> None:
+    """Reads until QEMU's monitor shows its prompt."""
+    said = b""
+    while b"(qemu) " not in said:
+        heard = monitor.recv(4096)
+        if not heard:
+            return
+        said += heard
 
 
 class Dispatcher:
